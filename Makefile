@@ -1,0 +1,35 @@
+# Everything a fresh machine with Python 3.11 and make needs: `make demo`, then `make test`.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test test-slow lint types speed docs clean
+
+# The main job on real input: ResNet-50 over photographs and a forecaster over 71,721 neurons.
+demo: $(READY)
+	$(BIN)/python -m zapdeploy.demo --directory demo
+
+test: lint types
+	$(BIN)/python -m pytest
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)
+	$(BIN)/ruff check zapdeploy tests
+	$(BIN)/ruff format --check zapdeploy tests
+
+types: $(READY)
+	$(BIN)/mypy
+
+speed: $(READY)
+	$(BIN)/python -m pytest tests/speed -m "slow or not slow" --benchmark-enable --benchmark-only
+
+clean:
+	rm -rf $(VENV) demo results .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[models,meters,dev]'
+	touch $(READY)

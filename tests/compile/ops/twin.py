@@ -1,0 +1,182 @@
+"""The ONNX twin of a graph: DequantizeLinear, a float operator, QuantizeLinear, for each node.
+
+The tests' outside truth: ONNX Runtime runs it, with its integer kernels or without optimizations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import helper, numpy_helper
+
+from zapdeploy.compile.graph import Array, Call, Graph, Quantization, Value
+
+TYPES = {
+    "float32": onnx.TensorProto.FLOAT,
+    "int8": onnx.TensorProto.INT8,
+    "uint8": onnx.TensorProto.UINT8,
+    "int16": onnx.TensorProto.INT16,
+    "uint16": onnx.TensorProto.UINT16,
+    "int32": onnx.TensorProto.INT32,
+    "int64": onnx.TensorProto.INT64,
+    "bool": onnx.TensorProto.BOOL,
+}
+VECTOR_INPUTS = {
+    "Clip": ("low", "high"),
+    "ReduceMean": ("axes",),
+    "Slice": ("starts", "steps"),
+    "Pad": ("pads", "value"),
+}
+
+
+class Twin:
+    """Collects ONNX nodes and initializers for a graph."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: list[onnx.TensorProto] = []
+        self.seen: set[str] = set()
+        for call in graph.calls():
+            self.add(call)
+
+    def model(self, opset: int = 21) -> onnx.ModelProto:
+        graph = helper.make_graph(
+            self.nodes,
+            self.graph.name,
+            [self.info(n) for n in self.graph.inputs],
+            [self.info(n) for n in self.graph.outputs],
+            self.initializers,
+        )
+        opsets = [helper.make_opsetid("", opset)]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+    def info(self, name: str) -> onnx.ValueInfoProto:
+        value = self.graph.values[name]
+        kind = TYPES[value.element.numpy.name]
+        return helper.make_tensor_value_info(name, kind, value.shape)
+
+    def emit(self, op: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        name = f"{output}__{op}" if any(output == n.name for n in self.nodes) else output
+        self.nodes.append(helper.make_node(op, list(inputs), [output], name=name, **attributes))
+        return output
+
+    def constant(self, name: str, array: Array) -> str:
+        if name not in self.seen:
+            self.seen.add(name)
+            self.initializers.append(numpy_helper.from_array(np.asarray(array), name))
+        return name
+
+    def parameters(self, value: Value, q: Quantization) -> list[str]:
+        scale, zero = q.scale, q.zero_point.astype(value.element.numpy)
+        if q.axis is None:
+            scale, zero = scale.reshape(()), zero.reshape(())
+        return [
+            self.constant(f"{value.name}.scale", scale),
+            self.constant(f"{value.name}.zero", zero),
+        ]
+
+    def real(self, value: Value, reader: str) -> str:
+        """The name of the value as real numbers, for one reader."""
+        if value.data is not None:
+            self.constant(value.name, value.data)
+        q = value.quantization
+        if q is None:
+            return value.name
+        axis = {} if q.axis is None else {"axis": q.axis}
+        inputs = [value.name, *self.parameters(value, q)]
+        return self.emit("DequantizeLinear", inputs, f"{value.name}.real.{reader}", **axis)
+
+    def write(self, real: str, value: Value) -> None:
+        """Quantize real numbers into the value; a narrower range is a Clip on the codes."""
+        q = value.quantization
+        assert q is not None
+        narrow = (q.low, q.high) != _type_limits(value)
+        target = f"{value.name}.wide" if narrow else value.name
+        axis = {} if q.axis is None else {"axis": q.axis}
+        self.emit("QuantizeLinear", [real, *self.parameters(value, q)], target, **axis)
+        if narrow:
+            kind = value.element.numpy
+            bounds = [
+                self.constant(f"{value.name}.low", np.asarray(q.low, kind)),
+                self.constant(f"{value.name}.high", np.asarray(q.high, kind)),
+            ]
+            self.emit("Clip", [target, *bounds], value.name)
+
+    def add(self, call: Call) -> None:
+        out = call.output
+        real = out.name if out.quantization is None else f"{out.name}.real"
+        reals = [
+            "" if v is None else self.real(v, f"{call.node.name}.{index}")
+            for index, v in enumerate(call.inputs)
+        ]
+        self.operate(call, reals, real)
+        if out.quantization is not None:
+            self.write(real, out)
+
+    def operate(self, call: Call, reals: list[str], real: str) -> None:
+        op, attributes = call.node.op, dict(call.node.attributes)
+        if op == "AveragePool" and set(call.ints("dilations")) == {1}:
+            del attributes["dilations"]  # ONNX Runtime's integer kernel refuses it
+        if op in ("Quantize", "Dequantize", "Requantize"):
+            self.emit("Identity", reals, real)
+        elif len(call.outputs) > 1:
+            self.nodes.append(helper.make_node(op, reals, [v.name for v in call.outputs], real))
+        elif op == "Cast":
+            self.emit("Cast", reals, real, to=TYPES[call.output.element.numpy.name])
+        elif op == "MatMul" and len(reals) == 3:
+            self.emit("MatMul", reals[:2], f"{real}.product")
+            self.emit("Add", [f"{real}.product", reals[2]], real)
+        elif op == "Reshape":
+            shape = self.constant(f"{real}.shape", np.asarray(call.output.shape, np.int64))
+            self.emit("Reshape", [*reals, shape], real)
+        elif op in VECTOR_INPUTS:
+            self.emit(op, [*reals, *self.vectors(call, attributes)], real, **attributes)
+        else:
+            self.emit(op, reals, real, **attributes)
+
+    def vectors(self, call: Call, attributes: dict[str, Any]) -> list[str]:
+        """The inputs that this graph holds as attributes."""
+        name, op = call.node.name, call.node.op
+        found = {k: attributes.pop(k) for k in VECTOR_INPUTS[op]}
+        if op in ("Clip", "Pad"):
+            for k in set(found) - {"pads"}:
+                found[k] = np.float32(found[k])
+        arrays = {k: np.asarray(v) for k, v in found.items()}
+        if op == "Slice":
+            starts, steps = arrays["starts"], arrays["steps"]
+            ends = starts + steps * np.asarray(call.output.shape)
+            ends = np.where(ends < 0, np.iinfo(np.int64).min, ends)
+            arrays = {"starts": starts, "ends": ends, "axes": np.arange(len(starts)), "steps": steps}
+        return [self.constant(f"{name}.{k}", v) for k, v in arrays.items()]
+
+
+def _type_limits(value: Value) -> tuple[int, int]:
+    info = np.iinfo(value.element.numpy)
+    return int(info.min), int(info.max)
+
+
+def session(model: onnx.ModelProto, integer: bool) -> onnxruntime.InferenceSession:
+    """With ONNX Runtime's own optimizations (its integer kernels), or with none."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    if not integer:
+        level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.graph_optimization_level = level
+    return onnxruntime.InferenceSession(model.SerializeToString(), options)
+
+
+def run(
+    graph: Graph, inputs: Mapping[str, Array], *, integer: bool = False, opset: int = 21
+) -> dict[str, Array]:
+    """What ONNX Runtime computes for the graph's outputs."""
+    model = Twin(graph).model(opset)
+    found = session(model, integer).run(None, dict(inputs))
+    return dict(zip(graph.outputs, found, strict=True))

@@ -1,0 +1,143 @@
+"""Which nodes become integer, and with how many bits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from tests.quantize.networks import node, random_weights, residual_cnn, save
+from zapdeploy.errors import ModelError
+from zapdeploy.quantize import Recipe
+from zapdeploy.quantize.network import Network, check_network
+from zapdeploy.quantize.widths import assign_widths
+
+
+def load(path: Path) -> Network:
+    return Network(onnx.load(path))
+
+
+def roles(network: Network) -> list[str]:
+    return [network.role(entry).value for entry in network.nodes]
+
+
+def bits(network: Network, **recipe: int) -> dict[str, int]:
+    widths = assign_widths(
+        network, Recipe(form="packed", **{"weights": 4, "activations": 4, **recipe})
+    )
+    return {name: site.bits for site in widths.sites for name in site.tensors}
+
+
+def test_roles_in_a_residual_network(tmp_path: Path) -> None:
+    network = load(residual_cnn(tmp_path / "net.onnx"))
+    assert roles(network) == [
+        "matrix", "activation", "passing", "matrix", "activation", "matrix", "combining",
+        "activation", "combining", "passing", "matrix",
+    ]  # fmt: skip
+    assert network.quantized == (
+        "input", "r1", "p1", "r2", "c3", "r3", "g1", "f1", "output",
+    )  # fmt: skip
+
+
+def test_edges_have_8_bits_and_the_inside_4(tmp_path: Path) -> None:
+    """The first layer reads 8 bits and writes 4; pooling writes the 8 bits that the last reads."""
+    network = load(residual_cnn(tmp_path / "net.onnx"))
+    assert bits(network) == {
+        "input": 8, "r1": 4, "p1": 4, "r2": 4, "c3": 4, "r3": 4, "g1": 8, "f1": 8, "output": 8,
+    }  # fmt: skip
+    widths = assign_widths(network, Recipe(4, 4, "packed"))
+    assert widths.weights == {"c1": 8, "c2": 4, "c3": 4, "output": 8}
+
+
+def test_edges_can_be_narrow_but_not_the_networks_own_input_and_output(tmp_path: Path) -> None:
+    network = load(residual_cnn(tmp_path / "net.onnx"))
+    found = bits(network, keep_first_last=4)
+    assert [found[name] for name in ("input", "f1", "output")] == [8, 4, 8]
+    widths = assign_widths(network, Recipe(2, 4, "packed", keep_first_last=2))
+    assert set(widths.weights.values()) == {2}
+
+
+def test_pooling_by_maximum_shares_its_quantizer(tmp_path: Path) -> None:
+    network = load(residual_cnn(tmp_path / "net.onnx"))
+    sites = assign_widths(network, Recipe(4, 4, "packed")).sites
+    assert ("r1", "p1") in [site.tensors for site in sites]
+    assert ("g1", "f1") in [site.tensors for site in sites]
+
+
+def test_normalisation_around_the_layers_stays_in_float(tmp_path: Path) -> None:
+    """The shape of reversible instance normalisation: statistics before, their inverse after."""
+    nodes = [
+        node("ReduceMean", "input", "mean", axes=[1], keepdims=1),
+        node("Sub", "input mean", "centred"),
+        node("Conv", "centred w b", "c"),
+        node("Relu", "c", "r"),
+        node("Add", "centred r", "a"),
+        node("Conv", "a w b", "y"),
+        node("Add", "y mean", "output"),
+    ]
+    weights = random_weights({"w": (4, 4, 1), "b": (4,)})
+    network = load(save(tmp_path / "n.onnx", nodes, weights, ([1, 4, 9], [1, 4, 9])))
+    assert roles(network) == [
+        "float", "float", "matrix", "activation", "combining", "matrix", "float",
+    ]  # fmt: skip
+    assert network.quantized == ("centred", "r", "a", "y")
+    assert bits(network) == {"centred": 8, "r": 4, "a": 8, "y": 8}
+
+
+def test_an_activation_that_others_bypass_is_not_absorbed(tmp_path: Path) -> None:
+    nodes = [
+        node("Gemm", "input w b", "g"),
+        node("Relu", "g", "r"),
+        node("Add", "g r", "output"),
+    ]
+    weights = random_weights({"w": (6, 6), "b": (6,)})
+    network = load(save(tmp_path / "n.onnx", nodes, weights, ([2, 6], [2, 6])))
+    assert roles(network) == ["matrix", "combining", "combining"]
+    assert network.quantized == ("input", "g", "r", "output")
+
+
+def test_an_addition_of_a_constant_stays_in_float(tmp_path: Path) -> None:
+    nodes = [
+        node("Gemm", "input w b", "g"),
+        node("Add", "g b", "a"),
+        node("Relu", "a", "r"),
+        node("Gemm", "r w b", "output"),
+    ]
+    weights = random_weights({"w": (6, 6), "b": (6,)})
+    network = load(save(tmp_path / "n.onnx", nodes, weights, ([2, 6], [2, 6])))
+    assert roles(network) == ["matrix", "float", "float", "matrix"]
+    assert network.quantized == ("input", "g", "r", "output")
+
+
+def test_a_product_of_two_activations_stays_in_float(tmp_path: Path) -> None:
+    nodes = [node("MatMul", "input w", "m"), node("MatMul", "m input", "output")]
+    network = load(
+        save(tmp_path / "n.onnx", nodes, random_weights({"w": (4, 4)}), ([4, 4], [4, 4]))
+    )
+    assert roles(network) == ["matrix", "float"]
+
+
+def test_a_network_without_weights_is_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "n.onnx", [node("Relu", "input", "output")], {}, ([1, 2], [1, 2]))
+    with pytest.raises(ModelError) as caught:
+        check_network(load(path))
+    assert str(caught.value) == (
+        "model must have a Conv, Gemm or MatMul with constant float32 weights, not none; "
+        "there is nothing to quantize"
+    )
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    weights = random_weights({"w": (6, 6), "b": (6,)})
+    weights["w"][3, 3] = np.nan
+    path = save(
+        tmp_path / "n.onnx", [node("Gemm", "input w b", "output")], weights, ([2, 6], [2, 6])
+    )
+    with pytest.raises(ModelError) as caught:
+        check_network(load(path))
+    assert str(caught.value) == (
+        "weights must be finite, not NaN or infinite ('w', node 'Gemm_output'); "
+        "repair the checkpoint and export it again"
+    )

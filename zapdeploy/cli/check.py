@@ -1,0 +1,68 @@
+"""zapdeploy check MODEL.onnx"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from zapdeploy.cli import options, show
+
+if TYPE_CHECKING:
+    from zapdeploy.api import ModelCheck
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("check", help=_check.__doc__)(_check)
+
+
+def _check(
+    model: options.Model,
+    target: options.Target = "northpole-sim",
+    batch: options.Batch = None,
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+) -> int:
+    """Say what becomes of every node, and whether the network fits, before any long work.
+
+    Example: zapdeploy check model.onnx --target northpole-sim
+    """
+    from zapdeploy.api import check_model
+
+    found = check_model(model, target, batch=batch)
+    if as_json:
+        show.print_json(found.as_json())
+    else:
+        _print(found)
+    return 0 if found.accepted and found.fits else 1
+
+
+def _print(found: ModelCheck) -> None:
+    show.print_table(_decision_table(found))
+    if not found.accepted:
+        print("refused: " + "; ".join(found.reasons))
+        return
+    print(
+        f"{'fits' if found.fits else 'does not fit'} on {found.target}:"
+        f" {found.parameter_bytes:,} bytes of parameters and programs of"
+        f" {found.memory_bytes:,} in all cores"
+    )
+    if found.hints:
+        print("what would do: " + " or ".join(found.hints))
+
+
+def _decision_table(found: ModelCheck) -> Any:
+    rows = [
+        (
+            d.node,
+            d.op,
+            d.outcome.value,
+            "" if d.weight_bits is None else str(d.weight_bits),
+            "" if d.activation_bits is None else str(d.activation_bits),
+            d.reason or d.into,
+        )
+        for d in found.decisions
+    ]
+    columns = ("node", "operator", "becomes", "weight bits", "activation bits", "into, or why not")
+    return show.table(f"{found.model} for {found.target}", columns, rows)

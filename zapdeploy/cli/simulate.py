@@ -1,0 +1,180 @@
+"""zapdeploy simulate MODEL.zap"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zapdeploy.cli import options, show
+from zapdeploy.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from zapdeploy.compile.program import Program
+    from zapdeploy.sim.check import CheckResult
+    from zapdeploy.sim.results import Result
+
+LEVELS = ("functional", "bound", "timing")
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("simulate", help=_simulate.__doc__)(_simulate)
+
+
+def _simulate(
+    program: Annotated[Path, typer.Argument(metavar="MODEL.zap", help="A compiled network.")],
+    inputs: Annotated[
+        Path | None,
+        typer.Option("--inputs", metavar="X.npz", help="Inputs, keyed by the model's names."),
+    ] = None,
+    outputs: Annotated[
+        Path | None, typer.Option("--outputs", metavar="Y.npz", help="Where to write the outputs.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare every tensor with ONNX Runtime's.")
+    ] = False,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            "--reference",
+            metavar="MODEL.onnx",
+            help="The file compiled (default: beside the .zap).",
+        ),
+    ] = None,
+    level: Annotated[
+        str | None, typer.Option("--level", help="Only this: functional, bound or timing.")
+    ] = None,
+    trace: Annotated[
+        Path | None, typer.Option("--trace", metavar="T.json", help="A timeline for Perfetto.")
+    ] = None,
+    frame_rate: options.FrameRate = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of inputs drawn for --check.")] = 0,
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+) -> int:
+    """Run a compiled network: its values to the bit, its time, its energy.
+
+    Example: zapdeploy simulate resnet50-int4.zap --check --frame-rate 1.09
+    """
+    from zapdeploy.api import simulate
+    from zapdeploy.compile.container import load_program
+
+    if level is not None and level not in LEVELS:
+        raise UsageError(f"--level must be one of {', '.join(LEVELS)}, not '{level}'")
+    loaded = load_program(program)
+    result = simulate(loaded, frame_rate_hz=frame_rate)
+    document = result.as_json()
+    checked = _functional(loaded, program, inputs, outputs, check, reference, seed, level, as_json)
+    if checked is not None:
+        document["check"] = checked.as_json()
+    if trace is not None:
+        _write_trace(trace, result)
+    if as_json:
+        show.print_json(document)
+    else:
+        _print(result, checked, level, verbose)
+    return 0 if checked is None or checked.passed else 1
+
+
+def _functional(
+    program: Program,
+    path: Path,
+    inputs: Path | None,
+    outputs: Path | None,
+    check: bool,
+    reference: Path | None,
+    seed: int,
+    level: str | None,
+    quiet: bool,
+) -> CheckResult | None:
+    """Run the values where that was asked for; the comparison if there was one."""
+    from zapdeploy.arrays import load_arrays, save_arrays
+
+    if level in ("bound", "timing") and (check or outputs):
+        raise UsageError(f"--check and --outputs must go with --level functional, not {level}")
+    if outputs is not None and inputs is None:
+        raise UsageError("--outputs must go with --inputs X.npz; give the inputs to run on")
+    given = None if inputs is None else load_arrays(inputs)
+    if outputs is not None or (level == "functional" and not check):
+        from zapdeploy.sim.functional import run
+
+        if given is None:
+            raise UsageError("--level functional must have --inputs X.npz or --check")
+        with show.progress(not quiet) as shown:
+            found = run(
+                program.graph, given, progress=lambda done, total: shown("running", done, total)
+            )
+        if outputs is not None:
+            save_arrays(outputs, found)
+    if not check:
+        return None
+    from zapdeploy.sim.check import check as compare
+    from zapdeploy.sim.check import reference_inputs
+
+    model = _reference(program, path, reference)
+    return compare(program.graph, model, given or reference_inputs(program.graph, seed))
+
+
+def _reference(program: Program, path: Path, given: Path | None) -> Path:
+    """The ONNX file that was compiled, which must be the very same."""
+    import hashlib
+
+    name = program.origin.name
+    tried = [given] if given is not None else [path.parent / name, Path(name)]
+    found = next((p for p in tried if p.is_file()), None)
+    if found is None:
+        raise DataError(f"'{tried[0]}' must be there to check against; give --reference MODEL.onnx")
+    with found.open("rb") as file:
+        same = hashlib.file_digest(file, "sha256").hexdigest() == program.origin.sha256
+    if not same:
+        raise DataError(f"'{found}' must be the file that was compiled; compile it again")
+    return found
+
+
+def _write_trace(path: Path, result: Result) -> None:
+    import json
+
+    from zapdeploy.files import atomic_write
+    from zapdeploy.sim.trace import chrome_trace
+
+    with atomic_write(path) as file:
+        file.write(json.dumps(chrome_trace(result.timeline, result.program.target.name)).encode())
+
+
+def _print(result: Result, checked: CheckResult | None, level: str | None, verbose: bool) -> None:
+    from zapdeploy.cli.compile import layer_table, summary_table
+
+    if level != "functional":
+        show.print_table(_bound_table(result) if level == "bound" else summary_table(result))
+    if verbose and level != "functional":
+        show.print_table(layer_table(result))
+    if checked is not None:
+        show.print_table(_check_table(checked, verbose))
+
+
+def _bound_table(result: Result) -> Any:
+    rows = [
+        (layer.name, layer.op, show.count(layer.bound_cycles)) for layer in result.program.layers
+    ]
+    rows.append(("all", "", show.count(result.bound_cycles)))
+    title = f"at best {result.bound_throughput_fps:,.0f} frames per second (batch {result.batch})"
+    return show.table(title, ("layer", "operators", "cycles at best"), rows)
+
+
+def _check_table(checked: CheckResult, verbose: bool) -> Any:
+    shown = checked.nodes if verbose else [c for c in checked.nodes if c.different]
+    rows = [
+        (c.name, c.op, show.count(c.elements), show.count(c.different), f"{c.max_lsb:g}")
+        for c in (*shown, *checked.outputs)
+    ]
+    verdict = "agrees" if checked.passed else "DISAGREES"
+    same = sum(not c.different for c in checked.nodes)
+    title = (
+        f"{verdict} with {checked.reference}: {same} of {len(checked.nodes)} layers equal in every"
+        " element, fed with the reference's own tensors; last rows: outputs, end to end"
+    )
+    for failure in checked.failures:
+        title += f"\n{failure}"
+    return show.table(title, ("tensor", "operator", "elements", "different", "most LSB"), rows)

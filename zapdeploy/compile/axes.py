@@ -1,0 +1,48 @@
+"""Where an axis goes when a tensor is transposed, reshaped or cut."""
+
+from __future__ import annotations
+
+from math import prod
+
+from zapdeploy.compile.graph import Node, Shape
+
+
+def axis_after(node: Node, before: Shape, after: Shape, axis: int) -> int | None:
+    """The output's axis that runs over the same indices as `axis` of the first input.
+
+    None where there is none: the axis is merged, split or cut. Axes count from the front.
+    """
+    if node.op == "Transpose":
+        perm = node.attributes["perm"]
+        assert isinstance(perm, tuple)
+        return perm.index(axis)
+    if node.op == "Reshape":
+        return _same_axis(before, after, axis)
+    whole = len(before) == len(after) and before[axis] == after[axis]
+    return axis if whole and not _is_reversed(node, axis) else None
+
+
+def _is_reversed(node: Node, axis: int) -> bool:
+    """Whether a Slice runs backwards along an axis."""
+    steps = node.attributes.get("steps", ())
+    return node.op == "Slice" and isinstance(steps, tuple) and steps[axis] < 0
+
+
+def axis_before(node: Node, before: Shape, after: Shape, axis: int) -> int | None:
+    """The first input's axis that runs over the same indices as `axis` of the output."""
+    if node.op == "Transpose":
+        perm = node.attributes["perm"]
+        assert isinstance(perm, tuple)
+        return int(perm[axis])
+    if node.op == "Reshape":
+        return _same_axis(after, before, axis)
+    return axis_after(node, after, before, axis)
+
+
+def _same_axis(before: Shape, after: Shape, axis: int) -> int | None:
+    """The axis of a reshaped tensor with the same length and the same stride."""
+    length, stride = before[axis], prod(before[axis + 1 :])
+    for candidate in range(len(after)):
+        if after[candidate] == length and prod(after[candidate + 1 :]) == stride:
+            return candidate
+    return None

@@ -1,0 +1,172 @@
+"""From an integer graph to a Program: group, map, route, place, and say whether it fits."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+
+from zapdeploy import version
+from zapdeploy.compile.bound import bound_cycles
+from zapdeploy.compile.cost import storage_bits
+from zapdeploy.compile.graph import Graph
+from zapdeploy.compile.layers import group_layers, network_inputs, network_outputs
+from zapdeploy.compile.mapping import LayerMapping, Mapper, NetworkMapping, Objective, Progress
+from zapdeploy.compile.memory import Demand, MemoryPlan, plan_memory
+from zapdeploy.compile.pricing import Counts
+from zapdeploy.compile.program import Fetch, LayerProgram, Options, Origin, Program
+from zapdeploy.compile.unfit import chip_unfit, core_unfit, framebuffer_unfit
+from zapdeploy.errors import ModelError
+from zapdeploy.hardware_targets import Target
+
+
+def build_program(
+    graph: Graph,
+    origin: Origin,
+    target: Target,
+    target_toml: str,
+    options: Options,
+    progress: Progress = lambda what, done, total: None,
+) -> Program:
+    """The Program for one chip. When the network does not fit, `unfit` says why."""
+    layers = group_layers(graph)
+    if not layers:
+        raise ModelError(f"model '{graph.name}' must compute something on the chip")
+    program = Program(
+        model=graph.name,
+        origin=origin,
+        target=target,
+        target_toml=target_toml,
+        options=options,
+        graph=graph,
+        layers=(),
+        memory=MemoryPlan((), int(target.core.memory)),
+        unfit=chip_unfit(layers, target) or framebuffer_unfit(graph, layers, target),
+        output_cycles=_output_cycles(graph, target),
+        boundary_counts=_boundary_counts(graph, target),
+        mapping_gap=0.0,
+        version=version(),
+    )
+    if program.unfit is not None:
+        return program
+    inputs = frozenset(value.name for value in network_inputs(graph))
+    mapper = Mapper(layers, target, cast(Objective, options.objective), progress)
+    for weight in mapper.memory_weights():
+        mapping = mapper.map(weight)
+        memory = plan_memory(_demands(graph, mapping), target)
+        if memory.peak <= memory.limit:
+            break
+    return replace(
+        program,
+        layers=tuple(_layer_program(m, inputs, target) for m in mapping.layers),
+        memory=memory,
+        mapping_gap=mapping.cost / mapping.least_cost - 1,
+        unfit=core_unfit(memory, layers, options, target) if memory.peak > memory.limit else None,
+    )
+
+
+def _demands(graph: Graph, mapping: NetworkMapping) -> list[Demand]:
+    last: dict[str, int] = {}
+    for index, mapped in enumerate(mapping.layers):
+        last.update({read.source.name: index for read in mapped.layer.reads})
+    kept = {value.name for value in network_outputs(graph)}
+    end = len(mapping.layers) - 1
+    return [
+        Demand(
+            name=m.layer.name,
+            parameters=int(m.loads.parameter_bytes[0]),
+            output=int(m.loads.held_bytes[0]),
+            received=tuple(math.ceil(t.received_bytes) for t in m.traffic),
+            last_reader=end
+            if m.layer.output.name in kept
+            else max(last.get(m.layer.output.name, index), index),
+        )
+        for index, m in enumerate(mapping.layers)
+    ]
+
+
+def _layer_program(m: LayerMapping, inputs: frozenset[str], target: Target) -> LayerProgram:
+    layer, loads = m.layer, m.loads
+    fetches = tuple(
+        Fetch(
+            source=read.source.name,
+            received_bytes=math.ceil(t.received_bytes),
+            sent_bytes=math.ceil(t.sent_bytes),
+            total_received_bytes=math.ceil(t.total_received_bytes),
+            total_sent_bytes=math.ceil(t.total_sent_bytes),
+            link_bytes=math.ceil(t.link_bytes),
+            from_framebuffer=read.source.name in inputs,
+        )
+        for read, t in zip(layer.reads, m.traffic, strict=True)
+    )
+    cycles = {unit: int(value[0]) for unit, value in loads.cycles.items()}
+    moved = sum(f.received_bytes + f.sent_bytes for f in fetches)
+    cycles["memory_port"] += math.ceil(moved / target.core.memory_port.width.value)
+    networks = target.networks
+    cycles["activation_network"] = math.ceil(
+        sum(f.link_bytes for f in fetches) / networks.activation.width.value
+    )
+    cycles["instruction_network"] = math.ceil(
+        target.programs.bytes_per_layer.value / networks.instruction.width.value
+    )
+    return LayerProgram(
+        name=layer.name,
+        op=layer.op,
+        nodes=tuple(call.node.name for call in layer.calls),
+        output=layer.output.name,
+        cut=tuple(int(f) for f in m.cuts.factors[0]),
+        digits=m.cuts.space.digits,
+        fetches=fetches,
+        unit_cycles=cycles,
+        fill_cycles=math.ceil(loads.fill[0]),
+        bound_cycles=bound_cycles(layer, target),
+        macs=int(loads.macs[0]),
+        bits=loads.mac_bits,
+        counts=_layer_counts(m, fetches, target),
+    )
+
+
+def _layer_counts(m: LayerMapping, fetches: tuple[Fetch, ...], target: Target) -> Counts:
+    loads = m.loads
+    counts = Counts(
+        vector_ops=math.ceil(loads.vector_ops[0]),
+        activation_ops=math.ceil(loads.activation_ops[0]),
+        accumulator_bytes=int(loads.accumulator_bytes[0]),
+        memory_bytes=math.ceil(loads.memory_bytes[0])
+        + sum(f.total_received_bytes + f.total_sent_bytes for f in fetches),
+        model_bit_hops=math.ceil(loads.model_bit_hops[0]),
+        activation_bit_hops=math.ceil(sum(t.bit_hops for t in m.traffic)),
+        partial_sum_bit_hops=math.ceil(loads.partial_sum_bit_hops[0]),
+        instruction_bit_hops=int(target.programs.bytes_per_layer) * 8 * (target.cores - 1),
+        framebuffer_bytes=sum(f.total_received_bytes for f in fetches if f.from_framebuffer),
+        core_cycles=math.ceil(loads.core_cycles[0]),
+    )
+    return counts + Counts(**{f"macs_{loads.mac_bits}bit": int(loads.macs[0])})
+
+
+def _output_bytes(graph: Graph, target: Target) -> int:
+    return sum(-(-v.size * storage_bits(v, target) // 8) for v in network_outputs(graph))
+
+
+def _input_bytes(graph: Graph, target: Target) -> int:
+    return sum(-(-v.size * storage_bits(v, target) // 8) for v in network_inputs(graph))
+
+
+def _output_cycles(graph: Graph, target: Target) -> int:
+    """Cycles to write the network's outputs into the framebuffer."""
+    across = (int(target.array.columns) - 1) * target.networks.activation.hop_latency.value
+    return math.ceil(_output_bytes(graph, target) / target.framebuffer.width.value + across)
+
+
+def _boundary_counts(graph: Graph, target: Target) -> Counts:
+    """Events between the host, the framebuffer and the array that belong to no layer."""
+    outputs, inputs = _output_bytes(graph, target), _input_bytes(graph, target)
+    columns = int(target.array.columns)
+    return Counts(
+        memory_bytes=outputs,
+        framebuffer_bytes=2 * outputs + inputs,
+        host_bytes=outputs + inputs,
+        activation_bit_hops=int(np.ceil(outputs * 8 * (columns + 1) / 2)),
+    )

@@ -1,0 +1,13 @@
+"""Reading ONNX files. Nothing else in the package does.
+
+The way of a file: `loading` (bytes to a sound structure), `importing` (the walk over its nodes),
+`folding` (shape arithmetic), one file per dialect or family of operators (`qdq`, `qonnx`,
+`operator_form`, `matrix`, `elementwise`, `pooling`, `movement`) that write into a `draft`, the
+passes, and `decisions` (what became of each node).
+"""
+
+from zapdeploy.compile.frontend.decisions import Decision, Outcome
+from zapdeploy.compile.frontend.errors import UnsupportedModel
+from zapdeploy.compile.frontend.importing import Imported, Origin, import_model
+
+__all__ = ["Decision", "Imported", "Origin", "Outcome", "UnsupportedModel", "import_model"]

@@ -1,0 +1,136 @@
+"""Elementwise operators, normalizations and reductions: the vector unit's work."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from zapdeploy.compile.frontend.draft import Draft
+from zapdeploy.compile.frontend.errors import Refusal
+from zapdeploy.compile.frontend.onnx_node import MICROSOFT, OnnxNode
+from zapdeploy.compile.frontend.qdq import clip_codes
+from zapdeploy.compile.frontend.registry import translates
+from zapdeploy.compile.frontend.tensors import element_type
+from zapdeploy.compile.graph import Attribute
+
+_ATTRIBUTES: dict[str, dict[str, float | int | str]] = {
+    "LeakyRelu": {"alpha": 0.01},
+    "HardSigmoid": {"alpha": 0.2, "beta": 0.5},
+    "Gelu": {"approximate": "none"},
+    "Softmax": {"axis": -1},
+}
+
+
+@translates(
+    *("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Sigmoid", "Tanh", "Exp", "Log"),
+    *("Erf", "Sqrt", "Reciprocal", "Neg", "Abs", "HardSwish", *_ATTRIBUTES),
+)
+def same_name(draft: Draft, node: OnnxNode) -> None:
+    """Operators that the graph has under the same name with the same attributes."""
+    names = tuple(draft.real(name).name for name in node.inputs)
+    attributes: dict[str, Attribute] = {}
+    for name, default in _ATTRIBUTES.get(node.op, {}).items():
+        value = node.attributes.get(name, default)
+        attributes[name] = type(default)(value)
+    draft.emit(node, node.op, names, attributes)
+
+
+@translates("Gelu", "FastGelu", domains=(MICROSOFT,))
+def microsoft_gelu(draft: Draft, node: OnnxNode) -> None:
+    x = draft.real(node.required(0)).name
+    if node.op == "FastGelu" and node.input(1):
+        biased = draft.fresh(f"{node.output}_biased")
+        x = draft.emit(node, "Add", (x, draft.real(node.input(1)).name), output=biased)
+    draft.emit(node, "Gelu", (x,), {"approximate": "none" if node.op == "Gelu" else "tanh"})
+
+
+@translates("Relu")
+def relu(draft: Draft, node: OnnxNode) -> None:
+    """On codes (opset 14) it is max(q, 0), which is Relu where the zero point is 0."""
+    x = draft.value(node.required(0))
+    if x.element.is_integer and x.quantization is not None:
+        if x.quantization.zero_point.any():
+            raise Refusal("input must have zero point 0 for a Relu on integers")
+        draft.emit(node, "Relu", (x.name,), element=x.element, quantization=x.quantization)
+        return
+    draft.emit(node, "Relu", (draft.real(x.name).name,))
+
+
+@translates("Clip")
+def clip(draft: Draft, node: OnnxNode) -> None:
+    if draft.value(node.required(0)).element.is_integer:
+        clip_codes(draft, node)
+        return
+    x = draft.real(node.required(0))
+    low, high = -np.inf, np.inf
+    if node.input(1):
+        low = float(draft.array(node.input(1), "min").item())
+    if node.input(2):
+        high = float(draft.array(node.input(2), "max").item())
+    draft.emit(node, "Clip", (x.name,), {"low": low, "high": high})
+
+
+@translates("Identity", "Dropout")
+def identity(draft: Draft, node: OnnxNode) -> None:
+    """Removed later: a reshape to the same shape."""
+    if len(node.outputs) > 1:
+        raise Refusal("the mask output must not be used")
+    if len(node.inputs) > 2 and draft.array(node.input(2), "training_mode").any():
+        raise Refusal("training_mode must be false; export the model for inference")
+    x = draft.value(node.required(0))
+    draft.emit(
+        node, "Reshape", (x.name,), shape=x.shape, element=x.element, quantization=x.quantization
+    )
+
+
+@translates("Cast")
+def cast(draft: Draft, node: OnnxNode) -> None:
+    x = draft.value(node.required(0))
+    target = element_type(ir.DataType(node.integer("to", 0)), f"result of node '{node.name}'")
+    if x.quantization is not None:
+        raise Refusal("input must not be quantized codes; put a DequantizeLinear before it")
+    draft.emit(node, "Cast", (x.name,), element=target)
+
+
+@translates("BatchNormalization")
+def batch_normalization(draft: Draft, node: OnnxNode) -> None:
+    """y = x a + b with constants a and b per channel; folded into a convolution where possible."""
+    x = draft.real(node.required(0))
+    if node.integer("training_mode", 0) or len(node.outputs) > 1:
+        raise Refusal("training_mode must be 0; export the model for inference")
+    scale, bias, mean, variance = (
+        np.asarray(draft.array(node.required(i), "parameters"), np.float64) for i in range(1, 5)
+    )
+    factor = scale / np.sqrt(variance + node.number("epsilon", 1e-5))
+    if len(x.shape) < 2 or factor.shape != (x.shape[1],):
+        raise Refusal(f"parameters must have one entry per channel of {list(x.shape)}")
+    column = (x.shape[1], *(1 for _ in x.shape[2:]))
+    a = draft.constant(f"{node.name}_factor", factor.reshape(column))
+    b = draft.constant(f"{node.name}_offset", (bias - mean * factor).reshape(column))
+    scaled = draft.emit(node, "Mul", (x.name, a), output=draft.fresh(f"{node.output}_scaled"))
+    draft.emit(node, "Add", (scaled, b))
+
+
+@translates("LayerNormalization")
+def layer_normalization(draft: Draft, node: OnnxNode) -> None:
+    if len(node.outputs) > 1:
+        raise Refusal("mean and inverse deviation must not be used as outputs")
+    names = tuple(draft.real(name).name if name else "" for name in node.inputs)
+    attributes: dict[str, Attribute] = {
+        "axis": node.integer("axis", -1),
+        "epsilon": node.number("epsilon", 1e-5),
+    }
+    draft.emit(node, "LayerNormalization", names, attributes)
+
+
+@translates("ReduceMean")
+def reduce_mean(draft: Draft, node: OnnxNode) -> None:
+    """The axes are an attribute up to opset 17, an input from 18 on."""
+    x = draft.real(node.required(0))
+    axes = node.integers("axes")
+    if node.input(1):
+        axes = tuple(int(v) for v in draft.array(node.input(1), "axes").ravel())
+    if not axes:
+        axes = () if node.integer("noop_with_empty_axes", 0) else tuple(range(len(x.shape)))
+    attributes: dict[str, Attribute] = {"axes": axes, "keepdims": node.integer("keepdims", 1)}
+    draft.emit(node, "ReduceMean", (x.name,), attributes)

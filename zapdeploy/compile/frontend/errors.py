@@ -1,0 +1,26 @@
+"""How a translator says no."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zapdeploy.errors import ModelError
+
+if TYPE_CHECKING:
+    from zapdeploy.compile.frontend.decisions import Decision
+
+
+class Refusal(Exception):
+    """A node cannot be translated. The text says why; all of a file's are reported together."""
+
+
+class Unjudged(Exception):
+    """A node reads a tensor of a refused node, of which nothing is known."""
+
+
+class UnsupportedModel(ModelError):
+    """The file is sound, but some of its nodes cannot run on the chip; `decisions` has them all."""
+
+    def __init__(self, message: str, decisions: tuple[Decision, ...]) -> None:
+        super().__init__(message)
+        self.decisions = decisions

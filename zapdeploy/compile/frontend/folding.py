@@ -1,0 +1,85 @@
+"""Constants and what is computed from constants and shapes alone: shape arithmetic, mostly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from zapdeploy.compile.frontend.draft import Draft
+from zapdeploy.compile.frontend.onnx_node import STANDARD, OnnxNode
+from zapdeploy.compile.frontend.tensors import array_of, element_type
+from zapdeploy.compile.graph import INT64, Array, Value
+from zapdeploy.errors import ModelError
+
+# Their operands are weights and codes, which stay as they are.
+_QUANTIZERS = frozenset(("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"))
+_RANDOM = frozenset(
+    ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli")
+)
+_CONTROL_FLOW = frozenset(("If", "Loop", "Scan"))
+_NEVER = _QUANTIZERS | _RANDOM | _CONTROL_FLOW
+_WIDE = 32
+
+
+def fold(draft: Draft, node: OnnxNode, original: ir.Node) -> bool:
+    """Define the node's outputs as constants where that is what they are."""
+    if node.domain != STANDARD or node.op in _NEVER or node.op.startswith("QLinear"):
+        return False
+    if node.op == "Constant" and "value" in node.attributes:
+        array, element = array_of(node.attributes["value"], f"constant '{node.output}'")
+        draft.define(Value(node.output, array.shape, element, data=array))
+        return True
+    if node.op in ("Shape", "Size"):
+        _fold_shape(draft, node)
+        return True
+    values = [draft.value(name) for name in node.inputs if name]
+    if any(value.data is None or _holds_codes(value) for value in values):
+        return False
+    if node.op == "Identity":
+        draft.define(Value(node.output, values[0].shape, values[0].element, data=values[0].data))
+        return True
+    _evaluate(draft, node, original, values)
+    return True
+
+
+def _holds_codes(value: Value) -> bool:
+    """Whether a constant may be quantized: up to 16 bits wide, or given a meaning already."""
+    return value.quantization is not None or (
+        value.element.is_integer and value.element.bits < _WIDE
+    )
+
+
+def _fold_shape(draft: Draft, node: OnnxNode) -> None:
+    shape = draft.value(node.required(0)).shape
+    if node.op == "Size":
+        found = np.asarray(np.prod(shape, dtype=np.int64))
+    else:
+        end = node.attributes.get("end")
+        found = np.asarray(shape[node.integer("start", 0) : end], np.int64)
+    draft.values[node.output] = Value(node.output, found.shape, INT64, data=found)
+
+
+def _evaluate(draft: Draft, node: OnnxNode, original: ir.Node, values: list[Value]) -> None:
+    """Run one node in ONNX's own reference implementation."""
+    from onnx.reference import ReferenceEvaluator
+
+    proto = ir.serde.serialize_node(original)
+    feeds: dict[str, Array] = {v.name: v.data for v in values if v.data is not None}
+    try:
+        evaluator = ReferenceEvaluator(proto, opsets={STANDARD: node.version})
+        with np.errstate(all="ignore"):
+            results: list[Any] = list(evaluator.run(None, feeds))
+    except Exception as error:
+        reason = str(error).partition("\n")[0]
+        raise ModelError(
+            f"constant inputs must have a result, and have none: {reason} (node '{node.name}', "
+            f"{node.op}); export the model again"
+        ) from error
+    for name, result in zip(node.outputs, results, strict=False):
+        array = np.asarray(result)
+        dtype = ir.DataType(onnx.helper.np_dtype_to_tensor_dtype(array.dtype))
+        element = element_type(dtype, f"constant '{name}'")
+        draft.values[name] = Value(name, array.shape, element, data=array)

@@ -1,0 +1,234 @@
+"""From an ONNX file to the integer graph: load, translate node by node, run the passes, judge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import onnx_ir as ir
+
+import zapdeploy.compile.ops  # noqa: F401  (registers the operators)
+from zapdeploy.compile.frontend import (  # noqa: F401  (importing a dialect registers it)
+    elementwise,
+    matrix,
+    movement,
+    operator_form,
+    pooling,
+    qdq,
+    qonnx,
+)
+from zapdeploy.compile.frontend.decisions import Decision, Outcome, decide
+from zapdeploy.compile.frontend.dialects import dialects_of
+from zapdeploy.compile.frontend.draft import Draft
+from zapdeploy.compile.frontend.errors import Refusal, Unjudged, UnsupportedModel
+from zapdeploy.compile.frontend.folding import fold
+from zapdeploy.compile.frontend.inputs import network_inputs
+from zapdeploy.compile.frontend.loading import Source, load
+from zapdeploy.compile.frontend.onnx_node import OnnxNode, onnx_node
+from zapdeploy.compile.frontend.registry import translator
+from zapdeploy.compile.frontend.tensors import element_type
+from zapdeploy.compile.graph import FLOAT32, Call, Graph, Value
+from zapdeploy.compile.ops.base import Unit, operator
+from zapdeploy.compile.passes import IMPORT_PASSES, Observer, run_passes
+from zapdeploy.compile.passes.check_accumulators import CheckAccumulators
+from zapdeploy.errors import ModelError
+
+LISTED_REFUSALS = 8
+QUANTIZERS = frozenset(("Quantize", "Dequantize", "Requantize", "DynamicQuantizeLinear"))
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a graph comes from. `dialects` says in words how the file writes quantization."""
+
+    file: str
+    sha256: str
+    opset: int
+    dialects: tuple[str, ...]
+    producer: str
+
+
+@dataclass(frozen=True, eq=False)
+class Imported:
+    """A network ready to be mapped, where it comes from, and what became of each of its nodes."""
+
+    graph: Graph
+    origin: Origin
+    decisions: tuple[Decision, ...]
+
+
+@dataclass
+class _Translation:
+    """What the walk over the file's nodes leaves behind."""
+
+    draft: Draft
+    nodes: list[OnnxNode] = field(default_factory=list)
+    refused: dict[str, Decision] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)  # results of refused nodes
+
+    def refuse(self, node: OnnxNode, outcome: Outcome, reason: str) -> None:
+        self.refused[node.name] = Decision(node.name, node.operator, outcome, reason=reason)
+
+
+def import_model(
+    path: Path | str, *, batch: int | None = None, observe: Observer | None = None
+) -> Imported:
+    """Read an ONNX file of any supported dialect.
+
+    `batch` becomes the first dimension of every input. `observe` is called with the graph before
+    the passes and after each. Raises ModelError when the file is damaged or contradicts itself,
+    and its subclass UnsupportedModel, naming every node in question, when the chip cannot run it.
+    """
+    path = Path(path)
+    source = load(path)
+    inputs, found_batch = network_inputs(source.model.graph, batch)
+    draft = Draft(
+        source.model.graph.name or path.stem,
+        {str(name): value for name, value in source.model.graph.initializers.items()},
+        found_batch,
+    )
+    for value in inputs:
+        draft.define(value)
+    translation = _translate(source, draft)
+    graph = _finish(source, translation, tuple(value.name for value in inputs))
+    quantized = any(node.op in QUANTIZERS for node in graph.nodes) or any(
+        value.quantization is not None for value in graph.values.values()
+    )
+    graph = run_passes(graph, IMPORT_PASSES, observe)
+    _judge_products(graph, translation)
+    decisions = decide(translation.nodes, graph, translation.refused)
+    if translation.refused:
+        message = _refusal(translation.refused) if quantized else _not_quantized(path)
+        raise UnsupportedModel(message, decisions)
+    graph = run_passes(graph, (CheckAccumulators(),), observe)
+    origin = Origin(
+        path.name, source.sha256, source.opset, dialects_of(translation.nodes), source.producer
+    )
+    return Imported(graph, origin, decisions)
+
+
+def _translate(source: Source, draft: Draft) -> _Translation:
+    result = _Translation(draft)
+    originals = list(source.model.graph)
+    draft.taken.update(str(v.name) for node in originals for v in node.outputs if v.name)
+    draft.taken.update(draft.initializers)
+    used: set[str] = set()
+    for index, original in enumerate(originals):
+        name = original.name or f"{original.op_type}_{index}"
+        name = f"{name}_{index}" if name in used else name
+        used.add(name)
+        node = onnx_node(original, name, source.opset)
+        result.nodes.append(node)
+        _translate_node(result, node, original)
+    return result
+
+
+def _translate_node(result: _Translation, node: OnnxNode, original: ir.Node) -> None:
+    """Fold, translate or refuse one node; a refused one leaves results of unknown value."""
+    try:
+        if fold(result.draft, node, original):
+            return
+        function = translator(node)
+        if function is None:
+            raise Refusal(_unknown_reason(node))
+        function(result.draft, node)
+    except Unjudged as reason:
+        result.refuse(node, Outcome.UNJUDGED, str(reason))
+    except Refusal as reason:
+        result.refuse(node, Outcome.REFUSED, str(reason))
+        for value in original.outputs:
+            _declare_unknown(result, value)
+
+
+def _unknown_reason(node: OnnxNode) -> str:
+    if node.op in ("If", "Loop", "Scan"):
+        return "control flow must be unrolled or resolved before the export"
+    return f"operator {node.operator} is not supported"
+
+
+def _declare_unknown(result: _Translation, value: ir.Value) -> None:
+    """Go on behind a refused node where the file says what its result looks like."""
+    name, draft = str(value.name or ""), result.draft
+    if not name or name in draft.values or value.shape is None or value.dtype is None:
+        return
+    dimensions = list(value.shape)
+    if draft.batch is not None and dimensions and dimensions[0] == draft.batch.before:
+        dimensions[0] = draft.batch.after
+    if not all(isinstance(d, int) and d > 0 for d in dimensions):
+        return
+    shape = tuple(int(d) for d in dimensions if isinstance(d, int))
+    try:
+        element = element_type(value.dtype, f"tensor '{name}'")
+    except ModelError:
+        return
+    draft.define(Value(name, shape, element))
+    result.unknown.append(name)
+
+
+def _finish(source: Source, result: _Translation, inputs: tuple[str, ...]) -> Graph:
+    """The graph as translated; results of refused nodes count as inputs of what can be judged."""
+    outputs = tuple(str(value.name) for value in source.model.graph.outputs)
+    draft = result.draft
+    if result.refused:
+        return draft.graph(
+            (*inputs, *result.unknown), tuple(n for n in outputs if n in draft.values)
+        )
+    for value in source.model.graph.outputs:
+        _check_declared(value, draft)
+    return draft.graph(inputs, outputs)
+
+
+def _check_declared(value: ir.Value, draft: Draft) -> None:
+    """What the file says about an output's shape must agree with what its nodes compute."""
+    shape = draft.value(str(value.name)).shape
+    if value.shape is None or draft.batch is not None:
+        return
+    declared = [d if isinstance(d, int) else None for d in value.shape]
+    if len(declared) != len(shape) or any(
+        d is not None and d != s for d, s in zip(declared, shape, strict=False)
+    ):
+        raise ModelError(
+            f"output '{value.name}' must have shape {declared} as the file declares, "
+            f"not {list(shape)}; export the model again"
+        )
+
+
+def _judge_products(graph: Graph, result: _Translation) -> None:
+    """Refuse matrix products that did not become integer products."""
+    by_name = {node.name: node for node in result.nodes}
+    for call in graph.calls():
+        if operator(call.node.op).unit is Unit.MATRIX:
+            reason = _product_reason(call)
+            if reason:
+                result.refuse(by_name[call.node.sources[0]], Outcome.REFUSED, reason)
+
+
+def _product_reason(call: Call) -> str:
+    """Why the matrix unit cannot do this product, empty when it can."""
+    x, w, bias = call.input(0), call.input(1), call.optional(2)
+    names = " and ".join(f"'{value.name}'" for value in (x, w) if value.element == FLOAT32)
+    if names:
+        return f"operands must be quantized, not float32 ({names})"
+    if x.quantization is not None and x.quantization.axis is not None:
+        return f"activations must have one scale, not one for each index of '{x.name}'"
+    channels = 0 if call.node.op == "Conv" else len(w.shape) - 1
+    if w.quantization is not None and w.quantization.axis not in (None, channels):
+        return f"scales of '{w.name}' must run along its output channels, axis {channels}"
+    if bias is not None and bias.data is None:
+        return f"bias '{bias.name}' must be constant"
+    return ""
+
+
+def _refusal(refused: dict[str, Decision]) -> str:
+    rows = [d for d in refused.values() if d.outcome is Outcome.REFUSED]
+    listed = "; ".join(f"node '{d.node}' ({d.op}): {d.reason}" for d in rows[:LISTED_REFUSALS])
+    more = f"; and {len(rows) - LISTED_REFUSALS} more" if len(rows) > LISTED_REFUSALS else ""
+    count = "1 node" if len(rows) == 1 else f"{len(rows)} nodes"
+    return f"every node must be one that the chip can run, and {count} cannot: {listed}{more}"
+
+
+def _not_quantized(path: Path) -> str:
+    return (
+        f"model must be quantized, not float32 throughout ('{path.name}'); run: zapdeploy quantize "
+        f"{path.name} --weights 8 --activations 8 -o {path.stem}-int8.onnx"
+    )

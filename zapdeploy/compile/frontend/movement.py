@@ -1,0 +1,277 @@
+"""Operators that move data or give it another shape, on real numbers and on codes alike."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+
+from zapdeploy.compile.axes import axis_after
+from zapdeploy.compile.frontend.draft import Draft
+from zapdeploy.compile.frontend.errors import Refusal
+from zapdeploy.compile.frontend.onnx_node import OnnxNode
+from zapdeploy.compile.frontend.registry import translates
+from zapdeploy.compile.graph import Attribute, Node, Quantization, Shape, Value
+from zapdeploy.errors import ModelError
+
+
+@translates("Reshape")
+def reshape(draft: Draft, node: OnnxNode) -> None:
+    x = draft.value(node.required(0))
+    target = [int(v) for v in draft.array(node.required(1), "shape").ravel()]
+    target = _rebatched(draft, x, target)
+    if not node.integer("allowzero", 0):
+        target = [x.shape[d] if v == 0 and d < len(x.shape) else v for d, v in enumerate(target)]
+    if target.count(-1) > 1 or min(target, default=1) < -1:
+        raise ModelError(f"shape must have at most one -1, not {target} (node '{node.name}')")
+    if -1 in target:
+        known = prod(v for v in target if v != -1)
+        target[target.index(-1)] = x.size // known if known else 0
+    if prod(target) != x.size:
+        raise ModelError(
+            f"shape must hold {x.size} elements, not {target} (node '{node.name}')"
+            + ("; its batch is fixed in the file" if draft.batch else "")
+        )
+    view(draft, node, x, tuple(target))
+
+
+def _rebatched(draft: Draft, x: Value, target: list[int]) -> list[int]:
+    """A target written for the file's batch, with the batch asked for in its place."""
+    batch = draft.batch
+    if batch is None or not target or not x.shape or x.shape[0] != batch.after:
+        return target
+    fits = -1 in target or prod(target) == x.size
+    if target[0] == batch.before or (batch.before is None and target[0] == 1 and not fits):
+        return [batch.after, *target[1:]]
+    return target
+
+
+def view(draft: Draft, node: OnnxNode, x: Value, shape: Shape, output: str = "") -> str:
+    """The same data under another shape; scales along an axis must find their axis again."""
+    move = Node("", "Reshape", (), ())
+    quantization = moved(x, move, shape)
+    return draft.emit(
+        node,
+        "Reshape",
+        (x.name,),
+        output=output,
+        shape=shape,
+        element=x.element,
+        quantization=quantization,
+    )
+
+
+def moved(x: Value, move: Node, shape: Shape) -> Quantization | None:
+    """The quantization of x after a move to this shape."""
+    if x.quantization is None or x.quantization.axis is None:
+        return x.quantization
+    axis = axis_after(move, x.shape, shape, x.quantization.axis)
+    if axis is None:
+        raise Refusal("the axis of the scales must stay whole")
+    return replace(x.quantization, axis=axis)
+
+
+@translates("Flatten")
+def flatten(draft: Draft, node: OnnxNode) -> None:
+    x = draft.value(node.required(0))
+    axis = node.integer("axis", 1)
+    axis += len(x.shape) if axis < 0 else 0
+    view(draft, node, x, (prod(x.shape[:axis]), prod(x.shape[axis:])))
+
+
+@translates("Squeeze")
+def squeeze(draft: Draft, node: OnnxNode) -> None:
+    x = draft.value(node.required(0))
+    axes = _axes_input(draft, node, len(x.shape))
+    if axes is None:
+        axes = tuple(d for d, length in enumerate(x.shape) if length == 1)
+    if any(x.shape[d] != 1 for d in axes):
+        raise ModelError(
+            f"squeezed dimensions must have length 1, not {list(x.shape)} along {list(axes)} "
+            f"(node '{node.name}')"
+        )
+    view(draft, node, x, tuple(length for d, length in enumerate(x.shape) if d not in axes))
+
+
+@translates("Unsqueeze")
+def unsqueeze(draft: Draft, node: OnnxNode) -> None:
+    x = draft.value(node.required(0))
+    count = draft.array(node.required(1), "axes").size
+    rank = len(x.shape) + count
+    axes = _axes_input(draft, node, rank)
+    rest = iter(x.shape)
+    view(draft, node, x, tuple(1 if d in (axes or ()) else next(rest) for d in range(rank)))
+
+
+def _axes_input(draft: Draft, node: OnnxNode, rank: int) -> tuple[int, ...] | None:
+    if not node.input(1):
+        return None
+    axes = [int(v) for v in draft.array(node.input(1), "axes").ravel()]
+    if any(not -rank <= axis < rank for axis in axes):
+        raise ModelError(f"axes must be in [{-rank}, {rank}), not {axes} (node '{node.name}')")
+    return tuple(axis % rank for axis in axes)
+
+
+@translates("Transpose")
+def transpose(draft: Draft, node: OnnxNode) -> None:
+    x = draft.value(node.required(0))
+    perm = node.integers("perm", tuple(reversed(range(len(x.shape)))))
+    if sorted(perm) != list(range(len(x.shape))):
+        raise ModelError(
+            f"perm must hold each of 0 to {len(x.shape) - 1} once, not {list(perm)} "
+            f"(node '{node.name}')"
+        )
+    _move(draft, node, x, "Transpose", {"perm": perm}, tuple(x.shape[d] for d in perm))
+
+
+@translates("Concat")
+def concat(draft: Draft, node: OnnxNode) -> None:
+    """Codes are joined when they have one meaning: that of the first that has one."""
+    values = [draft.value(name) for name in node.inputs]
+    if len({(value.element.kind, value.element.bits) for value in values}) > 1:
+        raise ModelError(f"inputs must have one element type (node '{node.name}')")
+    axis = node.integer("axis", 0)
+    axis += len(values[0].shape) if axis < 0 else 0
+    meaning = next((v.quantization for v in values if v.quantization is not None), None)
+    names = tuple(value.name for value in values)
+    if meaning is not None:
+        if meaning.axis is not None:
+            raise Refusal("codes must have one scale for the tensor")
+        names = tuple(draft.interpret(name, meaning) for name in names)
+        ranges = [draft.value(name).quantization for name in names]
+        low = min(q.low for q in ranges if q is not None)
+        high = max(q.high for q in ranges if q is not None)
+        meaning = replace(meaning, low=low, high=high)
+    element = values[0].element
+    draft.emit(node, "Concat", names, {"axis": axis}, element=element, quantization=meaning)
+
+
+@translates("Split")
+def split(draft: Draft, node: OnnxNode) -> None:
+    """One slice for each output."""
+    x = draft.value(node.required(0))
+    axis = node.integer("axis", 0)
+    axis += len(x.shape) if axis < 0 else 0
+    start = 0
+    for output, length in zip(node.outputs, _lengths(draft, node, x.shape[axis]), strict=True):
+        shape = (*x.shape[:axis], length, *x.shape[axis + 1 :])
+        starts = tuple(start if d == axis else 0 for d in range(len(shape)))
+        if output:
+            attributes = {"starts": starts, "steps": (1,) * len(shape)}
+            _move(draft, node, x, "Slice", attributes, shape, output)
+        start += length
+
+
+def _lengths(draft: Draft, node: OnnxNode, total: int) -> list[int]:
+    count = len(node.outputs)
+    if node.input(1):
+        lengths = [int(v) for v in draft.array(node.input(1), "split").ravel()]
+    else:
+        size = -(-total // count)
+        lengths = [size] * (count - 1) + [total - size * (count - 1)]
+    if len(lengths) != count or sum(lengths) != total or min(lengths) < 0:
+        raise ModelError(
+            f"split must be {count} lengths that add up to {total}, not {lengths} "
+            f"(node '{node.name}')"
+        )
+    return lengths
+
+
+@translates("Slice")
+def slice_(draft: Draft, node: OnnxNode) -> None:
+    x = draft.value(node.required(0))
+    rank = len(x.shape)
+    bounds = [[int(v) for v in draft.array(node.required(i), "bounds").ravel()] for i in (1, 2)]
+    axes = _axes_input(draft, replace(node, inputs=("", node.input(3))), rank)
+    steps = [1] * len(bounds[0])
+    if node.input(4):
+        steps = [int(v) for v in draft.array(node.input(4), "steps").ravel()]
+    ranges = [range(length) for length in x.shape]
+    for start, stop, step, axis in zip(*bounds, steps, axes or range(len(bounds[0])), strict=True):
+        if not step:
+            raise ModelError(f"steps must not be 0 (node '{node.name}')")
+        ranges[axis] = range(x.shape[axis])[slice(start, _stop(stop, step, x.shape[axis]), step)]
+    attributes: dict[str, Attribute] = {
+        "starts": tuple(r.start for r in ranges),
+        "steps": tuple(r.step for r in ranges),
+    }
+    _move(draft, node, x, "Slice", attributes, tuple(map(len, ranges)))
+
+
+def _stop(stop: int, step: int, length: int) -> int | None:
+    """ONNX writes "to the very front" of a backward slice as a number below -length."""
+    return None if step < 0 and stop < -length else stop
+
+
+@translates("Gather")
+def gather(draft: Draft, node: OnnxNode) -> None:
+    """A constant index is a slice (and loses the dimension); anything else is refused."""
+    x = draft.value(node.required(0))
+    axis = node.integer("axis", 0) % max(len(x.shape), 1)
+    index = np.asarray(draft.array(node.required(1), "indices"))
+    flat = np.where(index < 0, index + x.shape[axis], index).ravel()
+    steps = np.diff(flat)
+    if index.ndim > 1 or not flat.size or (steps.size and (steps != steps[0]).any()):
+        raise Refusal("indices must be one number or evenly spaced")
+    if flat.min() < 0 or flat.max() >= x.shape[axis]:
+        raise ModelError(
+            f"indices must be less than {x.shape[axis]}, not {index.tolist()} (node '{node.name}')"
+        )
+    step = int(steps[0]) if steps.size and steps[0] else 1
+    if steps.size and not steps[0]:
+        raise Refusal("indices must not repeat")
+    rank = len(x.shape)
+    attributes = {
+        "starts": tuple(int(flat[0]) if d == axis else 0 for d in range(rank)),
+        "steps": tuple(step if d == axis else 1 for d in range(rank)),
+    }
+    shape = (*x.shape[:axis], flat.size, *x.shape[axis + 1 :])
+    if index.ndim == 1:
+        _move(draft, node, x, "Slice", attributes, shape)
+        return
+    part = _move(draft, node, x, "Slice", attributes, shape, draft.fresh(f"{node.output}_slice"))
+    view(draft, node, draft.value(part), (*shape[:axis], *shape[axis + 1 :]))
+
+
+@translates("Pad")
+def pad(draft: Draft, node: OnnxNode) -> None:
+    """Padding codes (opset 13 allows it) is padding with the real number they stand for."""
+    x = draft.value(node.required(0))
+    if node.text("mode", "constant") != "constant":
+        raise Refusal(f"mode must be constant, not {node.text('mode', '')}")
+    if x.element.is_integer and (x.quantization is None or x.quantization.axis is not None):
+        raise Refusal("integers must come from a quantizer with one scale for the tensor")
+    rank = len(x.shape)
+    given = [int(v) for v in draft.array(node.required(1), "pads").ravel()]
+    axes = _axes_input(draft, replace(node, inputs=("", node.input(3))), rank) or range(rank)
+    pads = [0] * 2 * rank
+    for position, axis in enumerate(axes):
+        pads[axis], pads[rank + axis] = given[position], given[len(given) // 2 + position]
+    fill = float(draft.array(node.input(2), "value").item()) if node.input(2) else 0.0
+    if x.quantization is not None:
+        fill = (fill - float(x.quantization.zero_point[0])) * float(x.quantization.scale[0])
+    attributes: dict[str, Attribute] = {"pads": tuple(pads), "value": fill}
+    draft.emit(node, "Pad", (x.name,), attributes, element=x.element, quantization=x.quantization)
+
+
+def _move(
+    draft: Draft,
+    node: OnnxNode,
+    x: Value,
+    op: str,
+    attributes: dict[str, Attribute] | dict[str, tuple[int, ...]],
+    shape: Shape,
+    output: str = "",
+) -> str:
+    quantization = moved(x, Node("", op, (), (), attributes), shape)
+    return draft.emit(
+        node,
+        op,
+        (x.name,),
+        attributes,
+        output=output,
+        shape=shape,
+        element=x.element,
+        quantization=quantization,
+    )

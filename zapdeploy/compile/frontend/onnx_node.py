@@ -1,0 +1,74 @@
+"""One node of an ONNX file, with typed access to its attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import onnx_ir as ir
+
+from zapdeploy.compile.frontend.errors import Refusal
+
+STANDARD = ""
+MICROSOFT = "com.microsoft"
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxNode:
+    """`version` is the standard operator set's; an absent optional input is the empty name."""
+
+    name: str
+    domain: str
+    op: str
+    version: int
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any]
+
+    @property
+    def operator(self) -> str:
+        """The operator's name with its domain, as errors show it."""
+        return f"{self.domain}.{self.op}" if self.domain else self.op
+
+    @property
+    def output(self) -> str:
+        return self.outputs[0]
+
+    def input(self, index: int) -> str:
+        """The name at `index`, empty when it is absent."""
+        return self.inputs[index] if index < len(self.inputs) else ""
+
+    def required(self, index: int) -> str:
+        name = self.input(index)
+        if not name:
+            raise Refusal(f"input {index} must be given")
+        return name
+
+    def integer(self, name: str, default: int) -> int:
+        return int(self.attributes.get(name, default))
+
+    def number(self, name: str, default: float) -> float:
+        return float(self.attributes.get(name, default))
+
+    def text(self, name: str, default: str) -> str:
+        return str(self.attributes.get(name, default))
+
+    def integers(self, name: str, default: tuple[int, ...] = ()) -> tuple[int, ...]:
+        return tuple(int(v) for v in self.attributes.get(name, default))
+
+
+def onnx_node(node: ir.Node, name: str, version: int) -> OnnxNode:
+    """The node as its translator sees it, under a name that is unique in the graph."""
+    outputs = [value.name or "" for value in node.outputs]
+    while outputs and not outputs[-1]:
+        outputs.pop()
+    return OnnxNode(
+        name=name,
+        domain="" if node.domain == "ai.onnx" else node.domain,
+        op=node.op_type,
+        version=version,
+        inputs=tuple("" if value is None else value.name or "" for value in node.inputs),
+        outputs=tuple(outputs),
+        attributes={key: attribute.value for key, attribute in node.attributes.items()},
+    )

@@ -1,0 +1,95 @@
+"""Scales and zero points of a quantizer, checked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from zapdeploy.compile.frontend.draft import Draft
+from zapdeploy.compile.frontend.errors import Refusal
+from zapdeploy.compile.frontend.onnx_node import OnnxNode
+from zapdeploy.compile.graph import Array, ElementType, Quantization, Shape, Value
+from zapdeploy.errors import ModelError
+
+
+def scale_of(draft: Draft, node: OnnxNode, index: int) -> Array:
+    """The constant scales at an input: float32, positive and finite."""
+    name = node.required(index)
+    draft.real(name)
+    scale = np.asarray(draft.array(name, "scale"))
+    wrong = ~(np.isfinite(scale) & (scale > 0))
+    if wrong.any():
+        raise ModelError(
+            f"scale must be positive and finite, not {scale[wrong].flat[0]:g} "
+            f"(node '{node.name}', input '{name}'); export the model again"
+        )
+    return scale
+
+
+def zero_point_of(draft: Draft, node: OnnxNode, index: int) -> Value | None:
+    """The constant zero points at an input, None when it is absent."""
+    name = node.input(index)
+    if not name:
+        return None
+    draft.array(name, "zero point")
+    value = draft.value(name)
+    if not value.element.is_integer:
+        raise Refusal(f"zero point must be integers, not {value.element.name} ('{name}')")
+    return value
+
+
+def parameters(
+    draft: Draft,
+    node: OnnxNode,
+    first: int,
+    shape: Shape,
+    element: ElementType | None = None,
+    axis: int | None = None,
+) -> tuple[ElementType, Quantization]:
+    """Type and quantization of a tensor of this shape from inputs `first` and `first` + 1.
+
+    The type is the zero point's; `element`, when given, is the one it must have. `axis` is what
+    more than one scale runs along.
+    """
+    scale = scale_of(draft, node, first)
+    zero_point = zero_point_of(draft, node, first + 1)
+    if zero_point is not None and element is not None and zero_point.element != element:
+        raise ModelError(
+            f"zero point must be {element.name} like the tensor, not {zero_point.element.name} "
+            f"(node '{node.name}')"
+        )
+    if element is None:
+        element = ElementType("uint", 8) if zero_point is None else zero_point.element
+    zeros = np.zeros(1, np.int32) if zero_point is None else np.asarray(zero_point.data)
+    return element, quantization(node, element, scale, zeros, shape, axis)
+
+
+def quantization(
+    node: OnnxNode,
+    element: ElementType,
+    scale: Array,
+    zero_point: Array,
+    shape: Shape,
+    axis: int | None,
+) -> Quantization:
+    """Per tensor for one scale, otherwise along `axis`, which must have one for each index."""
+    low, high = element.limits
+    found = Quantization(scale.ravel(), zero_point.ravel(), low, high)
+    if scale.size == 1 and zero_point.size == 1:
+        return found
+    if scale.size > 1 and zero_point.size not in (1, scale.size):
+        raise ModelError(
+            f"zero points must be as many as scales, {scale.size}, not {zero_point.size} "
+            f"(node '{node.name}'); export the model again"
+        )
+    if scale.ndim > 1 or axis is None:
+        raise Refusal("scales must be one for the tensor or one for each index of an axis")
+    if not -len(shape) <= axis < len(shape) or shape[axis] != scale.size:
+        length = shape[axis] if -len(shape) <= axis < len(shape) else "no such axis"
+        raise ModelError(
+            f"scales along axis {axis} must be as many as its length, {length}, "
+            f"not {scale.size} (node '{node.name}'); export the model again"
+        )
+    zeros = np.broadcast_to(zero_point.ravel().astype(np.int32), scale.shape).copy()
+    return replace(found, zero_point=zeros, axis=axis % len(shape))

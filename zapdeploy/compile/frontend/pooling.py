@@ -1,0 +1,53 @@
+"""Pooling."""
+
+from __future__ import annotations
+
+from zapdeploy.compile.frontend.draft import Draft
+from zapdeploy.compile.frontend.errors import Refusal
+from zapdeploy.compile.frontend.onnx_node import OnnxNode
+from zapdeploy.compile.frontend.registry import translates
+from zapdeploy.compile.frontend.windows import pooling_attributes
+from zapdeploy.compile.graph import Attribute
+
+
+@translates("MaxPool")
+def max_pool(draft: Draft, node: OnnxNode) -> None:
+    """On real numbers or on codes: both have the same maximum."""
+    if len(node.outputs) > 1:
+        raise Refusal("the indices output must not be used")
+    x = draft.value(node.required(0))
+    draft.emit(
+        node,
+        "MaxPool",
+        (x.name,),
+        pooling_attributes(node, x.shape),
+        element=x.element,
+        quantization=x.quantization,
+    )
+
+
+@translates("GlobalMaxPool")
+def global_max_pool(draft: Draft, node: OnnxNode) -> None:
+    x = draft.real(node.required(0))
+    spatial = x.shape[2:]
+    attributes: dict[str, Attribute] = {
+        "kernel_shape": spatial,
+        "strides": (1,) * len(spatial),
+        "dilations": (1,) * len(spatial),
+        "pads": (0,) * 2 * len(spatial),
+        "ceil_mode": 0,
+    }
+    draft.emit(node, "MaxPool", (x.name,), attributes)
+
+
+@translates("AveragePool")
+def average_pool(draft: Draft, node: OnnxNode) -> None:
+    x = draft.real(node.required(0))
+    attributes = pooling_attributes(node, x.shape)
+    attributes["count_include_pad"] = node.integer("count_include_pad", 0)
+    draft.emit(node, "AveragePool", (x.name,), attributes)
+
+
+@translates("GlobalAveragePool")
+def global_average_pool(draft: Draft, node: OnnxNode) -> None:
+    draft.emit(node, "GlobalAveragePool", (draft.real(node.required(0)).name,))

@@ -1,0 +1,79 @@
+"""QDQ and QCDQ: quantizers and dequantizers around floating-point operators.
+
+QCDQ keeps a tensor of fewer than 8 bits as int8 or uint8 with a Clip between the two; the Clip's
+bounds are the true range.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import onnx_ir as ir
+
+from zapdeploy.compile.frontend.draft import Draft
+from zapdeploy.compile.frontend.errors import Refusal
+from zapdeploy.compile.frontend.onnx_node import MICROSOFT, STANDARD, OnnxNode
+from zapdeploy.compile.frontend.parameters import parameters
+from zapdeploy.compile.frontend.registry import translates
+from zapdeploy.compile.frontend.tensors import element_type
+from zapdeploy.compile.graph import ElementType
+from zapdeploy.errors import ModelError
+
+
+@translates("QuantizeLinear", domains=(STANDARD, MICROSOFT))
+def quantize_linear(draft: Draft, node: OnnxNode) -> None:
+    x = draft.real(node.required(0))
+    _refuse_blocks(node)
+    declared = _declared_type(node, "output_dtype")
+    axis = node.integer("axis", 1)
+    if node.input(2) and draft.value(node.input(2)).element.bits > 16:
+        raise Refusal("zero point must have at most 16 bits")
+    element, quantization = parameters(
+        draft, node, 1, x.shape, None if node.input(2) else declared, axis
+    )
+    draft.emit(node, "Quantize", (x.name,), element=element, quantization=quantization)
+
+
+@translates("DequantizeLinear", domains=(STANDARD, MICROSOFT))
+def dequantize_linear(draft: Draft, node: OnnxNode) -> None:
+    x = draft.value(node.required(0))
+    _refuse_blocks(node)
+    declared = _declared_type(node, "output_dtype")
+    if declared is not None and declared.kind != "float":
+        raise Refusal(f"output_dtype must be float32, not {declared.name}")
+    _, quantization = parameters(draft, node, 1, x.shape, x.element, node.integer("axis", 1))
+    codes = draft.interpret(x.name, quantization)
+    draft.emit(node, "Dequantize", (codes,))
+
+
+def clip_codes(draft: Draft, node: OnnxNode) -> None:
+    """Clip between a quantizer and a dequantizer: the same codes in a narrower range."""
+    x = draft.value(node.required(0))
+    low, high = x.element.limits
+    low = max(low, _bound(draft, node, 1, low))
+    high = min(high, _bound(draft, node, 2, high))
+    if low > high:
+        raise ModelError(f"Clip's min must be at most its max, not {low} > {high} ('{node.name}')")
+    quantization = x.quantization
+    if quantization is None:
+        draft.ranges[node.output] = (low, high)
+    else:
+        low, high = max(low, quantization.low), min(high, quantization.high)
+        quantization = replace(quantization, low=low, high=high)
+    draft.emit(node, "Requantize", (x.name,), element=x.element, quantization=quantization)
+
+
+def _bound(draft: Draft, node: OnnxNode, index: int, default: int) -> int:
+    name = node.input(index)
+    return int(np.asarray(draft.array(name, "bound")).item()) if name else default
+
+
+def _refuse_blocks(node: OnnxNode) -> None:
+    if node.integer("block_size", 0):
+        raise Refusal("block_size must be 0: one scale for a tensor or for each index of an axis")
+
+
+def _declared_type(node: OnnxNode, attribute: str) -> ElementType | None:
+    code = node.integer(attribute, 0)
+    return element_type(ir.DataType(code), f"{attribute} of node '{node.name}'") if code else None

@@ -1,0 +1,83 @@
+"""Tensors of an ONNX file as arrays: types, and integers of less than a byte."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from zapdeploy.compile.graph import BOOL, FLOAT32, INT32, INT64, Array, ElementType, Shape, frozen
+from zapdeploy.errors import ModelError
+
+BLOCK_BYTES = 1 << 18
+
+_ELEMENTS: dict[ir.DataType, ElementType] = {
+    ir.DataType.FLOAT: FLOAT32,
+    ir.DataType.INT32: INT32,
+    ir.DataType.INT64: INT64,
+    ir.DataType.BOOL: BOOL,
+    **{
+        ir.DataType[f"{kind.upper()}{bits}"]: ElementType(kind, bits)
+        for kind in ("int", "uint")
+        for bits in (2, 4, 8, 16)
+    },
+}
+
+
+def element_type(dtype: ir.DataType, where: str) -> ElementType:
+    """The element type; `where` names the tensor in the error for a type that is not supported."""
+    found = _ELEMENTS.get(dtype)
+    if found is not None:
+        return found
+    if dtype in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE):
+        raise ModelError(
+            f"{where} must be float32, not {dtype.name.lower()}; "
+            "export the model in float32 before it is quantized"
+        )
+    raise ModelError(
+        f"{where} must hold numbers of a supported type (float32, int2 to int16, uint2 to uint16, "
+        f"int32, int64, bool), not {dtype.name.lower()}; change it before the export"
+    )
+
+
+def array_of(tensor: ir.TensorProtocol, where: str) -> tuple[Array, ElementType]:
+    """A read-only array [*shape]; integers below 8 bits come one to a byte, sign-extended."""
+    element = element_type(tensor.dtype, where)
+    shape = tuple(int(d) for d in tensor.shape.numpy())
+    if element.bits >= 8:
+        array = np.asarray(tensor.numpy())
+    else:
+        packed = np.frombuffer(tensor.tobytes(), np.uint8)
+        array = unpack(packed, element, shape)
+    if array.shape != shape:
+        raise ModelError(f"{where} must have shape {list(shape)}, not {list(array.shape)}")
+    return frozen(array), element
+
+
+def unpack(packed: Array, element: ElementType, shape: Shape) -> Array:
+    """Integers of 2 or 4 bits from bytes (the first in the lowest bits), by table look-up."""
+    count = int(np.prod(shape, dtype=np.int64))
+    per_byte = 8 // element.bits
+    if packed.size != -(-count // per_byte):
+        raise ModelError(
+            f"a packed tensor of shape {list(shape)} must have {-(-count // per_byte)} bytes, "
+            f"not {packed.size}; the file is damaged"
+        )
+    words = _look_up(element)
+    unpacked = np.empty(packed.size, words.dtype)
+    for start in range(0, packed.size, BLOCK_BYTES):
+        part = slice(start, start + BLOCK_BYTES)
+        np.take(words, packed[part], out=unpacked[part])
+    return unpacked.view(element.numpy)[:count].reshape(shape)
+
+
+def _look_up(element: ElementType) -> Array:
+    """For each byte, its integers side by side in one word [256]."""
+    shifts = np.arange(0, 8, element.bits, dtype=np.uint8)
+    codes = (np.arange(256, dtype=np.uint8)[:, None] >> shifts) & ((1 << element.bits) - 1)
+    if element.kind == "int":
+        sign = 1 << (element.bits - 1)
+        codes = (codes.astype(np.int8) ^ sign) - sign
+    word: np.dtype[Any] = np.dtype(f"uint{8 * len(shifts)}")
+    return np.ascontiguousarray(codes.astype(element.numpy)).view(word)[:, 0]

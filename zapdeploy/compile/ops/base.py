@@ -1,0 +1,151 @@
+"""What an operator must say about itself, and the registry that holds them.
+
+An operator lives in one place. Its class says what it computes (`evaluate`), which shapes it makes
+(`infer`), which part of its inputs a part of its output needs (`input_regions`), how much work that
+is (`matrix_tile`, `element_work`), and which cuts make sense (`cuttable`). Nothing else in the
+package knows an operator by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import ClassVar, TypeVar
+
+import numpy as np
+
+from zapdeploy.compile.graph import Array, Call, Shape
+from zapdeploy.compile.regions import IntArray, Region, broadcast
+from zapdeploy.errors import ModelError
+
+# The outputs of a call from its inputs.
+Evaluation = Callable[[Sequence[Array | None]], tuple[Array, ...]]
+
+
+class Unit(Enum):
+    """Where an operator runs."""
+
+    MATRIX = "matrix"  # the vector-matrix unit; its epilogue in the vector and activation units
+    VECTOR = "vector"  # the vector and activation units
+    MOVE = "move"  # memory and network only: data changes place, not value
+    VIEW = "view"  # another name for the same data: the consumer reads through it
+
+
+@dataclass(frozen=True)
+class ElementWork:
+    """Operations per output element outside the matrix unit.
+
+    `vector`: multiplies, adds, compares in the vector unit. `activation`: roundings, clamps and
+    table look-ups in the activation unit.
+    """
+
+    vector: float
+    activation: float
+
+
+@dataclass(frozen=True)
+class MatrixTile:
+    """The matrix work behind boxes of the output; arrays over candidates and cores.
+
+    Each of `positions` multiplies, for each of `groups`, a vector by a matrix with `outputs`
+    columns. The vector is `runs` pieces of `run_values` consecutive values each (a row of a
+    convolution window, its channels innermost, is one piece).
+    """
+
+    positions: IntArray
+    groups: IntArray
+    outputs: IntArray
+    runs: IntArray
+    run_values: IntArray
+
+    @property
+    def macs(self) -> IntArray:
+        return self.positions * self.groups * self.outputs * self.runs * self.run_values
+
+
+class Operator:
+    """Base class; the defaults are those of an elementwise operator with broadcasting."""
+
+    name: ClassVar[str]
+    unit: ClassVar[Unit] = Unit.VECTOR
+    summary: ClassVar[str] = ""
+
+    def infer(self, call: Call) -> tuple[Shape, ...]:
+        """Shapes of the outputs. Raises ModelError when the inputs do not go together."""
+        shapes = [v.shape for v in call.inputs if v is not None]
+        try:
+            return (tuple(np.broadcast_shapes(*shapes)),)
+        except ValueError:
+            listed = ", ".join(str(list(s)) for s in shapes)
+            raise ModelError(
+                f"inputs must have shapes that broadcast, not {listed} (node '{call.node.name}')"
+            ) from None
+
+    def evaluate(self, call: Call, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
+        """The outputs, exactly. Arrays have the NumPy type of their value's element type."""
+        raise NotImplementedError
+
+    def prepare(self, call: Call) -> Evaluation:
+        """`evaluate` for many frames: what depends on constants alone is done once."""
+        return lambda inputs: self.evaluate(call, inputs)
+
+    def input_regions(
+        self, call: Call, out: Region, reduction: Region | None = None
+    ) -> tuple[Region | None, ...]:
+        """The box of each input that boxes of output 0 need; None for an absent input.
+
+        `reduction` ([..., 1]) is the part of the reduced dimension a core sums over; None is all.
+        Boxes are inside the input's shape: padding is not read from anywhere.
+        """
+        shape = call.output.shape
+        return tuple(
+            None if value is None else broadcast(out, shape, value.shape) for value in call.inputs
+        )
+
+    def cuttable(self, call: Call) -> tuple[bool, ...]:
+        """For each dimension of output 0, whether it may be cut over cores."""
+        return (True,) * len(call.output.shape)
+
+    def element_work(self, call: Call) -> ElementWork:
+        """Work per element of output 0 in the vector and activation units."""
+        raise NotImplementedError
+
+    # Only operators of the matrix unit:
+
+    def reduction_size(self, call: Call) -> int:
+        """Length of the dimension that can be cut into partial sums; 1 when there is none."""
+        return 1
+
+    def channel_axis(self, call: Call) -> int:
+        """The dimension of the output that runs over columns of the matrix."""
+        raise NotImplementedError
+
+    def matrix_tile(self, call: Call, out: Region, reduction: Region | None = None) -> MatrixTile:
+        """The matrix work behind boxes of the output (and a part of the reduction)."""
+        raise NotImplementedError
+
+
+T = TypeVar("T", bound=Operator)
+_REGISTRY: dict[str, Operator] = {}
+
+
+def register(cls: type[T]) -> type[T]:
+    """Class decorator: make an operator known under its name."""
+    _REGISTRY[cls.name] = cls()
+    return cls
+
+
+def operator(name: str) -> Operator:
+    """The operator of this name. Raises ModelError for an unknown one."""
+    try:
+        return _REGISTRY[name]
+    except KeyError:
+        raise ModelError(
+            f"operator '{name}' must be one of {', '.join(sorted(_REGISTRY))}"
+        ) from None
+
+
+def registered() -> tuple[Operator, ...]:
+    """All operators, by name."""
+    return tuple(_REGISTRY[name] for name in sorted(_REGISTRY))

@@ -1,0 +1,156 @@
+"""Integers to real numbers and back, q = clamp(round_half_even(x / s) + z), and who works on which.
+
+`RealOperator` is the default of the vector unit: dequantize, compute in float32, quantize.
+`CodeOperator` is for what needs no arithmetic: it works on the codes themselves where it can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from zapdeploy.compile.graph import Array, Call, Quantization, Value
+from zapdeploy.compile.ops.base import ElementWork, Operator
+from zapdeploy.compile.ops.work import around, moving
+
+if TYPE_CHECKING:
+    from zapdeploy.sim import kernels
+
+
+def dequantize(codes: Array, quantization: Quantization) -> Array:
+    """float32(q - z) * s."""
+    rank = codes.ndim
+    zero_point = quantization.along(quantization.zero_point, rank)
+    scale = quantization.along(quantization.scale, rank)
+    return np.subtract(codes, zero_point, dtype=np.int32).astype(np.float32) * scale
+
+
+def quantize(reals: Array, value: Value) -> Array:
+    """The codes of float32 numbers, in the type of a quantized value. NaN becomes the lowest code."""
+    quantization = value.quantization
+    assert quantization is not None
+    scale = quantization.along(quantization.scale, reals.ndim)
+    return rounded(np.divide(reals, scale, dtype=np.float32), value)
+
+
+def rounded(steps: Array, value: Value) -> Array:
+    """clamp(round_half_even(x) + z) for float32 x, counted in steps of a quantized value."""
+    quantization = value.quantization
+    assert quantization is not None
+    zero_point = quantization.along(quantization.zero_point, steps.ndim)
+    low = (quantization.low - zero_point).astype(np.float32)
+    high = (quantization.high - zero_point).astype(np.float32)
+    inside = np.fmin(np.fmax(np.rint(steps), low), high)
+    return (inside.astype(np.int32) + zero_point).astype(value.element.numpy)
+
+
+def to_real(array: Array, value: Value) -> Array:
+    """What a vector operator computes on: real numbers, or plain values as they are."""
+    return array if value.quantization is None else dequantize(array, value.quantization)
+
+
+def from_real(array: Array, value: Value) -> Array:
+    """What a vector operator writes: codes, or plain values of the output's type."""
+    if value.quantization is None:
+        return array.astype(value.element.numpy, copy=False)
+    return quantize(array, value)
+
+
+def bytes_alike(call: Call) -> bool:
+    """Whether all values are 8-bit integers of one type, each with one scale and zero point.
+
+    ONNX Runtime has integer kernels for these (QLinearAdd, ...) with formulas of their own. They
+    differ from dequantize, compute, quantize in the last bit, and the graph means what they give.
+    """
+    values = [value for value in (*call.inputs, *call.outputs) if value is not None]
+    return len({value.element for value in values}) == 1 and all(
+        v.element.bits == 8 and v.quantization is not None and v.quantization.axis is None
+        for v in values
+    )
+
+
+def parameters(value: Value | None) -> kernels.Quantization:
+    """Scale and zero point of a quantized value as the kernels take them."""
+    from zapdeploy.sim.kernels import Quantization
+
+    assert value is not None and value.quantization is not None
+    return Quantization(float(value.quantization.scale[0]), int(value.quantization.zero_point[0]))
+
+
+def in_range(codes: Array, value: Value) -> Array:
+    """Codes clamped to the range of a quantized value."""
+    quantization = value.quantization
+    if quantization is None or (quantization.low, quantization.high) == value.element.limits:
+        return codes
+    return np.clip(codes, quantization.low, quantization.high)
+
+
+def given(inputs: Sequence[Array | None], index: int = 0) -> Array:
+    """An input that is not optional."""
+    array = inputs[index]
+    assert array is not None
+    return array
+
+
+class RealOperator(Operator):
+    """An operator of the vector unit: integers are read as real numbers and written back as codes.
+
+    Between them everything is float32, or the plain type of inputs that are not quantized.
+    """
+
+    def compute(self, call: Call, inputs: Sequence[Array | None]) -> Array:
+        """The output as real numbers."""
+        raise NotImplementedError
+
+    def work(self, call: Call) -> ElementWork:
+        """The function's own work per element, without reading and writing codes."""
+        raise NotImplementedError
+
+    def evaluate(self, call: Call, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
+        reals = [
+            None if value is None or array is None else to_real(array, value)
+            for value, array in zip(call.inputs, inputs, strict=True)
+        ]
+        with np.errstate(all="ignore"):
+            return (from_real(self.compute(call, reals), call.output),)
+
+    def element_work(self, call: Call) -> ElementWork:
+        return around(call, self.work(call))
+
+
+class CodeOperator(Operator):
+    """An operator that gives the same on codes as on real numbers, such as a move or a maximum.
+
+    It works on the codes when inputs and output have the same parameters (one scale, one zero
+    point). Otherwise the codes are read as real numbers and quantized again.
+    """
+
+    def arrange(self, call: Call, arrays: Sequence[Array]) -> Array:
+        """The output, in codes or in real numbers as the inputs are."""
+        raise NotImplementedError
+
+    def evaluate(self, call: Call, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
+        target = call.output
+        pairs = [
+            (array, value)
+            for array, value in zip(inputs, call.inputs, strict=True)
+            if array is not None and value is not None
+        ]
+        if not all(_same_codes(value, target) for _, value in pairs):
+            reals = self.arrange(call, [to_real(array, value) for array, value in pairs])
+            return (from_real(reals, target),)
+        codes = self.arrange(call, [array for array, _ in pairs])
+        return (in_range(codes, target).astype(target.element.numpy, copy=False),)
+
+    def element_work(self, call: Call) -> ElementWork:
+        return moving(call)
+
+
+def _same_codes(source: Value, target: Value) -> bool:
+    """Whether the codes of one value mean the same in the other."""
+    a, b = source.quantization, target.quantization
+    if a is None or b is None:
+        return a is b
+    return a.axis is None and a.same(b)

@@ -1,0 +1,137 @@
+"""Arithmetic on two or more tensors, with broadcasting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import ClassVar
+
+import numpy as np
+
+from zapdeploy.compile.graph import Array, Call
+from zapdeploy.compile.ops.base import ElementWork, register
+from zapdeploy.compile.ops.codes import RealOperator, bytes_alike, given, in_range, parameters
+from zapdeploy.compile.ops.work import DIVIDE, LOOK_UP, ROUND_AND_CLAMP, reading
+
+
+class Sum(RealOperator):
+    """Add and Sub of two operands."""
+
+    def work(self, call: Call) -> ElementWork:
+        return ElementWork(vector=1, activation=0)
+
+    def element_work(self, call: Call) -> ElementWork:
+        """With a quantized output, its scale is part of the factors that the operands are read with.
+
+        One multiply-add (2) for each quantized operand, one add for each other.
+        """
+        if call.output.quantization is None:
+            return super().element_work(call)
+        read = sum(max(reading(value), 1) for value in call.inputs)
+        return ElementWork(vector=read, activation=ROUND_AND_CLAMP)
+
+
+@register
+class Add(Sum):
+    """8-bit operands are added with the formula of QLinearAdd."""
+
+    name: ClassVar[str] = "Add"
+    summary: ClassVar[str] = "a + b"
+
+    def evaluate(self, call: Call, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
+        if not bytes_alike(call):
+            return super().evaluate(call, inputs)
+        from zapdeploy.sim.kernels import add
+
+        scales = [parameters(value) for value in (*call.inputs, call.output)]
+        return (in_range(add(given(inputs, 0), given(inputs, 1), *scales), call.output),)
+
+    def compute(self, call: Call, inputs: Sequence[Array | None]) -> Array:
+        return np.add(given(inputs, 0), given(inputs, 1))
+
+
+@register
+class Sub(Sum):
+    name: ClassVar[str] = "Sub"
+    summary: ClassVar[str] = "a - b"
+
+    def compute(self, call: Call, inputs: Sequence[Array | None]) -> Array:
+        return np.subtract(given(inputs, 0), given(inputs, 1))
+
+
+@register
+class Mul(RealOperator):
+    """8-bit operands are multiplied with the formula of QLinearMul."""
+
+    name: ClassVar[str] = "Mul"
+    summary: ClassVar[str] = "a * b"
+
+    def evaluate(self, call: Call, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
+        if not bytes_alike(call):
+            return super().evaluate(call, inputs)
+        from zapdeploy.sim.kernels import multiply
+
+        scales = [parameters(value) for value in (*call.inputs, call.output)]
+        return (in_range(multiply(given(inputs, 0), given(inputs, 1), *scales), call.output),)
+
+    def compute(self, call: Call, inputs: Sequence[Array | None]) -> Array:
+        return np.multiply(given(inputs, 0), given(inputs, 1))
+
+    def work(self, call: Call) -> ElementWork:
+        return ElementWork(vector=1, activation=0)
+
+
+@register
+class Div(RealOperator):
+    """Plain integers are divided towards zero."""
+
+    name: ClassVar[str] = "Div"
+    summary: ClassVar[str] = "a / b"
+
+    def compute(self, call: Call, inputs: Sequence[Array | None]) -> Array:
+        a, b = given(inputs, 0), given(inputs, 1)
+        if a.dtype.kind == "f":
+            return np.divide(a, b)
+        return np.asarray(np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b)))
+
+    def work(self, call: Call) -> ElementWork:
+        return DIVIDE
+
+
+@register
+class Pow(RealOperator):
+    """As 2^(b log2 a): two table look-ups and a multiply."""
+
+    name: ClassVar[str] = "Pow"
+    summary: ClassVar[str] = "a to the power b"
+
+    def compute(self, call: Call, inputs: Sequence[Array | None]) -> Array:
+        return np.power(given(inputs, 0), given(inputs, 1))
+
+    def work(self, call: Call) -> ElementWork:
+        return ElementWork(vector=1, activation=2 * LOOK_UP)
+
+
+class Extremum(RealOperator):
+    """Min and Max of one or more tensors: a compare for each after the first."""
+
+    def work(self, call: Call) -> ElementWork:
+        return ElementWork(vector=len(call.inputs) - 1, activation=0)
+
+
+@register
+class Min(Extremum):
+    name: ClassVar[str] = "Min"
+    summary: ClassVar[str] = "the smallest of several tensors"
+
+    def compute(self, call: Call, inputs: Sequence[Array | None]) -> Array:
+        return reduce(np.minimum, map(np.asarray, inputs))
+
+
+@register
+class Max(Extremum):
+    name: ClassVar[str] = "Max"
+    summary: ClassVar[str] = "the largest of several tensors"
+
+    def compute(self, call: Call, inputs: Sequence[Array | None]) -> Array:
+        return reduce(np.maximum, map(np.asarray, inputs))

@@ -1,0 +1,192 @@
+"""Functions of one tensor, element by element, in floating point.
+
+What each costs is a table look-up or a few operations; `work.py` has the table with the reasons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from zapdeploy.compile.graph import Array, Call
+from zapdeploy.compile.ops.base import ElementWork, register
+from zapdeploy.compile.ops.codes import RealOperator, given
+from zapdeploy.compile.ops.work import LOOK_UP
+
+
+class Function(RealOperator):
+    """y = f(x), with `cost` operations per element."""
+
+    cost: ClassVar[ElementWork] = ElementWork(vector=0, activation=LOOK_UP)
+
+    def function(self, call: Call, x: Array) -> Array:
+        raise NotImplementedError
+
+    def compute(self, call: Call, inputs: Sequence[Array | None]) -> Array:
+        return self.function(call, given(inputs))
+
+    def work(self, call: Call) -> ElementWork:
+        return self.cost
+
+
+@register
+class Relu(Function):
+    name: ClassVar[str] = "Relu"
+    summary: ClassVar[str] = "max(x, 0)"
+
+    def function(self, call: Call, x: Array) -> Array:
+        return np.maximum(x, 0)
+
+
+@register
+class Clip(Function):
+    """Attributes low and high: numbers, infinite where there is no bound."""
+
+    name: ClassVar[str] = "Clip"
+    summary: ClassVar[str] = "min(max(x, low), high)"
+
+    def function(self, call: Call, x: Array) -> Array:
+        return np.minimum(np.maximum(x, call.number("low")), call.number("high"))
+
+
+@register
+class LeakyRelu(Function):
+    name: ClassVar[str] = "LeakyRelu"
+    summary: ClassVar[str] = "x, or alpha x where x is negative"
+    cost: ClassVar[ElementWork] = ElementWork(vector=2, activation=0)  # multiply, choose
+
+    def function(self, call: Call, x: Array) -> Array:
+        return np.where(x >= 0, x, x * np.float32(call.number("alpha")))
+
+
+@register
+class Sigmoid(Function):
+    name: ClassVar[str] = "Sigmoid"
+    summary: ClassVar[str] = "1 / (1 + exp(-x))"
+
+    def function(self, call: Call, x: Array) -> Array:
+        return np.divide(np.float32(1), 1 + np.exp(-x))
+
+
+@register
+class Tanh(Function):
+    name: ClassVar[str] = "Tanh"
+    summary: ClassVar[str] = "hyperbolic tangent"
+
+    def function(self, call: Call, x: Array) -> Array:
+        return np.tanh(x)
+
+
+@register
+class Exp(Function):
+    name: ClassVar[str] = "Exp"
+    summary: ClassVar[str] = "e to the power x"
+
+    def function(self, call: Call, x: Array) -> Array:
+        return np.exp(x)
+
+
+@register
+class Log(Function):
+    name: ClassVar[str] = "Log"
+    summary: ClassVar[str] = "natural logarithm"
+
+    def function(self, call: Call, x: Array) -> Array:
+        return np.log(x)
+
+
+@register
+class Erf(Function):
+    name: ClassVar[str] = "Erf"
+    summary: ClassVar[str] = "error function"
+
+    def function(self, call: Call, x: Array) -> Array:
+        return _erf(x)
+
+
+@register
+class Sqrt(Function):
+    name: ClassVar[str] = "Sqrt"
+    summary: ClassVar[str] = "square root"
+
+    def function(self, call: Call, x: Array) -> Array:
+        return np.sqrt(x)
+
+
+@register
+class Reciprocal(Function):
+    """A look-up and one Newton step: two multiplies, one subtract."""
+
+    name: ClassVar[str] = "Reciprocal"
+    summary: ClassVar[str] = "1 / x"
+    cost: ClassVar[ElementWork] = ElementWork(vector=3, activation=LOOK_UP)
+
+    def function(self, call: Call, x: Array) -> Array:
+        return np.divide(np.float32(1), x)
+
+
+@register
+class Neg(Function):
+    name: ClassVar[str] = "Neg"
+    summary: ClassVar[str] = "-x"
+    cost: ClassVar[ElementWork] = ElementWork(vector=1, activation=0)
+
+    def function(self, call: Call, x: Array) -> Array:
+        return np.negative(x)
+
+
+@register
+class Abs(Function):
+    name: ClassVar[str] = "Abs"
+    summary: ClassVar[str] = "absolute value"
+    cost: ClassVar[ElementWork] = ElementWork(vector=1, activation=0)
+
+    def function(self, call: Call, x: Array) -> Array:
+        return np.abs(x)
+
+
+@register
+class HardSigmoid(Function):
+    """Attributes alpha and beta. A multiply and an add, then a clamp."""
+
+    name: ClassVar[str] = "HardSigmoid"
+    summary: ClassVar[str] = "alpha x + beta, clamped to [0, 1]"
+    cost: ClassVar[ElementWork] = ElementWork(vector=2, activation=1)
+
+    def function(self, call: Call, x: Array) -> Array:
+        alpha, beta = np.float32(call.number("alpha")), np.float32(call.number("beta"))
+        return np.asarray(np.clip(alpha * x + beta, 0, 1))
+
+
+@register
+class HardSwish(Function):
+    name: ClassVar[str] = "HardSwish"
+    summary: ClassVar[str] = "x times the hard sigmoid of x (1/6, 1/2)"
+    cost: ClassVar[ElementWork] = ElementWork(vector=3, activation=1)
+
+    def function(self, call: Call, x: Array) -> Array:
+        return np.asarray(x * np.clip(x * np.float32(1 / 6) + np.float32(0.5), 0, 1))
+
+
+@register
+class Gelu(Function):
+    """Attribute approximate: "none" or "tanh". A look-up of the normal distribution, a multiply."""
+
+    name: ClassVar[str] = "Gelu"
+    summary: ClassVar[str] = "x times the normal distribution's probability of less than x"
+    cost: ClassVar[ElementWork] = ElementWork(vector=1, activation=LOOK_UP)
+
+    def function(self, call: Call, x: Array) -> Array:
+        half = np.float32(0.5)
+        if call.node.attributes["approximate"] == "tanh":
+            inner = np.float32(np.sqrt(2 / np.pi)) * (x + np.float32(0.044715) * x * x * x)
+            return np.asarray(half * x * (1 + np.tanh(inner)))
+        return np.asarray(half * x * (1 + _erf(x * np.float32(np.sqrt(0.5)))))
+
+
+def _erf(x: Array) -> Array:
+    from scipy.special import erf  # type: ignore[import-untyped]
+
+    return np.asarray(erf(x))

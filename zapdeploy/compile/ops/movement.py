@@ -1,0 +1,190 @@
+"""Data that changes place, not value.
+
+With equal parameters on both sides the codes move; otherwise each input is requantized.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from zapdeploy.compile.graph import Array, Call, Shape
+from zapdeploy.compile.ops import boxes
+from zapdeploy.compile.ops.base import Unit, register
+from zapdeploy.compile.ops.codes import CodeOperator, quantize
+from zapdeploy.compile.regions import Region
+from zapdeploy.errors import ModelError
+
+
+@register
+class Concat(CodeOperator):
+    """Attribute axis."""
+
+    name: ClassVar[str] = "Concat"
+    unit: ClassVar[Unit] = Unit.MOVE
+    summary: ClassVar[str] = "tensors one after the other along an axis"
+
+    def infer(self, call: Call) -> tuple[Shape, ...]:
+        shapes = [value.shape for value in call.inputs if value is not None]
+        rank, axis = len(shapes[0]), call.int("axis")
+        if not -rank <= axis < rank:
+            raise ModelError(
+                f"axis must be in [{-rank}, {rank}), not {axis} (node '{call.node.name}')"
+            )
+        axis %= rank
+        others = {(*s[:axis], *s[axis + 1 :]) for s in shapes}
+        if len(others) > 1 or any(len(s) != rank for s in shapes):
+            listed = ", ".join(str(list(s)) for s in shapes)
+            raise ModelError(
+                f"inputs must have equal shapes but for axis {axis}, not {listed} "
+                f"(node '{call.node.name}')"
+            )
+        return ((*shapes[0][:axis], sum(s[axis] for s in shapes), *shapes[0][axis + 1 :]),)
+
+    def arrange(self, call: Call, arrays: Sequence[Array]) -> Array:
+        return np.concatenate(arrays, axis=call.int("axis"))
+
+    def input_regions(
+        self, call: Call, out: Region, reduction: Region | None = None
+    ) -> tuple[Region | None, ...]:
+        axis = call.int("axis") % len(call.output.shape)
+        empty, found, offset = boxes.is_empty(out), [], 0
+        for index in range(len(call.inputs)):
+            shape = call.input(index).shape
+            spans = [boxes.span(out, d) for d in range(len(shape))]
+            low, high = spans[axis]
+            low, high = (np.clip(edge - offset, 0, shape[axis]) for edge in (low, high))
+            spans[axis] = (low, high)
+            found.append(boxes.box(spans, empty | (high <= low)))
+            offset += shape[axis]
+        return tuple(found)
+
+
+@register
+class Slice(CodeOperator):
+    """Attributes starts and steps, one for each dimension; the output's shape says how many."""
+
+    name: ClassVar[str] = "Slice"
+    unit: ClassVar[Unit] = Unit.MOVE
+    summary: ClassVar[str] = "every step-th index from a start, along each dimension (Split too)"
+
+    def infer(self, call: Call) -> tuple[Shape, ...]:
+        shape, out = call.input(0).shape, call.output.shape
+        starts, steps = call.ints("starts"), call.ints("steps")
+        if not len(starts) == len(steps) == len(shape) == len(out) or 0 in steps:
+            raise ModelError(
+                f"starts and steps must be {len(shape)} numbers each and no step 0, "
+                f"not {list(starts)} and {list(steps)} (node '{call.node.name}')"
+            )
+        for start, step, count, length in zip(starts, steps, out, shape, strict=True):
+            last = start + (count - 1) * step
+            if count and not (0 <= start < length and 0 <= last < length):
+                raise ModelError(
+                    f"slices must stay inside the shape {list(shape)}, not run from {start} to "
+                    f"{last} (node '{call.node.name}')"
+                )
+        return (out,)
+
+    def arrange(self, call: Call, arrays: Sequence[Array]) -> Array:
+        found = arrays[0]
+        for d, (start, step) in enumerate(
+            zip(call.ints("starts"), call.ints("steps"), strict=True)
+        ):
+            index = start + step * np.arange(call.output.shape[d])
+            found = found.take(index, axis=d)
+        return found
+
+    def input_regions(
+        self, call: Call, out: Region, reduction: Region | None = None
+    ) -> tuple[Region | None, ...]:
+        spans = []
+        for d, (start, step) in enumerate(
+            zip(call.ints("starts"), call.ints("steps"), strict=True)
+        ):
+            low, high = boxes.span(out, d)
+            first, last = start + low * step, start + (high - 1) * step
+            spans.append((np.minimum(first, last), np.maximum(first, last) + 1))
+        return (boxes.box(spans, boxes.is_empty(out)),)
+
+
+@register
+class Pad(CodeOperator):
+    """Attributes pads (begins, then ends, for every dimension; negative ones crop) and value.
+
+    The value is a real number; with a quantized output it is quantized like everything else.
+    """
+
+    name: ClassVar[str] = "Pad"
+    unit: ClassVar[Unit] = Unit.MOVE
+    summary: ClassVar[str] = "a constant value around a tensor"
+
+    def infer(self, call: Call) -> tuple[Shape, ...]:
+        shape, pads = call.input(0).shape, call.ints("pads")
+        if len(pads) != 2 * len(shape):
+            raise ModelError(
+                f"pads must be {2 * len(shape)} numbers, not {list(pads)} (node '{call.node.name}')"
+            )
+        begins, ends = pads[: len(shape)], pads[len(shape) :]
+        found = tuple(b + s + e for b, s, e in zip(begins, shape, ends, strict=True))
+        if min(found, default=0) < 0:
+            raise ModelError(
+                f"pads must not crop more than the shape {list(shape)}, not {list(pads)} "
+                f"(node '{call.node.name}')"
+            )
+        return (found,)
+
+    def arrange(self, call: Call, arrays: Sequence[Array]) -> Array:
+        (x,) = arrays
+        value = np.asarray(call.number("value"), np.float32)
+        if call.output.quantization is not None and x.dtype.kind != "f":
+            value = quantize(value, call.output)
+        out = np.full(call.output.shape, value, x.dtype)
+        begins = call.ints("pads")[: x.ndim]
+        region = self._inside(call, out.shape)
+        target = tuple(map(slice, region.low, region.high))
+        source = tuple(map(slice, region.low - begins, region.high - begins))
+        out[target] = x[source]
+        return out
+
+    def input_regions(
+        self, call: Call, out: Region, reduction: Region | None = None
+    ) -> tuple[Region | None, ...]:
+        shape = call.input(0).shape
+        begins = np.asarray(call.ints("pads")[: len(shape)], np.int64)
+        inside = Region(out.low - begins, out.high - begins).clip(shape)
+        empty = boxes.is_empty(out) | boxes.is_empty(inside)
+        return (boxes.box([boxes.span(inside, d) for d in range(len(shape))], empty),)
+
+    def _inside(self, call: Call, shape: Shape) -> Region:
+        """The box of the output that the input fills."""
+        begins = np.asarray(call.ints("pads")[: len(shape)], np.int64)
+        return Region(begins, begins + call.input(0).shape).clip(shape)
+
+
+@register
+class Transpose(CodeOperator):
+    """Attribute perm."""
+
+    name: ClassVar[str] = "Transpose"
+    unit: ClassVar[Unit] = Unit.MOVE
+    summary: ClassVar[str] = "dimensions in another order"
+
+    def infer(self, call: Call) -> tuple[Shape, ...]:
+        shape, perm = call.input(0).shape, call.ints("perm")
+        if sorted(perm) != list(range(len(shape))):
+            raise ModelError(
+                f"perm must hold each of 0 to {len(shape) - 1} once, not {list(perm)} "
+                f"(node '{call.node.name}')"
+            )
+        return (tuple(shape[d] for d in perm),)
+
+    def arrange(self, call: Call, arrays: Sequence[Array]) -> Array:
+        return np.ascontiguousarray(arrays[0].transpose(call.ints("perm")))
+
+    def input_regions(
+        self, call: Call, out: Region, reduction: Region | None = None
+    ) -> tuple[Region | None, ...]:
+        perm = call.ints("perm")
+        return (out.take(tuple(perm.index(d) for d in range(len(perm)))),)

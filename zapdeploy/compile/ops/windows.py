@@ -1,0 +1,115 @@
+"""Sliding windows: the geometry that convolutions and pooling share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+
+from zapdeploy.compile.graph import Array, Call, Shape
+from zapdeploy.compile.ops.boxes import Span, span
+from zapdeploy.compile.regions import Region
+from zapdeploy.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window over the spatial dimensions; `begins` and `ends` are the padding."""
+
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    begins: tuple[int, ...]
+    ends: tuple[int, ...]
+
+    @classmethod
+    def of(cls, call: Call, kernel: tuple[int, ...]) -> Window:
+        """The window of a node with attributes strides, dilations and pads."""
+        rank = len(kernel)
+        for name, wanted, smallest in (
+            ("strides", rank, 1),
+            ("dilations", rank, 1),
+            ("pads", 2 * rank, 0),
+        ):
+            values = call.ints(name)
+            if len(values) != wanted or min(values) < smallest:
+                raise ModelError(
+                    f"{name} must be {wanted} numbers of at least {smallest}, not {list(values)} "
+                    f"(node '{call.node.name}')"
+                )
+        pads = call.ints("pads")
+        return cls(kernel, call.ints("strides"), call.ints("dilations"), pads[:rank], pads[rank:])
+
+    @property
+    def reach(self) -> tuple[int, ...]:
+        """Input positions from the first to the last kernel element, along each dimension."""
+        return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilations, strict=True))
+
+    @property
+    def size(self) -> int:
+        """Kernel elements."""
+        return int(np.prod(self.kernel, dtype=np.int64))
+
+    def output_shape(self, call: Call, spatial: Shape, ceil_mode: bool = False) -> Shape:
+        """Positions of the window along each dimension, at least one."""
+        found = tuple(self._positions(d, s, ceil_mode) for d, s in enumerate(spatial))
+        if min(found) < 1:
+            raise ModelError(
+                f"the padded input must be at least as large as the window {list(self.reach)}, "
+                f"not {list(self._padded(spatial))} (node '{call.node.name}')"
+            )
+        return found
+
+    def _padded(self, spatial: Shape) -> Shape:
+        return tuple(s + b + e for s, b, e in zip(spatial, self.begins, self.ends, strict=True))
+
+    def _positions(self, dimension: int, length: int, ceil_mode: bool) -> int:
+        begin, end = self.begins[dimension], self.ends[dimension]
+        stride = self.strides[dimension]
+        room = length + begin + end - self.reach[dimension]
+        if room < 0:
+            return 0
+        if not ceil_mode:
+            return room // stride + 1
+        positions = -(-room // stride) + 1
+        # A last window that would start in the padding at the end is dropped.
+        return positions - 1 if (positions - 1) * stride >= length + begin else positions
+
+    def spans(self, out: Region, spatial: Shape) -> list[Span]:
+        """The input positions under the windows of boxes of the output, inside the input."""
+        found = []
+        for d, length in enumerate(spatial):
+            low, high = span(out, 2 + d)
+            start = low * self.strides[d] - self.begins[d]
+            stop = (high - 1) * self.strides[d] - self.begins[d] + self.reach[d]
+            found.append((np.clip(start, 0, length), np.clip(stop, 0, length)))
+        return found
+
+    def pad(self, x: Array, positions: Shape, fill: float) -> Array:
+        """x [N, C, *S] with all that the windows at these positions cover."""
+        widths = [(0, 0), (0, 0)]
+        for d, count in enumerate(positions):
+            covered = (count - 1) * self.strides[d] + self.reach[d]
+            length = self.begins[d] + x.shape[2 + d]
+            widths.append((self.begins[d], max(covered - length, 0)))
+        if not any(map(any, widths)):
+            return x
+        return np.pad(x, widths, constant_values=fill)
+
+    def elements(self, padded: Array, positions: Shape) -> Iterator[Array]:
+        """For each kernel element, the value under it at every position: [N, C, *positions]."""
+        for offset in product(*map(range, self.kernel)):
+            index = tuple(
+                slice(o * d, o * d + (count - 1) * s + 1, s)
+                for o, d, s, count in zip(
+                    offset, self.dilations, self.strides, positions, strict=True
+                )
+            )
+            yield padded[(slice(None), slice(None), *index)]
+
+    def unpadded(self) -> Window:
+        """The same window over an input that already holds its padding."""
+        none = (0,) * len(self.kernel)
+        return replace(self, begins=none, ends=none)

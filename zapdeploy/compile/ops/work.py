@@ -1,0 +1,92 @@
+"""Operations of the vector and activation units that many operators share.
+
+What is assumed, in operations per element:
+
+    what                        vector  activation  why
+    read a quantized operand         2           0  multiply by the scale, add the zero point's share;
+                                                    1 when the zero point is 0
+    write a quantized result         2           1  multiply, add the zero point (1 when it is 0);
+                                                    round and clamp are one activation operation
+    Relu, Clip                       0           1  a clamp
+    Exp, Log, Tanh, Sqrt, ...        0           1  a table look-up with interpolation
+    Div                              4           1  look up 1/b, one Newton step (2 multiplies, 1
+                                                    subtract), multiply by a
+    Pow                              1           2  2^(b log2 a): two look-ups, one multiply
+    Softmax                          4           1  compare, subtract, add, multiply; look up exp
+    LayerNormalization             5..6          0  add, subtract, square and add, multiply by the
+                                                    scale, add the bias
+
+The tables' sizes and the Newton step are assumptions: no chip of this kind publishes them.
+"""
+
+from __future__ import annotations
+
+from zapdeploy.compile.graph import Call, Value
+from zapdeploy.compile.ops.base import ElementWork
+
+NO_WORK = ElementWork(vector=0, activation=0)
+ROUND_AND_CLAMP = 1
+LOOK_UP = 1
+DIVIDE = ElementWork(vector=4, activation=LOOK_UP)
+
+
+def reading(value: Value | None) -> float:
+    """Vector operations that make a real number of one element."""
+    if value is None or value.quantization is None:
+        return 0
+    return 2 if value.quantization.zero_point.any() else 1
+
+
+def writing(value: Value) -> ElementWork:
+    """Work that makes one element of the result out of a real number."""
+    if value.quantization is None:
+        return NO_WORK
+    return ElementWork(2 if value.quantization.zero_point.any() else 1, ROUND_AND_CLAMP)
+
+
+def around(call: Call, function: ElementWork) -> ElementWork:
+    """A function's own work, with reading its operands and writing its result."""
+    written = writing(call.output)
+    read = sum(reading(value) for value in call.inputs)
+    return ElementWork(
+        read + function.vector + written.vector, function.activation + written.activation
+    )
+
+
+def epilogue(call: Call, bias: Value | None) -> ElementWork:
+    """What follows the accumulator of a matrix operator: scale, bias or zero point, round, clamp.
+
+    A plain integer output is the accumulator itself.
+    """
+    out = call.output
+    if out.quantization is None and out.element.is_integer:
+        return ElementWork(0 if bias is None else 1, 0)
+    shifted = bias is not None or (
+        out.quantization is not None and bool(out.quantization.zero_point.any())
+    )
+    rounded = 0 if out.quantization is None else ROUND_AND_CLAMP
+    return ElementWork(2 if shifted else 1, rounded)
+
+
+def moving(call: Call) -> ElementWork:
+    """A change of place: no work, unless some input has other parameters than the output."""
+    out = call.output.quantization
+    if out is None:
+        return NO_WORK
+    changed = [
+        value
+        for value in call.inputs
+        if value is not None and value.quantization and not value.quantization.same(out)
+    ]
+    if not changed:
+        return NO_WORK
+    written = writing(call.output)
+    return ElementWork(max(map(reading, changed)) + written.vector, written.activation)
+
+
+def mean_work(call: Call, count: int) -> ElementWork:
+    """A sum of `count` codes, one multiply (scales over count), one add (zero points)."""
+    values = (call.input(0), call.output)
+    shifted = any(v.quantization is not None and v.quantization.zero_point.any() for v in values)
+    rounded = 0 if call.output.quantization is None else 1
+    return ElementWork(count - 1 + (2 if shifted else 1), rounded)

@@ -1,0 +1,59 @@
+"""Passes from the graph as imported to the integer graph, in the order in which they run.
+
+Each is a frozen dataclass called with a graph; `driver` runs them and verifies after each. Why
+this order:
+
+1. remove_identity: so that quantizers and their neighbours stand next to each other.
+2. narrow_to_clip: before constants are folded, while the bounds of a Clip are still there.
+3. fold_constants: weights quantized in the file become codes; those codes are what later passes
+   look for behind a dequantizer.
+4. share_quantizers: one quantizer for each tensor, so that "read by a quantizer alone" holds.
+5. absorb_clamp and 6. hoist_quantize, twice: each uncovers work for the other (pooling between a
+   Relu and its quantizer, or the other way round). Hoisting may write a quantizer for each part of
+   a tensor, hence 7. share_quantizers again.
+8. sink_dequantize: after hoisting, which only moves quantizers over numbers that are computed.
+9. fold_constants again: transposes and reshapes of weights have codes for operands by now.
+10. fold_batch_normalization: needs weights as constants; before bind_bias, which takes its offset.
+11. bind_bias: needs the final scales of the weights; before fusing, while sums are still separate.
+12. fuse_integer: every neighbour is in its place.
+13. remove_requantize: those that fusing made; needs the fused operators, which can clamp.
+14. remove_dead: dequantizers that nobody reads any more.
+
+check_accumulators runs last, on its own: it needs the final weights and ranges, and an error about
+operators that are not supported comes first.
+"""
+
+from zapdeploy.compile.passes.absorb_clamp import AbsorbClamp
+from zapdeploy.compile.passes.bind_bias import BindBias
+from zapdeploy.compile.passes.driver import Observer, Pass, pass_name, run_passes
+from zapdeploy.compile.passes.fold_batch_normalization import FoldBatchNormalization
+from zapdeploy.compile.passes.fold_constants import FoldConstants
+from zapdeploy.compile.passes.fuse_integer import FuseInteger
+from zapdeploy.compile.passes.hoist_quantize import HoistQuantize
+from zapdeploy.compile.passes.narrow_to_clip import NarrowToClip
+from zapdeploy.compile.passes.remove_dead import RemoveDead
+from zapdeploy.compile.passes.remove_identity import RemoveIdentity
+from zapdeploy.compile.passes.remove_requantize import RemoveRequantize
+from zapdeploy.compile.passes.share_quantizers import ShareQuantizers
+from zapdeploy.compile.passes.sink_dequantize import SinkDequantize
+
+IMPORT_PASSES: tuple[Pass, ...] = (
+    RemoveIdentity(),
+    NarrowToClip(),
+    FoldConstants(),
+    ShareQuantizers(),
+    AbsorbClamp(),
+    HoistQuantize(),
+    AbsorbClamp(),
+    HoistQuantize(),
+    ShareQuantizers(),
+    SinkDequantize(),
+    FoldConstants(),
+    FoldBatchNormalization(),
+    BindBias(),
+    FuseInteger(),
+    RemoveRequantize(),
+    RemoveDead(),
+)
+
+__all__ = ["IMPORT_PASSES", "Observer", "Pass", "pass_name", "run_passes"]

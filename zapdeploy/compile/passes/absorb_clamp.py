@@ -1,0 +1,79 @@
+"""A Relu or Clip before quantizers is a narrower range of their codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from zapdeploy.compile.graph import FLOAT32, Graph, Node, Quantization
+from zapdeploy.compile.passes.rewriting import sources_of
+
+
+@dataclass(frozen=True)
+class AbsorbClamp:
+    """Exact, because quantizing is monotonic: Q(clamp(x, a, b)) = clamp(Q(x), Q(a), Q(b))."""
+
+    def __call__(self, graph: Graph) -> Graph:
+        while True:
+            absorbed = self._once(graph)
+            if absorbed is graph:
+                return graph
+            graph = absorbed
+
+    def _once(self, graph: Graph) -> Graph:
+        consumers = graph.consumers()
+        clamps: dict[str, Node] = {}  # value -> the clamp that makes it
+        for node in graph.nodes:
+            if _absorbable(graph, node, consumers[node.outputs[0]]):
+                clamps[node.outputs[0]] = node
+        if not clamps:
+            return graph
+        values, nodes = dict(graph.values), []
+        for node in graph.nodes:
+            if node.outputs[0] in clamps:
+                continue
+            clamp = clamps.get(node.inputs[0]) if node.inputs else None
+            if clamp is not None:
+                output = values[node.outputs[0]]
+                assert output.quantization is not None
+                narrowed = _narrowed(output.quantization, *_bounds(clamp))
+                values[output.name] = replace(output, quantization=narrowed)
+                node = replace(node, inputs=clamp.inputs, sources=sources_of((node, clamp)))
+            nodes.append(node)
+        return graph.with_nodes(tuple(nodes), values)
+
+
+def _absorbable(graph: Graph, node: Node, readers: list[Node]) -> bool:
+    if node.op not in ("Relu", "Clip") or node.outputs[0] in graph.outputs or not readers:
+        return False
+    if graph.values[node.inputs[0]].element != FLOAT32:
+        return False
+    return all(
+        reader.op == "Quantize" and _one_range(graph.values[reader.outputs[0]].quantization)
+        for reader in readers
+    )
+
+
+def _one_range(quantization: Quantization | None) -> bool:
+    """Whether every index has the same code for the same number."""
+    return quantization is not None and quantization.axis is None
+
+
+def _bounds(clamp: Node) -> tuple[float, float]:
+    if clamp.op == "Relu":
+        return 0.0, np.inf
+    low, high = clamp.attributes["low"], clamp.attributes["high"]
+    assert isinstance(low, float) and isinstance(high, float)
+    return low, high
+
+
+def _narrowed(quantization: Quantization, low: float, high: float) -> Quantization:
+    return replace(quantization, low=_code(quantization, low), high=_code(quantization, high))
+
+
+def _code(quantization: Quantization, bound: float) -> int:
+    """The code of a bound, inside the range so far."""
+    steps = np.rint(np.float32(bound) / quantization.scale[0])
+    code = float(steps) + int(quantization.zero_point[0])
+    return int(min(max(code, quantization.low), quantization.high))

@@ -1,0 +1,101 @@
+"""When a network does not fit: which memory, by how much, and what would help."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from zapdeploy.compile.cost import storage_bits
+from zapdeploy.compile.graph import Graph
+from zapdeploy.compile.layers import Layer
+from zapdeploy.compile.memory import MemoryPlan, Unfit, framebuffer_demand, live_bytes
+from zapdeploy.compile.program import Options
+from zapdeploy.hardware_targets import Target
+
+
+def chip_unfit(layers: Sequence[Layer], target: Target) -> Unfit | None:
+    """Whether parameters and programs alone exceed the core memories together."""
+    limit = target.cores * int(target.core.memory)
+    demanded = parameters_and_programs(layers, target)
+    if demanded <= limit:
+        return None
+    programs = _program_bytes(target)
+    return Unfit(
+        layer=max(layers, key=lambda layer: _parameter_bytes(layer, target)).name,
+        what=f"core memory of all {target.cores} cores together (parameters and programs)",
+        demanded=demanded,
+        limit=limit,
+        hints=_precision_hints(layers, target, programs, limit) + _chip_hint(demanded, limit),
+    )
+
+
+def parameters_and_programs(layers: Sequence[Layer], target: Target) -> int:
+    """Bytes that stay in the core memories for the whole run, over all cores."""
+    return _program_bytes(target) + sum(_parameter_bytes(layer, target) for layer in layers)
+
+
+def _program_bytes(target: Target) -> int:
+    """The running program and the next one, in every core."""
+    return target.cores * 2 * int(target.programs.bytes_per_layer)
+
+
+def framebuffer_unfit(graph: Graph, layers: Sequence[Layer], target: Target) -> Unfit | None:
+    """Whether two sets of network inputs and outputs exceed the framebuffer."""
+    demanded, limit = framebuffer_demand(graph, target), int(target.framebuffer.memory)
+    if demanded <= limit:
+        return None
+    return Unfit(
+        layer=layers[0].name,
+        what="framebuffer (network inputs and outputs, one set in use and one in transfer)",
+        demanded=demanded,
+        limit=limit,
+        hints=("a smaller --batch", "inputs and outputs in fewer bits"),
+    )
+
+
+def core_unfit(
+    memory: MemoryPlan, layers: Sequence[Layer], options: Options, target: Target
+) -> Unfit:
+    """The fullest core's memory under the best plan found."""
+    fullest = memory.fullest_layer()
+    fixed = memory.bytes_of("program", "parameters")
+    hints = _precision_hints(layers, target, 0, target.cores * memory.limit)
+    if options.batch > 1 and fixed < memory.limit:
+        hints = (f"a --batch below {options.batch}", *hints)
+    moving = live_bytes([b for b in memory.buffers if b.kind in ("output", "received")], fullest)
+    return Unfit(
+        layer=layers[fullest].name,
+        what=f"memory of one core ({fixed} bytes of parameters and programs,"
+        f" {moving} of activations)",
+        demanded=memory.peak,
+        limit=memory.limit,
+        hints=hints + _chip_hint(memory.peak, memory.limit),
+    )
+
+
+def _parameter_bytes(layer: Layer, target: Target) -> int:
+    return sum(-(-v.size * storage_bits(v, target) // 8) for v in layer.parameters)
+
+
+def _precision_hints(
+    layers: Sequence[Layer], target: Target, programs: int, limit: int
+) -> tuple[str, ...]:
+    """Narrower weights that would do, with the bytes that the network would then take."""
+    widest = max((v.element.bits for layer in layers for v in layer.parameters[:1]), default=0)
+    for bits in sorted(target.core.matrix_unit.widths, reverse=True):
+        needed = programs + sum(
+            -(
+                -v.size
+                * min(storage_bits(v, target), max(bits, 0) if v.element.bits <= 8 else 64)
+                // 8
+            )
+            for layer in layers
+            for v in layer.parameters
+        )
+        if bits < widest and needed <= limit:
+            return (f"int{bits} weights ({needed / 1e6:.1f} MB of {limit / 1e6:.1f} MB)",)
+    return ()
+
+
+def _chip_hint(demanded: int, limit: int) -> tuple[str, ...]:
+    return (f"{math.ceil(demanded / limit)} chips",)

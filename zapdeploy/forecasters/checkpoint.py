@@ -1,0 +1,109 @@
+"""A user's trained weights: read without unpickling code, and checked name by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zapdeploy.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
+
+LISTED_AT_MOST = 8
+
+
+def load_checkpoint(module: nn.Module, path: Path, model: str) -> None:
+    """Fill `module` with the tensors of a safetensors file or a torch state_dict.
+
+    Raises DataError when the file cannot be read, naming at once every tensor that is missing,
+    unknown, of a wrong shape or not finite.
+    """
+    state = _read_tensors(path)
+    expected = {name: value for name, value in module.state_dict().items() if _counts(name)}
+    given = {name: value for name, value in state.items() if _counts(name)}
+    faults = _faults(expected, given)
+    if faults:
+        raise DataError(
+            f"checkpoint must hold the tensors of {model}, not {'; '.join(faults)} ({path}); "
+            "export it from the same network at the same size"
+        )
+    module.load_state_dict(given, strict=False)
+
+
+def _counts(name: str) -> bool:
+    """BatchNorm's batch counter takes no part in inference, and older files lack it."""
+    return not name.endswith("num_batches_tracked")
+
+
+def _faults(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
+    import torch
+
+    shared = [name for name in expected if name in given]
+    missing = [name for name in expected if name not in given]
+    unknown = [name for name in given if name not in expected]
+    misshapen = [
+        f"{name} {list(given[name].shape)} for {list(expected[name].shape)}"
+        for name in shared
+        if given[name].shape != expected[name].shape
+    ]
+    broken = [name for name in shared if not bool(torch.isfinite(given[name]).all())]
+    groups = (
+        ("missing", missing),
+        ("unknown", unknown),
+        ("of the wrong shape", misshapen),
+        ("with NaN or infinity", broken),
+    )
+    return [f"{len(names)} {what} ({_listed(names)})" for what, names in groups if names]
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - LISTED_AT_MOST
+    return ", ".join(names[:LISTED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise DataError(f"checkpoint must be a file, not missing ({path}); check the path")
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    import torch
+
+    if not isinstance(content, dict) or not all(
+        isinstance(value, torch.Tensor) for value in content.values()
+    ):
+        raise DataError(
+            f"checkpoint must be a state_dict of tensors, not other Python objects ({path}); "
+            "save it with torch.save(model.state_dict(), file)"
+        )
+    return content
+
+
+def _read_safetensors(path: Path) -> object:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _read_torch(path: Path) -> object:
+    import pickle
+
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return DataError(
+        f"checkpoint must be a safetensors file or a torch state_dict, not unreadable: {reason} "
+        f"({path}); save it again with safetensors or torch.save(model.state_dict(), file)"
+    )

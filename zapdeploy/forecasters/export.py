@@ -1,0 +1,116 @@
+"""Networks as ONNX files: static batch, BatchNorm folded, the same bytes every time."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zapdeploy.errors import UsageError
+from zapdeploy.forecasters.build import build_model
+from zapdeploy.forecasters.registry import ZAPBENCH_NEURONS, ModelInfo, find_model
+
+if TYPE_CHECKING:
+    from torch import nn
+
+OPSET = 17
+INPUT_NAME = "input"
+OUTPUT_NAME = "output"
+# A protobuf message, hence an ONNX file without external data, ends at 2 GiB.
+FILE_LIMIT_BYTES = 2**31 - 2**24
+
+
+def export_model(
+    name: str,
+    path: str | Path,
+    *,
+    neurons: int = ZAPBENCH_NEURONS,
+    width: int | None = None,
+    batch: int = 1,
+    seed: int = 0,
+    checkpoint: str | Path | None = None,
+    revin: bool = True,
+) -> Path:
+    """Write the network `name` to `path` as float32 ONNX (opset 17) and return the path.
+
+    The input "input" is [batch, 3, 224, 224] or [batch, context, neurons], the output "output"
+    [batch, 1000] or [batch, 32, neurons]. The batch is static. Other arguments as for
+    `build_model`. Equal arguments give equal bytes; an interrupted call leaves no file.
+    """
+    if batch < 1:
+        raise UsageError(f"batch must be at least 1, not {batch}; give a batch size")
+    info = find_model(name)
+    module = build_model(
+        name, neurons=neurons, width=width, seed=seed, checkpoint=checkpoint, revin=revin
+    )
+    _check_file_size(module, info)
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise UsageError(
+            f"path must be in an existing folder, not {str(target)!r}; create it first"
+        )
+    shape = info.input_shape if info.kind == "image" else (info.input_shape[0], neurons)
+    with _replacing(target) as temporary:
+        _write_onnx(module, (batch, *shape), temporary)
+    return target
+
+
+def _check_file_size(module: nn.Module, info: ModelInfo) -> None:
+    size = sum(value.numel() * value.element_size() for value in module.state_dict().values())
+    if size > FILE_LIMIT_BYTES:
+        raise UsageError(
+            f"weights must be under {FILE_LIMIT_BYTES / 1e9:.1f} GB in one ONNX file, not "
+            f"{size / 1e9:.1f} GB ({info.name}); take fewer neurons or a smaller width"
+        )
+
+
+def _write_onnx(module: nn.Module, shape: tuple[int, ...], path: Path) -> None:
+    import torch
+
+    from zapdeploy.forecasters.resnet50 import ResNet50, fold_batchnorm
+
+    if isinstance(module, ResNet50):
+        module = fold_batchnorm(module)
+    with _quiet(), torch.no_grad():
+        torch.onnx.export(
+            module,
+            (torch.zeros(shape),),
+            str(path),
+            input_names=[INPUT_NAME],
+            output_names=[OUTPUT_NAME],
+            opset_version=OPSET,
+            dynamo=False,
+        )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's deprecation warnings and notes from the user's terminal."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
+    """A temporary file beside `target` that takes its place if the block ends well."""
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,143 @@
+"""Writes a plan as float operators between QuantizeLinear and DequantizeLinear nodes.
+
+One writer serves three forms, which differ only in how they hold fewer than 8 bits: not at all
+("qdq"), in 8-bit tensors behind a Clip ("qcdq"), or in INT4, UINT4 and INT2 tensors ("packed").
+Nodes stand where ONNX Runtime's own quantizer puts them: one pair on each tensor between
+operators, none between a layer and the activation it absorbs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import NodeProto, TensorProto, helper
+
+from zapdeploy.quantize.network import Network, Role
+from zapdeploy.quantize.plan import Plan
+from zapdeploy.quantize.ranges import Quantizer
+from zapdeploy.quantize.recipe import Form
+from zapdeploy.quantize.tensors import constant, packed_constant
+from zapdeploy.quantize.weights import QuantizedWeight
+
+
+@dataclass
+class GraphParts:
+    """Nodes and initializers of the graph being written."""
+
+    nodes: list[NodeProto] = field(default_factory=list)
+    initializers: list[TensorProto] = field(default_factory=list)
+
+
+def write_qdq(plan: Plan, form: Form) -> GraphParts:
+    """The plan as a graph of the given form, in topological order."""
+    return _Writer(plan, form).write()
+
+
+class _Writer:
+    """Builds one graph. `renamed` says under which name a float tensor now appears."""
+
+    def __init__(self, plan: Plan, form: Form) -> None:
+        self.plan = plan
+        self.network: Network = plan.network
+        self.packed = form == "packed"
+        self.parts = GraphParts()
+        self.renamed: dict[str, str] = {}
+
+    def write(self) -> GraphParts:
+        for name in self.network.input_names:
+            if name in self.plan.quantizers:
+                self._quantize(name, name)
+        for node in self.network.nodes:
+            self._copy(node)
+        used = {name for node in self.parts.nodes for name in node.input}
+        kept = (t for name, t in self.network.initializers.items() if name in used)
+        self.parts.initializers.extend(kept)
+        return self.parts
+
+    def _copy(self, node: NodeProto) -> None:
+        copy = NodeProto()
+        copy.CopyFrom(node)
+        copy.doc_string = ""
+        copy.input[:] = [self.renamed.get(name, name) for name in node.input]
+        if self.network.role(node) is Role.MATRIX:
+            self._replace_weights(copy, self.plan.weights[node.output[0]])
+        for index, name in enumerate(node.output):
+            if name in self.plan.quantizers and name in self.network.output_names:
+                copy.output[index] = f"{name}_float"
+        self.parts.nodes.append(copy)
+        for name, written in zip(node.output, copy.output, strict=True):
+            if name in self.plan.quantizers:
+                self._quantize(name, written)
+
+    def _quantize(self, name: str, source: str) -> None:
+        """Append the pair that quantizes `source`; later readers of `name` see its result."""
+        quantizer = self.plan.quantizers[name]
+        is_output = name in self.network.output_names and name not in self.network.input_names
+        result = name if is_output else f"{name}_dequantized"
+        scale, zero = self._activation_constants(name, quantizer)
+        quantized = f"{name}_quantized"
+        self._node("QuantizeLinear", [source, scale, zero], quantized)
+        if quantizer.bits < 8 and not self.packed:
+            quantized = self._clip(
+                quantized, np.array(0, np.uint8), np.array(quantizer.highest, np.uint8)
+            )
+        self._node("DequantizeLinear", [quantized, scale, zero], result)
+        self.renamed[name] = result
+
+    def _activation_constants(self, name: str, quantizer: Quantizer) -> tuple[str, str]:
+        scale, zero = f"{name}_scale", f"{name}_zero_point"
+        zero_point = np.array(quantizer.zero_point, np.uint8)
+        self.parts.initializers.append(constant(scale, np.array(quantizer.scale, np.float32)))
+        if quantizer.bits < 8 and self.packed:
+            tensor = packed_constant(zero, zero_point, quantizer.bits, signed=False)
+        else:
+            tensor = constant(zero, zero_point)
+        self.parts.initializers.append(tensor)
+        return scale, zero
+
+    def _replace_weights(self, node: NodeProto, weight: QuantizedWeight) -> None:
+        """Point a layer at its dequantized weights and bias."""
+        name = f"{node.name or node.output[0]}_weight"
+        node.input[1] = self._dequantized_weight(name, weight)
+        if weight.bias is not None:
+            bias = f"{node.name or node.output[0]}_bias"
+            self.parts.initializers.append(constant(f"{bias}_quantized", weight.bias))
+            self.parts.initializers.append(constant(f"{bias}_scale", weight.bias_scales))
+            inputs = [f"{bias}_quantized", f"{bias}_scale"]
+            self._node("DequantizeLinear", inputs, f"{bias}_dequantized", axis=0)
+            node.input[2] = f"{bias}_dequantized"
+        kept = [entry for entry in node.attribute if entry.name not in ("alpha", "beta")]
+        del node.attribute[:]
+        node.attribute.extend(kept)
+
+    def _dequantized_weight(self, name: str, weight: QuantizedWeight) -> str:
+        quantized, scale, zero = f"{name}_quantized", f"{name}_scale", f"{name}_zero_point"
+        zeros = np.zeros(weight.scales.shape, np.int8)
+        low_bits = weight.bits < 8
+        if low_bits and self.packed:
+            values = packed_constant(quantized, weight.values, weight.bits, signed=True)
+            zero_points = packed_constant(zero, zeros, weight.bits, signed=True)
+        else:
+            values, zero_points = constant(quantized, weight.values), constant(zero, zeros)
+        self.parts.initializers += [values, constant(scale, weight.scales), zero_points]
+        if low_bits and not self.packed:
+            half = 2 ** (weight.bits - 1)
+            quantized = self._clip(quantized, np.array(-half, np.int8), np.array(half - 1, np.int8))
+        self._node(
+            "DequantizeLinear", [quantized, scale, zero], f"{name}_dequantized", axis=weight.axis
+        )
+        return f"{name}_dequantized"
+
+    def _clip(self, source: str, low: NDArray[np.integer], high: NDArray[np.integer]) -> str:
+        """Append a Clip to the narrow bounds of a tensor held in 8 bits; returns its result."""
+        names = [f"{source}_low", f"{source}_high"]
+        self.parts.initializers += [constant(names[0], low), constant(names[1], high)]
+        self._node("Clip", [source, *names], f"{source}_clipped")
+        return f"{source}_clipped"
+
+    def _node(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> None:
+        node = helper.make_node(operator, inputs, [output], f"{output}_{operator}", **attributes)
+        self.parts.nodes.append(node)

@@ -1,0 +1,49 @@
+"""What was done to make a quantized file, so that it can be made again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class LayerBits:
+    """Bits of one matrix layer's weights, of what it reads and of what it hands on."""
+
+    name: str
+    operator: str
+    weights: int
+    inputs: int
+    outputs: int
+
+
+@dataclass(frozen=True)
+class QuantizeRecord:
+    """The recipe of a quantized file, the data it was calibrated on, and what came of it.
+
+    calibration: "given" for the caller's inputs, "random normal" where there were none (then
+    accuracy says nothing). Digests are SHA-256 in hex. versions: (package, version) pairs.
+    """
+
+    recipe: str
+    weights: int
+    activations: int
+    keep_first_last: int
+    form: str
+    seed: int
+    calibration: str
+    calibration_samples: int
+    calibration_sha256: str
+    source: str
+    source_sha256: str
+    result: str
+    result_sha256: str
+    result_bytes: int
+    versions: tuple[tuple[str, str], ...]
+    layers: tuple[LayerBits, ...]
+
+    def to_json(self) -> str:
+        """The record as an indented JSON document."""
+        content = asdict(self)
+        content["versions"] = dict(self.versions)
+        return json.dumps(content, indent=2) + "\n"

@@ -1,0 +1,173 @@
+"""Reads a float ONNX file and brings it into the shape that quantization starts from."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import TensorProto
+
+from zapdeploy.errors import ModelError
+from zapdeploy.quantize.rewrite import hoist_activations
+
+QUANTIZED_OPERATORS = frozenset(
+    {
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "DynamicQuantizeLinear",
+        "ConvInteger",
+        "MatMulInteger",
+        "QGemm",
+        "Quant",
+        "BipolarQuant",
+    }
+)
+FILE_LIMIT_BYTES = 2**31
+# Initializers under this size stay in place while the opset is raised: they may be shapes or axes.
+SMALL_TENSOR_ELEMENTS = 1024
+
+
+def read_prepared(path: Path, opset: int) -> onnx.ModelProto:
+    """The float network of `path`, simplified and at `opset` or later.
+
+    ONNX Runtime's basic optimizations fold BatchNorm into convolutions, constants into
+    initializers and MatMul + Add into Gemm, and drop Identity and Dropout. Activations move to
+    the layers that can absorb them.
+    """
+    check_source(path)
+    model = raise_opset(_simplified(path), opset)
+    hoist_activations(model)
+    return model
+
+
+def check_source(path: Path) -> None:
+    """Raise ModelError unless `path` is a float ONNX network that can be quantized."""
+    if not path.is_file():
+        raise ModelError(f"model must be a file, not missing ({path}); check the path")
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except (DecodeError, OSError, ValueError) as error:
+        raise ModelError(
+            f"model must be an ONNX file, not unreadable ({path}); export it again"
+        ) from error
+    if not model.graph.node:
+        raise ModelError(f"model must have at least one node, not none ({path}); export it again")
+    for node in model.graph.node:
+        if node.op_type in QUANTIZED_OPERATORS or node.op_type.startswith("QLinear"):
+            raise ModelError(
+                f"model must be in float, not already quantized (node {node.name!r}, "
+                f"{node.op_type}); give the float ONNX file that it was made from"
+            )
+    _check_inputs(model)
+
+
+def _check_inputs(model: onnx.ModelProto) -> None:
+    constants = {tensor.name for tensor in model.graph.initializer}
+    for value in model.graph.input:
+        if value.name in constants:
+            continue
+        kind = value.type.tensor_type.elem_type
+        if kind != TensorProto.FLOAT:
+            raise ModelError(
+                f"input must be float32, not {TensorProto.DataType.Name(kind).lower()} "
+                f"({value.name!r}); export the model with float32 inputs"
+            )
+        if not value.type.tensor_type.shape.dim:
+            raise ModelError(
+                f"input must have a shape that begins with the batch, not none ({value.name!r}); "
+                "export the model with shapes"
+            )
+
+
+def _simplified(path: Path) -> onnx.ModelProto:
+    """`path` after ONNX Runtime's basic optimizations, which keep to standard operators."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.log_severity_level = 4
+    with tempfile.TemporaryDirectory() as folder:
+        simplified = Path(folder, "simplified.onnx")
+        options.optimized_model_filepath = str(simplified)
+        options.add_session_config_entry(
+            "session.optimized_model_external_initializers_file_name", "weights.bin"
+        )
+        try:
+            onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except (
+            Exception
+        ) as error:  # ONNX Runtime's exceptions have no common base class of their own
+            reason = str(error).strip().splitlines()[0]
+            raise ModelError(
+                f"model must be one that ONNX Runtime loads, not refused: {reason} ({path}); "
+                "check it with onnx.checker and export it again"
+            ) from error
+        return onnx.load(simplified)
+
+
+def standard_opset(model: onnx.ModelProto) -> int:
+    """The version of ONNX's own operators that the model uses."""
+    versions = (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    return max(versions, default=1)
+
+
+def raise_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """The model at `opset`, or unchanged if it is there already.
+
+    Large weights sit out the conversion: the converter copies what it is given several times.
+    """
+    current = standard_opset(model)
+    if current >= opset:
+        return model
+    from onnx import version_converter
+
+    held = _take_out_weights(model)
+    try:
+        converted = version_converter.convert_version(model, opset)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"model must be convertible from opset {current} to {opset}, not refused: {reason}; "
+            f"export it at opset {opset}"
+        ) from error
+    _put_back_weights(converted, held)
+    _hoist_constants(converted)
+    return converted
+
+
+def _take_out_weights(model: onnx.ModelProto) -> list[TensorProto]:
+    """Turn large initializers into graph inputs of the same name and type; returns them."""
+    graph = model.graph
+    tensors = list(graph.initializer)  # they outlive their removal from the graph
+    held = [tensor for tensor in tensors if math.prod(tensor.dims) > SMALL_TENSOR_ELEMENTS]
+    del graph.initializer[:]
+    graph.initializer.extend(t for t in tensors if math.prod(t.dims) <= SMALL_TENSOR_ELEMENTS)
+    for tensor in held:
+        value = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        graph.input.append(value)
+    return held
+
+
+def _put_back_weights(model: onnx.ModelProto, held: list[TensorProto]) -> None:
+    names = {tensor.name for tensor in held}
+    inputs = [value for value in model.graph.input if value.name not in names]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    model.graph.initializer.extend(held)
+
+
+def _hoist_constants(model: onnx.ModelProto) -> None:
+    """Turn Constant nodes, which the converter adds for new inputs, into initializers."""
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    for node in nodes:
+        if node.op_type != "Constant" or node.attribute[0].name != "value":
+            model.graph.node.append(node)
+            continue
+        tensor = TensorProto()
+        tensor.CopyFrom(node.attribute[0].t)
+        tensor.name = node.output[0]
+        model.graph.initializer.append(tensor)

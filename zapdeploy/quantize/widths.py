@@ -1,0 +1,90 @@
+"""Bits of every tensor and layer, and which tensors share one quantizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from onnx import NodeProto
+
+from zapdeploy.quantize.network import Network, Role
+from zapdeploy.quantize.recipe import Recipe
+
+EDGE_BITS = 8  # of the network's own input and output
+
+
+@dataclass(frozen=True)
+class Site:
+    """One quantizer: the tensors that share it, the first of which is measured, and its bits."""
+
+    tensors: tuple[str, ...]
+    bits: int
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Sites in topological order, and the weight bits of every matrix layer by its output name."""
+
+    sites: tuple[Site, ...]
+    weights: dict[str, int]
+
+
+def assign_widths(network: Network, recipe: Recipe) -> Widths:
+    """Low bits inside; more in layers that read the network's input or write its output.
+
+    Tensors before the first layers and after the last ones have 8 bits. Tensors that pass through
+    pooling by maximum or a change of shape share the quantizer of where they come from.
+    """
+    before = _reached_from_layers(network)
+    after = _leading_to_layers(network)
+    edges = {
+        layer.output[0]
+        for layer in network.layers
+        if layer.input[0] not in before or network.result(layer) not in after
+    }
+    read_by_edges = {layer.input[0] for layer in network.layers if layer.output[0] in edges}
+    sites = []
+    for tensors in _shared(network):
+        outside = any(name not in before or name not in after for name in tensors)
+        wide = any(name in read_by_edges for name in tensors)
+        bits = recipe.edge_activations if wide else recipe.activations
+        sites.append(Site(tensors, EDGE_BITS if outside else bits))
+    weights = {
+        layer.output[0]: recipe.edge_weights if layer.output[0] in edges else recipe.weights
+        for layer in network.layers
+    }
+    return Widths(tuple(sites), weights)
+
+
+def _reached_from_layers(network: Network) -> set[str]:
+    """Tensors that some matrix layer has worked on."""
+    found: set[str] = set()
+    for node in network.nodes:
+        if network.role(node) is Role.MATRIX or any(name in found for name in node.input):
+            found.update(node.output)
+    return found
+
+
+def _leading_to_layers(network: Network) -> set[str]:
+    """Tensors that some matrix layer will work on."""
+    found: set[str] = set()
+    for node in reversed(network.nodes):
+        if network.role(node) is Role.MATRIX or any(name in found for name in node.output):
+            found.update(node.input)
+    return found
+
+
+def _shared(network: Network) -> list[tuple[str, ...]]:
+    """Quantized tensors grouped by the quantizer they share, each group in topological order."""
+    source = {name: name for name in network.quantized}
+    for node in network.nodes:
+        if network.role(node) is Role.PASSING:
+            source[node.output[0]] = source[node.input[0]]
+    groups: dict[str, list[str]] = {}
+    for name in network.quantized:
+        groups.setdefault(source[name], []).append(name)
+    return [tuple(names) for names in groups.values()]
+
+
+def layer_name(layer: NodeProto) -> str:
+    """What messages and records call a layer: its name, or its output when it has none."""
+    return str(layer.name or layer.output[0])

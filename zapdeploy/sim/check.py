@@ -1,0 +1,245 @@
+"""Our integers against ONNX Runtime's, layer by layer and from end to end.
+
+Layer by layer, each node is fed with the reference's own tensors, so that one layer's step does not
+become the next one's input. There, an integer kernel must be met exactly; where the reference
+computes in float32, its sum may round across a tie: one step on one element in 1,000. From end to
+end (free-running) such steps add up: they are counted and shown, and only a reference made of
+integer kernels alone must be met exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from zapdeploy.compile.graph import Array, Graph, Node, Value
+from zapdeploy.compile.ops.codes import bytes_alike
+from zapdeploy.sim.functional import constants, run, run_node, validate
+from zapdeploy.sim.reference import INTEGER, Reference, reference
+
+Level = Literal["outputs", "layers"]
+
+# Kernels of ONNX Runtime that compute what this package defines, to the bit.
+EXACT_KERNELS = frozenset(
+    (
+        "QLinearConv",
+        "QLinearMatMul",
+        "QGemm",
+        "ConvInteger",
+        "MatMulInteger",
+        "QLinearAdd",
+        "QLinearMul",
+        "QLinearGlobalAveragePool",
+        "MaxPool",
+        "NhwcMaxPool",
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "Concat",
+        "Slice",
+        "Split",
+        "Flatten",
+        "Reshape",
+        "Transpose",
+    )
+)
+# Kernels that approximate: QLinearSoftmax divides integers with a whole 1/scale.
+APPROXIMATE_KERNELS = frozenset(("QLinearSoftmax",))
+TIES = 1000  # one element in so many may round across a tie
+SEEN = 0.01  # of a step: floating-point numbers closer than this count as equal
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One tensor, ours against the reference's, counted in steps of its quantizer (LSB)."""
+
+    name: str
+    op: str
+    kernel: str
+    elements: int
+    equal: int
+    max_lsb: float
+
+    @property
+    def different(self) -> int:
+        return self.elements - self.equal
+
+    def as_json(self) -> dict[str, Any]:
+        found = {"name": self.name, "elements": self.elements, "equal": self.equal}
+        return found | {"max_lsb": self.max_lsb, "op": self.op, "kernel": self.kernel}
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """`outputs` and `free_running` are end to end; `nodes` are layer by layer.
+
+    `failures` has one line for each comparison that breaks the rule; none means passed.
+    """
+
+    reference: str
+    outputs: tuple[Comparison, ...]
+    free_running: tuple[Comparison, ...]
+    nodes: tuple[Comparison, ...]
+    failures: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        return not self.failures
+
+    def as_json(self) -> dict[str, Any]:
+        """The keys of the command line's `check`, and what else there is to say."""
+        return {
+            "elements": sum(c.elements for c in self.outputs),
+            "equal": sum(c.equal for c in self.outputs),
+            "max_lsb": max((c.max_lsb for c in self.outputs), default=0),
+            "reference": self.reference,
+            "passed": self.passed,
+            "failures": list(self.failures),
+            "nodes": [c.as_json() for c in self.nodes],
+            "free_running": [c.as_json() for c in self.free_running],
+        }
+
+
+def check(
+    graph: Graph, model_path: Path, inputs: Mapping[str, Array], *, level: Level = "layers"
+) -> CheckResult:
+    """Compare the graph with ONNX Runtime on the file that it was made from.
+
+    `level` "outputs" compares the network's outputs, "layers" also every tensor, free-running and
+    fed with the reference's own. Raises DataError for unfit inputs, ModelError for an unfit file.
+    """
+    validate(graph, inputs)
+    judge = reference(graph, Path(model_path), inputs)
+    common = [name for node in graph.nodes for name in node.outputs if name in judge.values]
+    keep = common if level == "layers" else ()
+    ours = run(graph, inputs, keep=keep)
+    compared = {name: _compare(graph, judge, name, ours[name]) for name in common if name in ours}
+    outputs = tuple(compared[name] for name in graph.outputs if name in compared)
+    nodes = _layers(graph, judge, inputs) if level == "layers" else ()
+    failures = [*map(_end_failure, outputs)] if _is_exact(judge) else []
+    failures += [_layer_failure(graph, c, judge.kind) for c in nodes]
+    free_running = tuple(compared.values()) if level == "layers" else ()
+    return CheckResult(judge.kind, outputs, free_running, nodes, tuple(filter(None, failures)))
+
+
+def reference_inputs(graph: Graph, seed: int = 0) -> dict[str, Array]:
+    """Random inputs for a network of which nothing else is known, the same for the same seed.
+
+    Where an input goes into a quantizer, its numbers are normal around the middle of the
+    quantizer's range with a sixth of it as standard deviation, so that they use the codes without
+    saturating. Other floating-point inputs are standard normal.
+    """
+    random = np.random.default_rng(seed)
+    return {name: _random(graph, graph.values[name], random) for name in graph.inputs}
+
+
+def _random(graph: Graph, value: Value, random: np.random.Generator) -> Array:
+    quantized = value if value.quantization is not None else _quantizer_of(graph, value)
+    if quantized is None:
+        if value.element.kind == "float":
+            return random.standard_normal(value.shape, np.float32)
+        return random.integers(0, 2, value.shape).astype(value.element.numpy)
+    q = quantized.quantization
+    assert q is not None
+    low, high = float(q.low), float(q.high)
+    codes = random.normal((low + high) / 2, (high - low) / 6, value.shape)
+    if value.quantization is not None:
+        return np.rint(np.clip(codes, low, high)).astype(value.element.numpy)
+    return ((codes - q.zero_point[0]) * q.scale[0]).astype(np.float32)
+
+
+def _quantizer_of(graph: Graph, value: Value) -> Value | None:
+    """The quantized value that the first reader makes of a floating-point value."""
+    for node in graph.nodes:
+        if value.name in node.inputs:
+            made = graph.values[node.outputs[0]]
+            return made if made.quantization is not None else None
+    return None
+
+
+def _layers(graph: Graph, judge: Reference, inputs: Mapping[str, Array]) -> tuple[Comparison, ...]:
+    """Each node fed with the reference's tensors, and with our own where it has none."""
+    values = constants(graph) | dict(inputs)
+    found = []
+    for node in graph.nodes:
+        for name, array in run_node(graph, node, values).items():
+            if name in judge.values:
+                found.append(_compare(graph, judge, name, array, node))
+            values[name] = judge.values.get(name, array)
+    return tuple(found)
+
+
+def _compare(
+    graph: Graph, judge: Reference, name: str, ours: Array, node: Node | None = None
+) -> Comparison:
+    node = node or graph.producers()[name]
+    steps = _steps(graph, node, graph.values[name], ours, judge.values[name])
+    equal = int(np.count_nonzero(steps <= SEEN))
+    worst = float(steps.max(initial=0))
+    return Comparison(name, node.op, judge.kernels[name], steps.size, equal, worst)
+
+
+def _steps(graph: Graph, node: Node, value: Value, ours: Array, theirs: Array) -> Array:
+    """|ours - theirs| in steps: of codes 1, of real numbers the quantizer's they come from."""
+    if value.element.kind != "float":
+        return np.abs(ours.astype(np.int64) - theirs.astype(np.int64))
+    difference = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
+    difference[(ours == theirs) | (np.isnan(ours) & np.isnan(theirs))] = 0
+    return np.round(np.nan_to_num(difference / _step(graph, node, theirs), nan=np.inf), 3)
+
+
+def _step(graph: Graph, node: Node, theirs: Array) -> Array | float:
+    """The final quantizer's scale; without one, a 127th of the largest absolute value."""
+    source = graph.values[node.inputs[0]] if node.inputs[0] else None
+    if node.op == "Dequantize" and source is not None and source.quantization is not None:
+        quantization = source.quantization
+        return np.asarray(quantization.along(quantization.scale, theirs.ndim), np.float64)
+    finite = np.abs(theirs[np.isfinite(theirs)])
+    return max(float(finite.max(initial=0)) / 127, float(np.finfo(np.float32).tiny))
+
+
+def _is_exact(judge: Reference) -> bool:
+    """Whether the reference is made of kernels that must be met exactly."""
+    return judge.kind == INTEGER and set(judge.kernels.values()) <= EXACT_KERNELS
+
+
+def _end_failure(found: Comparison) -> str:
+    if not found.different:
+        return ""
+    return f"output '{found.name}' must equal the reference, not {_deviation(found)}"
+
+
+def _layer_failure(graph: Graph, found: Comparison, kind: str) -> str:
+    allowed, steps = _allowed(graph, found, kind)
+    if found.different <= allowed and found.max_lsb <= steps:
+        return ""
+    rule = f"differ in at most {allowed:,} elements by one step from" if allowed else "equal"
+    return (
+        f"'{found.name}' must {rule} the reference's {found.kernel}, not {_deviation(found)} "
+        f"(operator {found.op})"
+    )
+
+
+def _deviation(found: Comparison) -> str:
+    return (
+        f"differ in {found.different:,} of {found.elements:,} elements "
+        f"by up to {found.max_lsb:g} steps"
+    )
+
+
+def _allowed(graph: Graph, found: Comparison, kind: str) -> tuple[int, float]:
+    """How many elements may differ, and by how many steps."""
+    if kind == INTEGER and found.kernel in EXACT_KERNELS:
+        return 0, SEEN
+    if found.kernel in APPROXIMATE_KERNELS or (kind != INTEGER and _has_own_ties(graph, found)):
+        return found.elements, 1
+    return -(-found.elements // TIES), 1
+
+
+def _has_own_ties(graph: Graph, found: Comparison) -> bool:
+    """Whether the operator follows an integer kernel that rounds ties after adding the zero point."""
+    node = graph.producers()[found.name]
+    return node.op in ("Add", "Mul", "AveragePool") and bytes_alike(graph.call(node))

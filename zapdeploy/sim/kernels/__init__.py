@@ -1,0 +1,50 @@
+"""Exact integer kernels of the functional simulator: fast, and equal in every bit to plain integers.
+
+    conv, matmul                     accumulate, and requantize if asked to
+    prepare_conv, prepare_matmul     the same for repeated frames, with the weights packed once
+    requantize                       int32 accumulators to 8 bits
+    add, multiply, lookup            the vector unit, in the formulas of ONNX Runtime's integer operators
+    global_average_pool, average_pool, max_pool
+
+Tensors are [N, C, ...] as in ONNX. Whatever a kernel returns lies in memory with its channels as
+neighbours, and is taken up most quickly in that layout (`channels_last`), so that a chain of layers
+never transposes. Sums are int32 and wrap: callers make sure that they fit.
+
+The modules, in the order in which data passes them: prepare (types, zero points, choice of kernel),
+gather (which inputs each output reads), product (the sum that all share) in vnni, blas or depthwise,
+requantization; beside them elementwise and pooling.
+"""
+
+from zapdeploy.sim.kernels.convolution import Convolution, conv, prepare_conv
+from zapdeploy.sim.kernels.elementwise import Quantization, add, leaky_relu_table, lookup, multiply
+from zapdeploy.sim.kernels.layout import channels_last
+from zapdeploy.sim.kernels.matmul import MatrixProduct, matmul, prepare_matmul
+from zapdeploy.sim.kernels.pooling import average_pool, global_average_pool, max_pool
+from zapdeploy.sim.kernels.prepare import available_backends
+from zapdeploy.sim.kernels.product import Backend
+from zapdeploy.sim.kernels.requantization import Requantization, requantize
+from zapdeploy.sim.kernels.threads import set_thread_count, thread_count
+
+__all__ = [
+    "Backend",
+    "Convolution",
+    "MatrixProduct",
+    "Quantization",
+    "Requantization",
+    "add",
+    "available_backends",
+    "average_pool",
+    "channels_last",
+    "conv",
+    "global_average_pool",
+    "leaky_relu_table",
+    "lookup",
+    "matmul",
+    "max_pool",
+    "multiply",
+    "prepare_conv",
+    "prepare_matmul",
+    "requantize",
+    "set_thread_count",
+    "thread_count",
+]

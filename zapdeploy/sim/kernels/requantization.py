@@ -1,0 +1,124 @@
+"""From int32 accumulators to 8-bit values.
+
+    q = clamp(round_half_even(float32(acc) * float32(m)) + z, low, high)
+
+The product is one float32 product. The kernels clamp before they round, which gives the same
+integers because low - z and high - z are integers, and keeps the conversion to int32 in range.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zapdeploy.errors import DataError
+from zapdeploy.sim.kernels.jit import compiled, round_half_even
+from zapdeploy.sim.kernels.layout import axes_by_stride, dense, flat
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Requantization:
+    """How one layer's accumulators become its outputs.
+
+    multiplier: float32, scalar or [O]; s_x s_w / s_y
+    zero_point: of the output
+    dtype: uint8 or int8
+    low, high: the clamp, the limits of dtype if None
+    """
+
+    multiplier: npt.ArrayLike
+    zero_point: int = 0
+    dtype: npt.DTypeLike = np.uint8
+    low: int | None = None
+    high: int | None = None
+
+    def __post_init__(self) -> None:
+        if np.dtype(self.dtype) not in (np.uint8, np.int8):
+            raise DataError(f"requantized dtype must be uint8 or int8, not {np.dtype(self.dtype)}")
+        limits = np.iinfo(np.dtype(self.dtype))
+        low, high = self.bounds
+        if not limits.min <= low <= high <= limits.max:
+            raise DataError(f"clamp must lie within {limits.min}..{limits.max}, not {low}..{high}")
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        limits = np.iinfo(np.dtype(self.dtype))
+        low = limits.min if self.low is None else self.low
+        return int(low), int(limits.max if self.high is None else self.high)
+
+    def arguments(self) -> tuple[np.int32, np.float32, np.float32]:
+        """z, low - z, high - z as the kernels take them."""
+        low, high = self.bounds
+        zero_point = int(self.zero_point)
+        return np.int32(zero_point), np.float32(low - zero_point), np.float32(high - zero_point)
+
+    def multipliers(self, count: int) -> npt.NDArray[np.float32]:
+        """The multiplier of each of `count` channels: float32 [count]."""
+        given = np.asarray(self.multiplier, dtype=np.float32)
+        if given.size not in (1, count):
+            raise DataError(f"multiplier must have 1 or {count} values, not {given.size}")
+        return np.ascontiguousarray(np.broadcast_to(given.reshape(-1), count))
+
+
+@compiled
+def _requantize_by_column(
+    acc: Array, multiplier: Array, zero_point: np.int32, low: np.float32, high: np.float32, out: Array
+) -> None:
+    for i in range(acc.shape[0]):
+        for j in range(acc.shape[1]):
+            value = np.float32(acc[i, j]) * multiplier[j]
+            value = round_half_even(min(max(value, low), high))
+            out[i, j] = np.int32(value) + zero_point
+
+
+@compiled
+def _requantize_by_row(
+    acc: Array, multiplier: Array, zero_point: np.int32, low: np.float32, high: np.float32, out: Array
+) -> None:
+    for i in range(acc.shape[0]):
+        scale = multiplier[i]
+        for j in range(acc.shape[1]):
+            value = np.float32(acc[i, j]) * scale
+            value = round_half_even(min(max(value, low), high))
+            out[i, j] = np.int32(value) + zero_point
+
+
+def requantize_columns(
+    acc: npt.NDArray[np.int32], multiplier: npt.NDArray[np.float32], how: Requantization
+) -> Array:
+    """acc int32 [P, O] with one multiplier per column, float32 [O]; the answer has how.dtype."""
+    out = np.empty(acc.shape, dtype=how.dtype)
+    _requantize_by_column(acc, multiplier, *how.arguments(), out)
+    return out
+
+
+def requantize(acc: npt.NDArray[np.int32], how: Requantization, axis: int = 1) -> Array:
+    """acc int32 of any shape, in any layout; `axis` is that of the multiplier, if it has one.
+
+    The answer has the shape and the layout of acc, and how.dtype.
+    """
+    acc = dense(acc.astype(np.int32, copy=False))
+    out = np.empty_like(acc, dtype=how.dtype)
+    before, channels, after = (1, 1, acc.size) if np.size(how.multiplier) == 1 else _split(acc, axis)
+    multiplier = how.multipliers(channels)
+    if after == 1:
+        shape, kernel = (before, channels), _requantize_by_column
+    else:
+        shape, kernel = (before * channels, after), _requantize_by_row
+        multiplier = np.tile(multiplier, before)
+    kernel(flat(acc).reshape(shape), multiplier, *how.arguments(), flat(out).reshape(shape))
+    return out
+
+
+def _split(x: Array, axis: int) -> tuple[int, int, int]:
+    """The sizes of x before, along and after `axis`, in the order of memory."""
+    order = axes_by_stride(x)
+    place = order.index(axis % x.ndim)
+    sizes = [x.shape[each] for each in order]
+    return prod(sizes[:place]), sizes[place], prod(sizes[place + 1 :])

@@ -1,0 +1,227 @@
+"""The outside judge: what ONNX Runtime computes for the same file, tensor by tensor.
+
+With activations of 8 bits and more, ONNX Runtime's own optimizations put integer kernels in the
+place of dequantize, operator, quantize. With narrower ones its optimizations are switched off, and
+it computes between the quantizers in float32. Its operator is recorded for every tensor.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zapdeploy.compile.graph import Array, Graph, Shape
+from zapdeploy.errors import ModelError
+
+if TYPE_CHECKING:
+    import onnx
+    import onnxruntime
+
+INTEGER = "onnxruntime integer kernels"
+FLOAT = "onnxruntime float, optimizations off"
+_TRANSPARENT = ("Transpose", "Reshape", "Clip")
+_EXPOSED = ".__exposed"
+_NARROW = ("INT4", "UINT4", "INT2", "UINT2")
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """`values`: the tensors that both have, by name. `kernels`: which operator made each."""
+
+    kind: str
+    values: Mapping[str, Array]
+    kernels: Mapping[str, str]
+
+
+def reference(graph: Graph, model_path: Path, inputs: Mapping[str, Array]) -> Reference:
+    """Run the file's network and collect every tensor that the graph has under the same name."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load(model_path, load_external_data=False)
+    except (OSError, ValueError, DecodeError) as error:
+        raise ModelError(f"model must be readable as ONNX ('{model_path}'): {error}") from None
+    kind = INTEGER if has_integer_kernels(graph) else FLOAT
+    made = {name for node in model.graph.node for name in node.output}
+    wanted = [name for node in graph.nodes for name in node.outputs if name in made]
+    exposed = expose(model, wanted, cast=kind == FLOAT)
+    with tempfile.TemporaryDirectory() as folder:
+        optimized = Path(folder) / "optimized.onnx" if kind == INTEGER else None
+        session = _session(model, model_path.parent, optimized)
+        source = model if optimized is None else onnx.load(optimized, load_external_data=False)
+        kernels = kernels_of(source.graph, wanted)
+        del model, source
+        values = _run(session, graph, {name: exposed[name] for name in wanted}, inputs)
+    return Reference(kind, values, kernels)
+
+
+def has_integer_kernels(graph: Graph) -> bool:
+    """Whether all activations have a width that ONNX Runtime's integer kernels take."""
+    return all(
+        value.element.bits >= 8
+        for value in graph.values.values()
+        if value.quantization is not None and not value.is_constant
+    )
+
+
+def expose(model: onnx.ModelProto, names: Iterable[str], *, cast: bool) -> dict[str, str]:
+    """Make tensors outputs of the model, in place; the names under which they come out.
+
+    `cast`: through a Cast to one byte where the type has less, which NumPy does not know. Without
+    it the tensor itself becomes an output, and the optimizations that make integer kernels still
+    apply: they only refuse outputs in the middle, between dequantizer and quantizer.
+    """
+    from onnx import helper
+
+    outputs = {value.name for value in model.graph.output}
+    narrow = _narrow_types(model) if cast else {}
+    found = {}
+    for name in names:
+        found[name] = name
+        if name in narrow:
+            found[name] = name + _EXPOSED
+            kind = narrow[name]
+            model.graph.node.append(helper.make_node("Cast", [name], [found[name]], to=kind))
+        if found[name] not in outputs:
+            model.graph.output.append(helper.make_empty_tensor_value_info(found[name]))
+    return found
+
+
+def _narrow_types(model: onnx.ModelProto) -> dict[str, int]:
+    """Tensors with less than 8 bits, and the type of one byte that holds each."""
+    from onnx import TensorProto, shape_inference
+
+    inferred = shape_inference.infer_shapes(_without_weights(model))
+    values = [*inferred.graph.value_info, *inferred.graph.output]
+    names = {getattr(TensorProto, k): k for k in _NARROW if hasattr(TensorProto, k)}
+    found: dict[str, int] = {}
+    for value in values:
+        kind = names.get(value.type.tensor_type.elem_type, "")
+        if kind:
+            found[value.name] = TensorProto.UINT8 if kind.startswith("U") else TensorProto.INT8
+    return found
+
+
+def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same network with its big initializers as inputs: enough for types."""
+    import onnx
+    from onnx import helper
+
+    light = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    light.graph.name = model.graph.name
+    light.graph.node.extend(model.graph.node)
+    light.graph.input.extend(model.graph.input)
+    light.graph.output.extend(model.graph.output)
+    known = {value.name for value in model.graph.input}
+    for tensor in model.graph.initializer:
+        if tensor.name not in known:
+            info = helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+            light.graph.input.append(info)
+    return light
+
+
+def kernels_of(graph: onnx.GraphProto, names: Iterable[str]) -> dict[str, str]:
+    """The operator that makes each tensor, looking through changes of layout and narrowing clips.
+
+    For a quantizer after another operator, both: "Exp, QuantizeLinear".
+    """
+    producers = {output: node for node in graph.node for output in node.output}
+
+    def kernel(name: str) -> str:
+        node = producers.get(name)
+        if node is None:
+            return ""
+        op, before = str(node.op_type), kernel(node.input[0]) if node.input else ""
+        if op in _TRANSPARENT and before:
+            return before
+        return f"{before.rpartition(', ')[2]}, {op}" if op == "QuantizeLinear" and before else op
+
+    return {name: kernel(name) for name in names}
+
+
+def _session(
+    model: onnx.ModelProto, folder: Path, optimized: Path | None
+) -> onnxruntime.InferenceSession:
+    """A session with all optimizations and the optimized model written down, or with none."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", str(folder.resolve())
+    )
+    # Narrow weights of a MatMul: float32, not the default approximation with 8-bit inputs.
+    options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
+    # Without it, CPUs that lack VNNI add pairs of products in 16 bits, which saturates.
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    if optimized is None:
+        level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.graph_optimization_level = level
+    else:
+        options.optimized_model_filepath = str(optimized)
+        options.add_session_config_entry(
+            "session.optimized_model_external_initializers_file_name", optimized.name + ".data"
+        )
+    try:
+        return onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except onnx_runtime_errors() as error:
+        reason = str(error).partition("\n")[0]
+        raise ModelError(f"model must be one that ONNX Runtime loads: {reason}") from None
+
+
+def onnx_runtime_errors() -> tuple[type[Exception], ...]:
+    """What ONNX Runtime raises for a model that it does not take; they share no base class."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented")
+    return (RuntimeError, state.RuntimeException, *(getattr(state, name) for name in names))
+
+
+def _run(
+    session: onnxruntime.InferenceSession,
+    graph: Graph,
+    exposed: Mapping[str, str],
+    inputs: Mapping[str, Array],
+) -> dict[str, Array]:
+    """The exposed tensors; a file with a fixed smaller batch is run several times."""
+    names = list(exposed)
+    parts = [
+        session.run([exposed[name] for name in names], part)
+        for part in _batches(session, graph, inputs)
+    ]
+    return {
+        name: _joined([part[index] for part in parts], graph.values[name].shape)
+        for index, name in enumerate(names)
+    }
+
+
+def _batches(
+    session: onnxruntime.InferenceSession, graph: Graph, inputs: Mapping[str, Array]
+) -> list[dict[str, Any]]:
+    """The inputs, cut along the first dimension to what the file asks for."""
+    shapes = {value.name: value.shape for value in session.get_inputs()}
+    fixed = [shapes[n][0] for n in graph.inputs if shapes.get(n) and isinstance(shapes[n][0], int)]
+    whole = [len(inputs[n]) for n in graph.inputs if inputs[n].ndim]
+    if not fixed or fixed[0] == whole[0]:
+        return [dict(inputs)]
+    return [
+        {name: array[start : start + fixed[0]] for name, array in inputs.items()}
+        for start in range(0, whole[0], fixed[0])
+    ]
+
+
+def _joined(parts: list[Array], shape: Shape) -> Array:
+    """Parts of a batch as one array of this shape."""
+    first = parts[0]
+    if first.shape == shape or len(parts) == 1:
+        return first
+    axis = next(d for d, (a, b) in enumerate(zip(first.shape, shape, strict=True)) if a != b)
+    return np.concatenate(parts, axis=axis)

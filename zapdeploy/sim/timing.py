@@ -1,0 +1,81 @@
+"""When each layer runs and which units it keeps busy: the schedule of one batch, in cycles.
+
+Layers follow one another. Inside a layer the units run as a pipeline, so its busiest unit sets its
+time; filling, draining and the start of the next program are added. Host transfers overlap with the
+batches before and after, but not with the batch they belong to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zapdeploy.compile.cost import storage_bits
+from zapdeploy.compile.layers import network_inputs, network_outputs
+from zapdeploy.compile.program import Program
+
+
+@dataclass(frozen=True)
+class Span:
+    """One layer in time: [start, end) in cycles, and the busy cycles of each unit inside it."""
+
+    layer: str
+    start: int
+    end: int
+    unit_cycles: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """One batch: the layers, then the write of the outputs to the framebuffer."""
+
+    spans: tuple[Span, ...]
+    output_cycles: int
+    clock_hz: float
+    host_in_s: float
+    host_out_s: float
+    batch: int
+
+    @property
+    def cycles(self) -> int:
+        return (self.spans[-1].end if self.spans else 0) + self.output_cycles
+
+    @property
+    def array_s(self) -> float:
+        """Seconds the array works on one batch."""
+        return self.cycles / self.clock_hz
+
+    @property
+    def latency_s(self) -> float:
+        """From the first input byte leaving the host to the last output byte arriving there."""
+        return self.host_in_s + self.array_s + self.host_out_s
+
+    @property
+    def interval_s(self) -> float:
+        """Between batches in a steady stream: the slowest of array and host link."""
+        return max(self.array_s, self.host_in_s, self.host_out_s)
+
+    @property
+    def throughput_fps(self) -> float:
+        return self.batch / self.interval_s
+
+
+def time_program(program: Program) -> Timeline:
+    """The schedule of one batch. The program must fit."""
+    spans, now = [], 0
+    for layer in program.layers:
+        spans.append(Span(layer.name, now, now + layer.cycles, dict(layer.unit_cycles)))
+        now += layer.cycles
+    target, graph = program.target, program.graph
+
+    def host_seconds(values: tuple[object, ...]) -> float:
+        moved = sum(v.size * storage_bits(v, target) / 8 for v in values)  # type: ignore[attr-defined,arg-type]
+        return float(moved / target.host.bandwidth.value)
+
+    return Timeline(
+        spans=tuple(spans),
+        output_cycles=program.output_cycles,
+        clock_hz=target.clock_hz,
+        host_in_s=host_seconds(network_inputs(graph)),
+        host_out_s=host_seconds(network_outputs(graph)),
+        batch=program.options.batch,
+    )
