@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 
 # The main job on real input: ResNet-50 over photographs and a forecaster over 71,721 neurons.
 demo: $(READY)
-	$(BIN)/python -m zapdeploy.demo --directory demo
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash docs/demo.sh
 
 test: lint types
 	$(BIN)/python -m pytest
@@ -31,5 +31,5 @@ clean:
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[models,meters,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[models,meters,report,dev]'
 	touch $(READY)

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from zapdeploy.compile import checking
 from zapdeploy.compile.build import build_program
 from zapdeploy.compile.container import load_program, program_digest, save_program
-from zapdeploy.compile.frontend import Decision, UnsupportedModel, import_model
+from zapdeploy.compile.frontend import Decision, import_model
 from zapdeploy.compile.layers import group_layers
 from zapdeploy.compile.program import Options, Origin, Program
 from zapdeploy.compile.unfit import chip_unfit, framebuffer_unfit, parameters_and_programs
@@ -65,6 +66,11 @@ def simulate(program: Program | str | Path, *, frame_rate_hz: float | None = Non
     return summarize(loaded, frame_rate_hz)
 
 
+def load(path: str | Path) -> Program:
+    """Read a .zap file. Raises ProgramError when it is damaged or of another version."""
+    return load_program(Path(path))
+
+
 def _check_options(batch: int | None, chips: int, objective: str) -> None:
     if batch is not None and batch < 1:
         raise UsageError(f"--batch must be 1 or more, not {batch}")
@@ -107,19 +113,14 @@ def check_model(
     _check_options(batch, 1, "throughput")
     chip = load_target(target)
     memory = chip.cores * int(chip.core.memory)
-    try:
-        imported = import_model(Path(model), batch=batch)
-    except UnsupportedModel as error:
-        reasons = (str(error),)
-        return ModelCheck(Path(model).stem, chip.name, error.decisions, reasons, 0, memory, ())
-    layers = group_layers(imported.graph)
-    unfit = chip_unfit(layers, chip) or framebuffer_unfit(imported.graph, layers, chip)
-    return ModelCheck(
-        model=Path(model).stem,
-        target=chip.name,
-        decisions=imported.decisions,
-        reasons=(),
+    judged = checking.check_model(Path(model), batch=batch)
+    found = ModelCheck(Path(model).stem, chip.name, judged.decisions, (), 0, memory, ())
+    if judged.imported is None:
+        return replace(found, reasons=(judged.refusal,))
+    layers = group_layers(judged.imported.graph)
+    unfit = chip_unfit(layers, chip) or framebuffer_unfit(judged.imported.graph, layers, chip)
+    return replace(
+        found,
         parameter_bytes=parameters_and_programs(layers, chip),
-        memory_bytes=memory,
         hints=unfit.hints if unfit is not None else (),
     )

@@ -5,13 +5,16 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.errors import DataError
 from zapdeploy.files import atomic_write
+
+if TYPE_CHECKING:
+    from zapdeploy.compile.graph import Graph
 
 
 def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -32,3 +35,27 @@ def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write an .npz file, or nothing."""
     with atomic_write(path) as file:
         np.savez(file, **dict(arrays))  # type: ignore[arg-type]
+
+
+def in_batches(graph: Graph, arrays: Mapping[str, NDArray[Any]]) -> list[dict[str, NDArray[Any]]]:
+    """Inputs that hold several batches along their first dimension, one by one.
+
+    Arrays that are not a whole number of batches are left as they are, for the graph to refuse.
+    """
+    counts = {_batches(graph.values[n].shape, a) for n, a in arrays.items() if n in graph.inputs}
+    number = counts.pop() if len(counts) == 1 else 1
+    split = {name: np.split(array, number) for name, array in arrays.items()} if number > 1 else {}
+    return [
+        {name: split[name][i] if split else array for name, array in arrays.items()}
+        for i in range(number)
+    ]
+
+
+def _batches(shape: tuple[int, ...], array: NDArray[Any]) -> int:
+    whole = array.shape[1:] == shape[1:] and shape and array.shape[0] % shape[0] == 0
+    return array.shape[0] // shape[0] if whole else 1
+
+
+def joined(batches: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Outputs of several batches, one after the other along the first dimension."""
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}

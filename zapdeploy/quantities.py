@@ -8,6 +8,7 @@ be given where bytes per cycle are wanted.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from enum import Enum
@@ -93,7 +94,7 @@ def parse(text: str, unit: str) -> float:
 
     wanted = f"a quantity in {unit}" if unit else "a number without a unit"
     match = _QUANTITY.fullmatch(text.strip())
-    if match is None:
+    if match is None or math.isinf(float(match["number"])):
         raise ValueError(f"must be {wanted}, not {text!r}")
     try:
         given = _registry().Quantity(float(match["number"]), match["unit"])

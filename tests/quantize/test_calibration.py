@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 
-from tests.quantize.networks import images, residual_cnn, run
+from tests.quantize.networks import images, node, random_weights, residual_cnn, run, save
 from zapdeploy.errors import DataError
 from zapdeploy.quantize.calibration import measure
 from zapdeploy.quantize.network import Network
@@ -76,10 +77,26 @@ def test_an_open_batch_takes_any_count(tmp_path: Path) -> None:
 
 
 def test_activations_that_overflow_are_refused(tmp_path: Path) -> None:
-    samples = {"input": images(2)["input"] / np.float32(10) * np.float32(3e38)}
+    path = residual_cnn(tmp_path / "net.onnx")
+    model = onnx.load(path)
+    first = model.graph.initializer[0]
+    huge = numpy_helper.to_array(first) * np.float32(1e30)
+    first.CopyFrom(numpy_helper.from_array(huge, first.name))
+    samples = {"input": images(2)["input"] * np.float32(1e10)}
     with pytest.raises(DataError) as caught:
-        measure(network(tmp_path), ("input", "r1", "c3"), samples)
-    assert "must be finite, not NaN or infinite (tensor" in str(caught.value)
+        measure(Network(model), ("input", "r1"), samples)
+    assert str(caught.value) == (
+        "activations must be finite, not NaN or infinite (tensor 'r1'); "
+        "check the calibration inputs and the weights"
+    )
+
+
+def test_inputs_that_the_model_refuses(tmp_path: Path) -> None:
+    nodes = [node("Reshape", "input shape", "s"), node("Gemm", "s w", "output")]
+    weights = random_weights({"w": (4, 4)}) | {"shape": np.array([2, 4], np.int64)}
+    path = save(tmp_path / "net.onnx", nodes, weights, (["n", "m"], [2, 4]))
+    with pytest.raises(DataError, match="calibration must be inputs that the model runs on, not"):
+        measure(Network(onnx.load(path)), ("input", "output"), {"input": np.ones((3, 5))})
 
 
 @pytest.mark.parametrize("batch", [1, 2, "n"])

@@ -80,10 +80,10 @@ def test_qcdq_and_packed_are_the_same_function(
     [
         ({}, 30),
         ({"form": "qoperator"}, 30),
-        ({"weights": 4, "form": "qcdq"}, 18),
-        ({"weights": 4, "activations": 4, "form": "qcdq"}, 14),
-        ({"weights": 4, "activations": 4, "form": "packed"}, 14),
-        ({"weights": 2, "activations": 8}, 6),
+        ({"weights": 4, "form": "qcdq"}, 22),
+        ({"weights": 4, "activations": 4, "form": "qcdq"}, 18),
+        ({"weights": 4, "activations": 4, "form": "packed"}, 18),
+        ({"weights": 2, "activations": 8}, 14),
     ],
 )
 def test_the_error_is_what_the_bits_allow(

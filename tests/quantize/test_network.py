@@ -98,6 +98,20 @@ def test_an_activation_that_others_bypass_is_not_absorbed(tmp_path: Path) -> Non
     assert network.quantized == ("input", "g", "r", "output")
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "role"),
+    [(0, 6, "activation"), (-1, 1, "activation"), (1, 6, "combining"), (-6, -1, "combining")],
+)
+def test_a_clip_is_absorbed_if_saturation_can_stand_for_it(
+    tmp_path: Path, low: float, high: float, role: str
+) -> None:
+    nodes = [node("Gemm", "input w b", "g"), node("Clip", "g low high", "output")]
+    weights = random_weights({"w": (6, 6), "b": (6,)})
+    weights |= {"low": np.array(low, np.float32), "high": np.array(high, np.float32)}
+    network = load(save(tmp_path / "n.onnx", nodes, weights, ([2, 6], [2, 6])))
+    assert roles(network) == ["matrix", role]
+
+
 def test_an_addition_of_a_constant_stays_in_float(tmp_path: Path) -> None:
     nodes = [
         node("Gemm", "input w b", "g"),

@@ -27,6 +27,15 @@ def test_every_value_is_counted_once() -> None:
     assert count_values(values, float(values.min()), float(values.max())).sum() == 1000
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("high", [0.0, 1e-40, 1e-30, 3e38])
+def test_extreme_ranges_are_counted_without_overflow(high: float) -> None:
+    values = np.linspace(-high, high, 100, dtype=np.float32)
+    seen = histogram(values)
+    assert seen.counts.sum() == 100
+    assert choose_quantizer(seen, 8).scale > 0
+
+
 def test_bins_lie_where_their_values_do() -> None:
     seen = histogram(np.array([0.0, 1.0, 1.0, 4.0]))
     assert seen.counts[0] == 1

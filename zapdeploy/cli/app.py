@@ -1,6 +1,7 @@
 """The `zapdeploy` command: collects the verbs, turns errors into one line and an exit status.
 
-Exit status: 0 done; 1 it ran and the answer is no; 2 the input or the call is wrong.
+Exit status: 0 done; 1 it ran and the answer is no; 2 the input or the call is wrong; 70 a fault of
+our own.
 """
 
 from __future__ import annotations
@@ -10,15 +11,28 @@ from importlib import import_module
 
 import typer
 
+from zapdeploy import version
 from zapdeploy.errors import ZapdeployError
 
-VERBS = ("check", "compile", "simulate", "quantize", "bench", "targets", "models", "doctor")
+VERBS = (
+    "check",
+    "compile",
+    "simulate",
+    "sweep",
+    "quantize",
+    "bench",
+    "targets",
+    "models",
+    "doctor",
+)
+INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
 
 app = typer.Typer(
     name="zapdeploy",
     help="Deploy trained forecasters on a simulated core array, and say what a frame costs.",
     no_args_is_help=True,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -33,6 +47,9 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """The exit status of one call; errors are printed as one line on standard error."""
+    if arguments == ["--version"]:
+        print(f"zapdeploy {version()}")
+        return 0
     debug = "--debug" in arguments
     try:
         status = app(args=arguments, standalone_mode=False)
@@ -49,7 +66,10 @@ def run(arguments: list[str]) -> int:
         message = getattr(error, "format_message", None)
         if message is not None and not debug:  # a wrong option or argument
             return _complain(f"{message()}; see --help")
-        raise
+        if debug:
+            raise
+        _complain(f"internal error: {type(error).__name__}: {error}; run again with --debug")
+        return INTERNAL_ERROR
     return status if isinstance(status, int) else 0
 
 

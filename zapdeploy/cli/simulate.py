@@ -26,13 +26,20 @@ def _simulate(
     program: Annotated[Path, typer.Argument(metavar="MODEL.zap", help="A compiled network.")],
     inputs: Annotated[
         Path | None,
-        typer.Option("--inputs", metavar="X.npz", help="Inputs, keyed by the model's names."),
+        typer.Option(
+            "--inputs",
+            metavar="X.npz",
+            help="Inputs, keyed by the model's names; several batches run one after the other.",
+        ),
     ] = None,
     outputs: Annotated[
         Path | None, typer.Option("--outputs", metavar="Y.npz", help="Where to write the outputs.")
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Compare every tensor with ONNX Runtime's.")
+        bool,
+        typer.Option(
+            "--check", help="Compare every tensor of the first batch with ONNX Runtime's."
+        ),
     ] = False,
     reference: Annotated[
         Path | None,
@@ -90,31 +97,33 @@ def _functional(
     quiet: bool,
 ) -> CheckResult | None:
     """Run the values where that was asked for; the comparison if there was one."""
-    from zapdeploy.arrays import load_arrays, save_arrays
+    from zapdeploy.arrays import in_batches, joined, load_arrays, save_arrays
 
     if level in ("bound", "timing") and (check or outputs):
         raise UsageError(f"--check and --outputs must go with --level functional, not {level}")
     if outputs is not None and inputs is None:
         raise UsageError("--outputs must go with --inputs X.npz; give the inputs to run on")
-    given = None if inputs is None else load_arrays(inputs)
+    given = None if inputs is None else in_batches(program.graph, load_arrays(inputs))
     if outputs is not None or (level == "functional" and not check):
-        from zapdeploy.sim.functional import run
+        from zapdeploy.sim.functional import Network
 
         if given is None:
             raise UsageError("--level functional must have --inputs X.npz or --check")
+        network, found = Network.of(program.graph), []
         with show.progress(not quiet) as shown:
-            found = run(
-                program.graph, given, progress=lambda done, total: shown("running", done, total)
-            )
+            for index, batch in enumerate(given):
+                shown("running batches", index, len(given))
+                found.append(network.run(batch))
         if outputs is not None:
-            save_arrays(outputs, found)
+            save_arrays(outputs, joined(found))
     if not check:
         return None
     from zapdeploy.sim.check import check as compare
     from zapdeploy.sim.check import reference_inputs
 
     model = _reference(program, path, reference)
-    return compare(program.graph, model, given or reference_inputs(program.graph, seed))
+    first = given[0] if given else reference_inputs(program.graph, seed)
+    return compare(program.graph, model, first)
 
 
 def _reference(program: Program, path: Path, given: Path | None) -> Path:

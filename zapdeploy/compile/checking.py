@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from zapdeploy.compile.frontend import Decision, Imported, Outcome, UnsupportedModel, import_model
+from zapdeploy.compile.frontend import (
+    Decision,
+    Imported,
+    Outcome,
+    UnsupportedModel,
+    import_model,
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -99,7 +99,8 @@ def _flat_span(out: Region, shape: Shape, dims: range) -> tuple[IntArray, IntArr
     for d in dims:
         first = first * shape[d] + out.low[..., d]
         last = last * shape[d] + out.high[..., d] - 1
-    return first, last
+    empty = np.any(out.high <= out.low, axis=-1)
+    return first, np.where(empty, first - 1, last)
 
 
 def _unflatten(

@@ -88,13 +88,13 @@ def from_framebuffer(needed: Region, bits: int, rows: int, columns: int) -> list
 
 def route(held: Region, needed: Region, bits: int, rows: int, columns: int) -> Traffic:
     """Exact loads of all links and ports for one transfer; regions are [1, cores, rank]."""
-    grid = _Links(rows, columns)
+    links = _Links(rows, columns)
     sizes, holds, wants = _pieces(held, needed)
     for some in np.array_split(np.arange(len(sizes)), len(sizes) // _PIECES_AT_ONCE + 1):
-        owner = holds[some].argmax(axis=1)
-        travels = (wants[some] & ~holds[some]).any(axis=1)
-        grid.send(owner[travels], wants[some][travels], sizes[some][travels] * (bits / 8))
-    return grid.traffic()
+        travels = some[(wants[some] & ~holds[some]).any(axis=1)]
+        links.send(holds[travels].argmax(axis=1), wants[travels], sizes[travels] * (bits / 8))
+    received = (needed.volume - held.intersect(needed).volume)[0] * (bits / 8)
+    return links.traffic(received)
 
 
 _PIECES_AT_ONCE = 16_384
@@ -127,16 +127,16 @@ def _combine(pieces: NDArray[np.bool_], along_axis: NDArray[np.bool_]) -> NDArra
 
 
 class _Links:
-    """Bytes on every link and port of a mesh."""
+    """Bytes on every link of a mesh, kept as differences: the load of link k is the sum up to k.
+
+    A piece travels along the row of its owner as far as any column needs it, and in each of those
+    columns up and down as far as any core needs it.
+    """
 
     def __init__(self, rows: int, columns: int) -> None:
         self.rows, self.columns = rows, columns
-        self.east = np.zeros((rows, columns - 1))
-        self.west = np.zeros((rows, columns - 1))
-        self.south = np.zeros((rows - 1) * columns)
-        self.north = np.zeros((rows - 1) * columns)
+        self.east, self.west, self.south, self.north = np.zeros((4, rows * columns))
         self.sent = np.zeros(rows * columns)
-        self.received = np.zeros(rows * columns)
 
     def send(self, owner: IntArray, wants: NDArray[np.bool_], size: FloatArray) -> None:
         """Add pieces: the core that holds each, the cores that want it [pieces, cores], bytes."""
@@ -144,39 +144,47 @@ class _Links:
             return
         row, column = np.divmod(owner, self.columns)
         grid = wants.reshape(-1, self.rows, self.columns)
-        of_row = (row == np.arange(self.rows)[:, None]) * size
-        east, west = _crossings(np.asarray(grid.any(axis=1)), column)
-        self.east += of_row @ east
-        self.west += of_row @ west
-        south, north = _crossings(grid.transpose(0, 2, 1), row)
-        self.south += size @ south.transpose(0, 2, 1).reshape(len(size), -1)
-        self.north += size @ north.transpose(0, 2, 1).reshape(len(size), -1)
-        remote = wants.copy()
-        remote[np.arange(len(owner)), owner] = False
-        self.received += size @ remote
-        np.add.at(self.sent, owner, size)
+        by_column = np.asarray(grid.any(axis=1))
+        first, last = _first(by_column, 1), self.columns - 1 - _first(by_column[:, ::-1], 1)
+        start = row * self.columns
+        self._add(self.east, start + column, start + last, size, last > column)
+        self._add(self.west, start + first, start + column, size, first < column)
+        first, last = _first(grid, 1), self.rows - 1 - _first(grid[:, ::-1], 1)
+        across, turn = np.arange(self.columns), row[:, None]
+        here = turn * self.columns + across
+        sizes = np.broadcast_to(size[:, None], by_column.shape)
+        down, up = by_column & (last > turn), by_column & (first < turn)
+        self._add(self.south, here, last * self.columns + across, sizes, down)
+        self._add(self.north, first * self.columns + across, here, sizes, up)
+        self.sent += np.bincount(owner, size, len(self.sent))
 
-    def traffic(self) -> Traffic:
-        links = (self.east, self.west, self.south, self.north)
-        ports = (self.sent, self.received)
+    def _add(
+        self,
+        load: FloatArray,
+        begin: IntArray,
+        end: IntArray,
+        size: FloatArray,
+        used: NDArray[np.bool_],
+    ) -> None:
+        """Load the links from place `begin` to place `end` of their lines."""
+        load += np.bincount(begin[used], size[used], len(load))
+        load -= np.bincount(end[used], size[used], len(load))
+
+    def traffic(self, received: FloatArray) -> Traffic:
+        """All loads together; `received` are the bytes that reach each core."""
+        shape = (self.rows, self.columns)
+        along = [np.cumsum(load.reshape(shape), axis=1) for load in (self.east, self.west)]
+        along += [np.cumsum(load.reshape(shape), axis=0) for load in (self.south, self.north)]
         return Traffic(
-            link_bytes=float(max(load.max(initial=0.0) for load in (*links, *ports))),
-            received_bytes=float(self.received.max()),
+            link_bytes=float(max(load.max() for load in (*along, self.sent, received))),
+            received_bytes=float(received.max()),
             sent_bytes=float(self.sent.max()),
-            total_received_bytes=float(self.received.sum()),
+            total_received_bytes=float(received.sum()),
             total_sent_bytes=float(self.sent.sum()),
-            bit_hops=float(8 * sum(load.sum() for load in links)),
+            bit_hops=float(8 * sum(load.sum() for load in along)),
         )
 
 
-def _crossings(present: NDArray[np.bool_], start: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Which links of a line carry a piece that starts at `start` and ends wherever `present`.
-
-    `present` is [pieces, ..., line]; link k joins places k and k + 1. Returns upward and downward
-    crossings [pieces, ..., line - 1] as 0.0 or 1.0.
-    """
-    above = np.logical_or.accumulate(present[..., ::-1], axis=-1)[..., ::-1][..., 1:]
-    below = np.logical_or.accumulate(present, axis=-1)[..., :-1]
-    link = np.arange(present.shape[-1] - 1)
-    before = start.reshape(-1, *(1,) * (present.ndim - 1)) <= link
-    return (above & before).astype(np.float64), (below & ~before).astype(np.float64)
+def _first(present: NDArray[np.bool_], axis: int) -> IntArray:
+    """Index of the first True along an axis; 0 where there is none."""
+    return present.argmax(axis=axis)

@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from zapdeploy.quantities import parse
 
@@ -86,24 +93,44 @@ def _quantity(unit: str) -> BeforeValidator:
     return BeforeValidator(lambda raw: _read_figure(raw, unit))
 
 
+def _rate(unit: str) -> BeforeValidator:
+    """A quantity that something is divided by."""
+
+    def read(raw: Any) -> Any:
+        found = _read_figure(raw, unit)
+        if not isinstance(found, Figure) and found["value"] == 0:
+            raise ValueError(f"must be above 0, not {found['is']!r}")
+        return found
+
+    return BeforeValidator(read)
+
+
+def _read_count(raw: Any) -> Any:
+    found = _read_figure(raw, "")
+    if not isinstance(found, Figure) and (found["value"] < 1 or found["value"] % 1):
+        raise ValueError(f"must be a whole number of at least 1, not {found['is']!r}")
+    return found
+
+
 Number = Annotated[Figure, _quantity("")]
+Count = Annotated[Figure, BeforeValidator(_read_count)]
 Bytes = Annotated[Figure, _quantity("byte")]
-BytesPerCycle = Annotated[Figure, _quantity("byte/cycle")]
-BytesPerSecond = Annotated[Figure, _quantity("byte/second")]
+BytesPerCycle = Annotated[Figure, _rate("byte/cycle")]
+BytesPerSecond = Annotated[Figure, _rate("byte/second")]
 Cycles = Annotated[Figure, _quantity("cycle")]
 CyclesPerHop = Annotated[Figure, _quantity("cycle/hop")]
-Hertz = Annotated[Figure, _quantity("cycle/second")]
+Hertz = Annotated[Figure, _rate("cycle/second")]
 Joules = Annotated[Figure, _quantity("joule")]
 JoulesPerByte = Annotated[Figure, _quantity("joule/byte")]
 JoulesPerBitHop = Annotated[Figure, _quantity("joule/bit/hop")]
-OpsPerCycle = Annotated[Figure, _quantity("op/cycle")]
+OpsPerCycle = Annotated[Figure, _rate("op/cycle")]
 OpsPerSecond = Annotated[Figure, _quantity("op/second")]
 Watts = Annotated[Figure, _quantity("watt")]
 
 
 class CoreArray(Part):
-    rows: Number
-    columns: Number
+    rows: Count
+    columns: Count
     clock: Hertz
     transistors: Number | None = None
 
@@ -116,7 +143,7 @@ class MatrixUnit(Part):
     """Multiplies a vector of `input_width` bytes by a matrix of `outputs` columns every cycle."""
 
     input_width: BytesPerCycle
-    outputs: Number
+    outputs: Count
     widths: tuple[Literal[8, 4, 2], ...]
     ops_per_mac: Number
     accumulators: Bytes
@@ -208,6 +235,12 @@ class Energy(Part):
     idle_power: Watts
     calibration: Number
 
+    @model_validator(mode="after")
+    def _calibration_is_a_share(self) -> Energy:
+        if not self.calibration.value <= 1:
+            raise ValueError(f"calibration must be between 0 and 1, not {self.calibration.text!r}")
+        return self
+
     def price(self, figure: Figure) -> float:
         """The calibrated value of a price, inside [low, high]."""
         if figure.low <= 0:
@@ -238,7 +271,7 @@ class Target(Part):
     programs: Programs
     energy: Energy
     totals: dict[str, dict[str, Any]] = {}
-    published: dict[str, dict[str, Any]] = {}
+    published: dict[str, dict[str, Number]] = {}
 
     @property
     def cores(self) -> int:
@@ -251,28 +284,33 @@ class Target(Part):
     @model_validator(mode="after")
     def _consistent(self) -> Target:
         for key, figure in self.figures():
-            if figure.source and not set(figure.source.split()) <= set(self.sources):
-                raise ValueError(f"{key}: source must be one of [sources], not {figure.source!r}")
+            self._check_source(key, figure)
+        for network, results in self.published.items():
+            for key, figure in results.items():
+                self._check_source(f"published.{network}.{key}", figure)
         for name, raw in self.totals.items():
             self._check_total(name, raw)
         return self
+
+    def _check_source(self, key: str, figure: Figure) -> None:
+        if figure.source and not set(figure.source.split()) <= set(self.sources):
+            raise ValueError(f"{key}: source must be one of [sources], not {figure.source!r}")
 
     def _check_total(self, name: str, raw: dict[str, Any]) -> None:
         parts = self.derived_totals()
         if name not in parts:
             raise ValueError(f"totals.{name}: must be one of {', '.join(sorted(parts))}")
         unit, value = parts[name]
-        relation = raw.get("relation", "equal")
-        figure = Figure.model_validate(
-            _read_figure({k: v for k, v in raw.items() if k != "relation"}, unit)
-        )
-        stated = Total(figure=figure, relation=relation)
+        stated = _read_total(raw, unit, f"totals.{name}")
+        figure = stated.figure
+        self._check_source(f"totals.{name}", figure)
         enough = value >= figure.value * (1 - 1e-9)
         close = abs(value - figure.value) <= 0.01 * figure.value
         if not (enough if stated.relation == "at least" else close):
+            found = f"{value:.6g} {unit}".strip()
+            wanted = "at least" if stated.relation == "at least" else "equal to"
             raise ValueError(
-                f"totals.{name}: the parts give {value:.6g} {unit}, which must be {stated.relation}"
-                f" {figure.text}"
+                f"totals.{name}: the parts give {found}, which must be {wanted} {figure.text}"
             )
 
     def derived_totals(self) -> dict[str, tuple[str, float]]:
@@ -300,6 +338,20 @@ class Target(Part):
     def figures(self) -> Iterator[tuple[str, Figure]]:
         """Every number with its key, in the file's order."""
         yield from _figures(self, "")
+
+
+def _read_total(raw: dict[str, Any], unit: str, key: str) -> Total:
+    """A stated total; errors name its key."""
+    try:
+        figure = _read_figure({k: v for k, v in raw.items() if k != "relation"}, unit)
+        return Total.model_validate({"figure": figure, "relation": raw.get("relation", "equal")})
+    except ValidationError as error:
+        first = error.errors()[0]
+        part = ".".join(str(p) for p in first["loc"] if p != "figure")
+        complaint = first["msg"].removeprefix("Value error, ")
+        raise ValueError(f"{key}: {part} {complaint}" if part else f"{key}: {complaint}") from None
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
 
 
 def _figures(part: BaseModel, prefix: str) -> Iterator[tuple[str, Figure]]:

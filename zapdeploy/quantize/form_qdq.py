@@ -30,6 +30,11 @@ class GraphParts:
     nodes: list[NodeProto] = field(default_factory=list)
     initializers: list[TensorProto] = field(default_factory=list)
 
+    def keep_used(self, initializers: dict[str, TensorProto]) -> None:
+        """Add those of the float network's constants that some node still reads."""
+        used = {name for node in self.nodes for name in node.input}
+        self.initializers.extend(tensor for name, tensor in initializers.items() if name in used)
+
 
 def write_qdq(plan: Plan, form: Form) -> GraphParts:
     """The plan as a graph of the given form, in topological order."""
@@ -52,9 +57,7 @@ class _Writer:
                 self._quantize(name, name)
         for node in self.network.nodes:
             self._copy(node)
-        used = {name for node in self.parts.nodes for name in node.input}
-        kept = (t for name, t in self.network.initializers.items() if name in used)
-        self.parts.initializers.extend(kept)
+        self.parts.keep_used(self.network.initializers)
         return self.parts
 
     def _copy(self, node: NodeProto) -> None:

@@ -50,9 +50,7 @@ class _Writer:
         for name in self.network.output_names:
             if name in self.plan.quantizers:
                 self._dequantize(name)
-        used = {name for node in self.parts.nodes for name in node.input}
-        kept = (t for name, t in self.network.initializers.items() if name in used)
-        self.parts.initializers.extend(kept)
+        self.parts.keep_used(self.network.initializers)
         return self.parts
 
     def _convert(self, node: NodeProto) -> None:

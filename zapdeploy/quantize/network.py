@@ -98,7 +98,7 @@ class Network:
 
     def absorbing_layer(self, node: NodeProto) -> NodeProto | None:
         """The layer or addition right before an activation, if nothing else reads its result."""
-        if node.op_type not in ACTIVATION_OPERATORS:
+        if node.op_type not in ACTIVATION_OPERATORS or not self._clamps_around_zero(node):
             return None
         source = node.input[0]
         producer = self.producers.get(source)
@@ -126,6 +126,14 @@ class Network:
             if self.absorbing_layer(follower) is not None:
                 return str(follower.output[0])
         return str(output)
+
+    def _clamps_around_zero(self, node: NodeProto) -> bool:
+        """Whether a quantizer's own saturation can stand for this activation: zero is in range."""
+        bounds = [*node.input[1:], "", ""][:2]
+        if any(name and name not in self.initializers for name in bounds):
+            return False
+        low, high = (float(self.array(name).ravel()[0]) if name else 0.0 for name in bounds)
+        return low <= 0 <= high
 
     def _is_matrix(self, node: NodeProto) -> bool:
         if node.op_type not in MATRIX_OPERATORS or len(node.input) < 2:

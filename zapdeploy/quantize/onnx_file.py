@@ -46,10 +46,11 @@ def quantize_onnx(
     "packed" below (see Recipe). calibration: float arrays [count, ...] by input name; without it,
     standard normal inputs drawn from `seed` are used, and the record says so.
 
-    Weights are symmetric per output channel, activations unsigned per tensor, and all scales have
-    the least mean squared error over a grid of clip ratios. All forms are written from the same
-    scales and integers, 8-bit ones too: ONNX Runtime's own quantizer would give its QDQ and
-    QOperator files different meanings, and holds several float copies of the largest networks.
+    Weights are symmetric per output channel, activations unsigned per tensor; scales below 8 bits,
+    and all scales of activations, have the least mean squared error over a grid of clip ratios.
+    Every form is written from the same scales and integers, 8-bit ones too, and not by ONNX
+    Runtime's static quantizer: so the QDQ and the QOperator file of a network are one function bit
+    for bit, and first and last layers can have other widths than the rest.
     Equal arguments give equal bytes; an interrupted call leaves no file. Raises ModelError,
     DataError or UsageError.
     """

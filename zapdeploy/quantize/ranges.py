@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BINS = 2048
+NARROWEST = 1e-30  # a narrower range counts as a single value; float32 could not divide by its bins
 # Candidate clip ratios: the fraction of the seen range that the quantizer keeps at either end.
 CLIP_RATIOS = np.linspace(1.0, 0.2, 33)
 
@@ -47,11 +48,12 @@ class Histogram:
 
 def count_values(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.int64]:
     """How many values lie in each of BINS equal bins between low and high."""
-    if high <= low:
+    if high - low < NARROWEST:
         counts = np.zeros(BINS, np.int64)
         counts[BINS // 2] = values.size
         return counts
-    positions = (values.ravel() - np.float32(low)) * np.float32(BINS / (high - low))
+    bins_per_unit = BINS / (high - low)
+    positions = values.ravel() * np.float32(bins_per_unit) - np.float32(low * bins_per_unit)
     bins = np.clip(positions.astype(np.int32), 0, BINS - 1)
     return np.bincount(bins, minlength=BINS)
 

@@ -38,6 +38,8 @@ EXACT_KERNELS = frozenset(
         "NhwcMaxPool",
         "QuantizeLinear",
         "DequantizeLinear",
+        "DequantizeLinear, QuantizeLinear",
+        "MaxPool, QuantizeLinear",
         "Concat",
         "Slice",
         "Split",
@@ -240,6 +242,6 @@ def _allowed(graph: Graph, found: Comparison, kind: str) -> tuple[int, float]:
 
 
 def _has_own_ties(graph: Graph, found: Comparison) -> bool:
-    """Whether the operator follows an integer kernel that rounds ties after adding the zero point."""
+    """Whether the operator follows an integer kernel that adds the zero point before it rounds."""
     node = graph.producers()[found.name]
     return node.op in ("Add", "Mul", "AveragePool") and bytes_alike(graph.call(node))

@@ -67,11 +67,11 @@ def _run(
     if unknown:
         raise DataError(f"values to keep must be in the graph, not '{unknown[0]}'")
     values = constants(graph) | {name: np.asarray(inputs[name]) for name in graph.inputs}
-    last_reader = {name: node.name for node in graph.nodes for name in node.inputs}
+    last_reader = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
     for index, (node, function) in enumerate(zip(graph.nodes, functions, strict=True)):
         values.update(_outputs(graph.call(node), function, values))
         for name in {*node.inputs, *node.outputs} - wanted:
-            if last_reader.get(name, node.name) == node.name:
+            if last_reader.get(name, index) == index:
                 values.pop(name, None)
         if progress is not None:
             progress(index + 1, len(graph.nodes))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 INTEGER = "onnxruntime integer kernels"
 FLOAT = "onnxruntime float, optimizations off"
+_SMALL = 1024  # elements: ONNX Runtime wants shapes and the like inside the model
 _TRANSPARENT = ("Transpose", "Reshape", "Clip")
 _EXPOSED = ".__exposed"
 _NARROW = ("INT4", "UINT4", "INT2", "UINT2")
@@ -41,12 +42,8 @@ class Reference:
 def reference(graph: Graph, model_path: Path, inputs: Mapping[str, Array]) -> Reference:
     """Run the file's network and collect every tensor that the graph has under the same name."""
     import onnx
-    from google.protobuf.message import DecodeError
 
-    try:
-        model = onnx.load(model_path, load_external_data=False)
-    except (OSError, ValueError, DecodeError) as error:
-        raise ModelError(f"model must be readable as ONNX ('{model_path}'): {error}") from None
+    model = _load(model_path)
     kind = INTEGER if has_integer_kernels(graph) else FLOAT
     made = {name for node in model.graph.node for name in node.output}
     wanted = [name for node in graph.nodes for name in node.outputs if name in made]
@@ -59,6 +56,22 @@ def reference(graph: Graph, model_path: Path, inputs: Mapping[str, Array]) -> Re
         del model, source
         values = _run(session, graph, {name: exposed[name] for name in wanted}, inputs)
     return Reference(kind, values, kernels)
+
+
+def _load(path: Path) -> onnx.ModelProto:
+    """The model, with big external tensors left in their files for ONNX Runtime to read."""
+    import onnx
+    from google.protobuf.message import DecodeError
+    from onnx.external_data_helper import load_external_data_for_tensor, uses_external_data
+
+    try:
+        model = onnx.load(path, load_external_data=False)
+        for tensor in model.graph.initializer:
+            if uses_external_data(tensor) and np.prod(tensor.dims) <= _SMALL:
+                load_external_data_for_tensor(tensor, str(path.parent))
+    except (OSError, ValueError, DecodeError) as error:
+        raise ModelError(f"model must be readable as ONNX ('{path}'): {error}") from None
+    return model
 
 
 def has_integer_kernels(graph: Graph) -> bool:

@@ -44,9 +44,7 @@ def quantized(
     return Value(name, shape, element, quantization)
 
 
-def call(
-    op: str, inputs: list[Value | None], output: Value, **attributes: Attribute
-) -> Call:
+def call(op: str, inputs: list[Value | None], output: Value, **attributes: Attribute) -> Call:
     """A node with its output's shape inferred, except where the operator reads it there."""
     names = tuple(v.name if v is not None else "" for v in inputs)
     node = Node(f"{op}_0", op, names, (output.name,), attributes)

@@ -1,4 +1,4 @@
-"""One or more calls of every operator: every new operator joins here, and every law holds for all."""
+"""One or more calls of every operator. Every new operator joins here; every law holds for all."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from zapdeploy.compile.graph import INT32, Array, Attribute, Call, ElementType, 
 _RANDOM = np.random.default_rng(7)
 UINT4 = ElementType("uint", 4)
 INT2 = ElementType("int", 2)
+INT16 = ElementType("int", 16)
 
 
 def weights(shape: tuple[int, ...], axis: int, element: ElementType = INT8) -> Value:
@@ -32,7 +33,8 @@ def weights(shape: tuple[int, ...], axis: int, element: ElementType = INT8) -> V
 
 def integer_bias(x: Value, w: Value) -> Value:
     """A constant int32 bias of scale s_x s_w."""
-    assert x.quantization is not None and w.quantization is not None
+    assert x.quantization is not None
+    assert w.quantization is not None
     scale = x.quantization.scale * w.quantization.scale
     low, high = INT32.limits
     quantization = Quantization(scale, np.zeros(scale.size, np.int32), low, high, 0)
@@ -101,6 +103,12 @@ def _convolutions() -> Iterator[tuple[str, Call]]:
     w4 = weights((6, 4, 3, 3), 0, INT4)
     y4 = quantized("y", (), UINT4, 2.0, 6)
     yield "conv int4", convolution(x4, w4, y4, integer_bias(x4, w4), pads=(1, 1, 1, 1))
+    wide = quantized("x", (2, 4, 9, 8), INT16, 0.0004, 100)
+    y16 = quantized("y", (), INT16, 0.002, -300)
+    yield "conv int16", convolution(wide, w, y16, integer_bias(wide, w))
+    scales, zeros = [0.3, 0.7, 0.9, 1.1, 2.0, 0.5], [1, 2, 3, 128, 5, 6]
+    per_channel = quantized("y", (), UINT8, scales, zeros, 1)
+    yield "conv with a scale per output channel", convolution(x, w, per_channel)
     w2 = weights((6, 4, 3, 3), 0, INT2)
     yield "conv int2 weights", convolution(x4, w2, quantized("y", (), INT4, 0.5))
 
@@ -133,7 +141,10 @@ def _pools() -> Iterator[tuple[str, Call]]:
     real = plain("x", (1, 2, 7))
     yield "max pool float", pool("MaxPool", real, plain("y", ()), (3,), pads=(1, 1))
     yield "average pool", pool("AveragePool", x, other, (3, 3), **padded)
-    yield "average pool padded", pool("AveragePool", x, other, (3, 3), count_include_pad=1, **padded)
+    yield (
+        "average pool padded",
+        pool("AveragePool", x, other, (3, 3), count_include_pad=1, **padded),
+    )
     yield "average pool ceil", pool("AveragePool", x, other, (2, 2), strides=(2, 3), ceil_mode=1)
     yield "average pool float", pool("AveragePool", real, plain("y", ()), (3,), pads=(1, 1))
     x4 = quantized("x", (2, 3, 9, 8), UINT4, 0.5, 7)
@@ -152,8 +163,9 @@ def _pairs() -> Iterator[tuple[str, Call]]:
     relu = quantized("y", (), UINT8, 0.0411, 110, limits=(110, 255))
     for op in ("Add", "Sub", "Mul", "Div", "Min", "Max"):
         yield op.lower(), call(op, [a, b], y)
-        yield f"{op.lower()} float", call(
-            op, [plain("a", (2, 5, 4)), plain("b", (1, 4))], plain("y", ())
+        yield (
+            f"{op.lower()} float",
+            call(op, [plain("a", (2, 5, 4)), plain("b", (1, 4))], plain("y", ())),
         )
     yield "add relu", call("Add", [a, b], relu)
     four = quantized("a", (2, 3, 5, 4), INT4, 0.5), quantized("b", (5, 1), UINT4, 0.25, 7)
@@ -187,9 +199,7 @@ def _functions() -> Iterator[tuple[str, Call]]:
     y = quantized("y", (), UINT8, 0.0113, 90)
     for op, attributes in FUNCTIONS.items():
         yield op.lower(), call(op, [x], y, **attributes)
-        yield f"{op.lower()} float", call(
-            op, [plain("x", (3, 5))], plain("y", ()), **attributes
-        )
+        yield f"{op.lower()} float", call(op, [plain("x", (3, 5))], plain("y", ()), **attributes)
     yield "gelu tanh", call("Gelu", [x], y, approximate="tanh")
     positive = quantized("x", (2, 4, 5, 6), UINT8, 0.0217, 0, limits=(1, 255))
     for op in ("Log", "Sqrt", "Reciprocal"):
@@ -232,8 +242,9 @@ def _moves() -> Iterator[tuple[str, Call]]:
     steps: dict[str, Attribute] = {"starts": (1, 0, 4, 0), "steps": (1, 2, -2, 3)}
     target = quantized("y", (1, 2, 3, 2), UINT8, 0.02, 77)
     yield "slice", call("Slice", [x], target, **steps)
-    yield "slice float", call(
-        "Slice", [plain("x", (6,))], plain("y", (3,)), starts=(1,), steps=(2,)
+    yield (
+        "slice float",
+        call("Slice", [plain("x", (6,))], plain("y", (3,)), starts=(1,), steps=(2,)),
     )
     yield "reshape", call("Reshape", [x], quantized("y", (6, 20), UINT8, 0.02, 77))
     yield "reshape rescaled", call("Reshape", [x], quantized("y", (2, 15, 4), UINT8, 0.03, 60))

@@ -1,4 +1,4 @@
-"""Every operator against ONNX Runtime: its float operators between quantizers, its integer kernels."""
+"""Every operator against ONNX Runtime: in float between quantizers, and in its integer kernels."""
 
 import numpy as np
 import pytest
@@ -25,9 +25,7 @@ def ours_and_theirs(c: Call, seed: int, integer: bool) -> tuple[Array, Array]:
     arrays = inputs_of(c, seed)
     ours = operator(c.node.op).evaluate(c, arrays)[0]
     names = {
-        v.name: a
-        for v, a in zip(c.inputs, arrays, strict=True)
-        if v is not None and v.data is None
+        v.name: a for v, a in zip(c.inputs, arrays, strict=True) if v is not None and v.data is None
     }
     theirs = twin.run(graph(c), names, integer=integer)[c.output.name]
     assert ours.dtype == theirs.dtype
@@ -61,6 +59,7 @@ def test_float_reference(label: str) -> None:
         for k, c in CASES.items()
         if c.node.op in INTEGER
         and has_twin(c)
+        and (c.output.quantization is None or c.output.quantization.axis is None)
         and all(v is None or v.element.bits >= 8 for v in (*c.inputs, c.output))
         and "float" not in k
     ],
@@ -78,5 +77,7 @@ def test_dynamic_quantization() -> None:
     for array in (x, np.abs(x), np.zeros_like(x)):
         ours = operator(c.node.op).evaluate(c, [array])
         model = twin.Twin(graph(c)).model()
-        for mine, theirs in zip(ours, twin.session(model, False).run(None, {"x": array}), strict=True):
+        for mine, theirs in zip(
+            ours, twin.session(model, False).run(None, {"x": array}), strict=True
+        ):
             np.testing.assert_array_equal(mine, theirs)

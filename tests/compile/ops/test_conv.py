@@ -27,7 +27,7 @@ def one_box(*pairs: tuple[int, int]) -> Region:
 
 
 def test_by_hand() -> None:
-    """Two inputs (3, -1) of scale 1/2, weights (2, 5), bias 1: acc 2; times 1/4 is 0.5, to even 0."""
+    """Inputs (3, -1), weights (2, 5), bias 1: acc 2; times 1/2 times 1/2 is 0.5, to even 0."""
     x = quantized("x", (1, 2, 1), INT8, 0.5)
     w = constant(quantized("w", (1, 2, 1), INT8, 0.5), np.asarray([[[2], [5]]]))
     b = constant(plain("b", (1,), INT32), np.asarray([1]))
@@ -183,5 +183,13 @@ def _per_row(x: Value) -> Value:
 def test_missing_input() -> None:
     x = quantized("x", (1, 8, 10, 10))
     with pytest.raises(ModelError) as caught:
-        call("Conv", [x], quantized("y", ()), strides=(1, 1), pads=(0,) * 4, dilations=(1, 1), group=1)
+        call(
+            "Conv",
+            [x],
+            quantized("y", ()),
+            strides=(1, 1),
+            pads=(0,) * 4,
+            dilations=(1, 1),
+            group=1,
+        )
     assert str(caught.value) == "input 1 must be given (node 'Conv_0')"

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.compile.ops.build import INT8, plain
+from tests.compile.ops.build import plain
 from tests.compile.ops.cases import CASES, MATRIX, inputs_of
-from zapdeploy.compile.graph import INT32, Array, Call, Shape
+from zapdeploy.compile.graph import INT32, Array, Shape
 from zapdeploy.compile.ops.base import Unit, operator, registered
 from zapdeploy.compile.regions import Region, whole
 
@@ -28,14 +28,10 @@ def regions(draw: st.DrawFn, shape: Shape) -> Region:
 @st.composite
 def partitions(draw: st.DrawFn, shape: Shape) -> Region:
     """Boxes [n, rank] that fill a shape without overlap: every dimension cut at random places."""
-    edges = [
-        sorted({0, n, *draw(st.lists(st.integers(0, n), max_size=3))}) for n in shape
-    ]
+    edges = [sorted({0, n, *draw(st.lists(st.integers(0, n), max_size=3))}) for n in shape]
     lows = np.meshgrid(*(e[:-1] for e in edges), indexing="ij")
     highs = np.meshgrid(*(e[1:] for e in edges), indexing="ij")
-    return Region(
-        np.stack([a.ravel() for a in lows], -1), np.stack([a.ravel() for a in highs], -1)
-    )
+    return Region(np.stack([a.ravel() for a in lows], -1), np.stack([a.ravel() for a in highs], -1))
 
 
 def box(region: Region) -> tuple[slice, ...]:
@@ -141,7 +137,9 @@ def test_partial_sums_add_up(label: str, data: Any) -> None:
     accumulator = replace(c, inputs=c.inputs[:2], outputs=(plain("y", c.output.shape, INT32),))
     arrays, others = inputs_of(accumulator, 1), inputs_of(accumulator, 2)
     x, w, noise = arrays[0], arrays[1], others[0]
-    assert x is not None and w is not None and noise is not None
+    assert x is not None
+    assert w is not None
+    assert noise is not None
     quantization = c.input(1).quantization
     assert quantization is not None
     nothing = quantization.along(quantization.zero_point, w.ndim)
@@ -149,7 +147,8 @@ def test_partial_sums_add_up(label: str, data: Any) -> None:
     total = np.zeros(c.output.shape, np.int64)
     for part in map(Region, cut.low, cut.high):
         x_box, w_box, *_ = op.input_regions(accumulator, whole(c.output.shape), part)
-        assert x_box is not None and w_box is not None
+        assert x_box is not None
+        assert w_box is not None
         total += op.evaluate(accumulator, [only(x, x_box, noise), only(w, w_box, nothing)])[0]
     np.testing.assert_array_equal(total, op.evaluate(accumulator, [x, w])[0])
 
@@ -183,4 +182,3 @@ def test_a_view_or_move_costs_no_arithmetic_unless_it_rescales() -> None:
         assert (work.vector, work.activation) == (0, 0)
     rescaled = CASES["concat rescaled"]
     assert operator("Concat").element_work(rescaled).vector == 4
-    assert INT8.bits == 8

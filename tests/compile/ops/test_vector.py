@@ -69,7 +69,7 @@ def test_where_a_cut_makes_sense(label: str, cuttable: tuple[bool, ...]) -> None
 def test_integers_divide_towards_zero() -> None:
     c = call("Div", [plain("a", (4,), INT32), plain("b", (), INT32)], plain("y", (), INT32))
     a = np.asarray([7, -7, 6, -1], np.int32)
-    assert operator("Div").evaluate(c, [a, np.int32(2)])[0].tolist() == [3, -3, 3, 0]
+    assert operator("Div").evaluate(c, [a, np.asarray(2, np.int32)])[0].tolist() == [3, -3, 3, 0]
 
 
 def test_undefined_numbers_become_the_lowest_code() -> None:

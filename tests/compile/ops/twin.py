@@ -34,10 +34,14 @@ VECTOR_INPUTS = {
 
 
 class Twin:
-    """Collects ONNX nodes and initializers for a graph."""
+    """Collects ONNX nodes and initializers for a graph.
 
-    def __init__(self, graph: Graph) -> None:
+    `packed`: 4-bit values have ONNX's 4-bit types; otherwise they are bytes with a Clip.
+    """
+
+    def __init__(self, graph: Graph, packed: bool = False) -> None:
         self.graph = graph
+        self.packed = packed
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
         self.seen: set[str] = set()
@@ -73,19 +77,33 @@ class Twin:
             self.initializers.append(numpy_helper.from_array(np.asarray(array), name))
         return name
 
+    def codes(self, name: str, array: Array, value: Value) -> str:
+        """A constant of a quantized value's type."""
+        if not self.narrow(value):
+            return self.constant(name, array.astype(value.element.numpy))
+        if name not in self.seen:
+            self.seen.add(name)
+            kind = getattr(onnx.TensorProto, value.element.name.upper())
+            numbers = array.ravel().tolist()
+            self.initializers.append(helper.make_tensor(name, kind, array.shape, numbers))
+        return name
+
+    def narrow(self, value: Value) -> bool:
+        return self.packed and value.element.bits == 4
+
     def parameters(self, value: Value, q: Quantization) -> list[str]:
-        scale, zero = q.scale, q.zero_point.astype(value.element.numpy)
+        scale, zero = q.scale, q.zero_point
         if q.axis is None:
             scale, zero = scale.reshape(()), zero.reshape(())
         return [
             self.constant(f"{value.name}.scale", scale),
-            self.constant(f"{value.name}.zero", zero),
+            self.codes(f"{value.name}.zero", zero, value),
         ]
 
     def real(self, value: Value, reader: str) -> str:
         """The name of the value as real numbers, for one reader."""
         if value.data is not None:
-            self.constant(value.name, value.data)
+            self.codes(value.name, value.data, value)
         q = value.quantization
         if q is None:
             return value.name
@@ -97,7 +115,7 @@ class Twin:
         """Quantize real numbers into the value; a narrower range is a Clip on the codes."""
         q = value.quantization
         assert q is not None
-        narrow = (q.low, q.high) != _type_limits(value)
+        narrow = not self.narrow(value) and (q.low, q.high) != _type_limits(value)
         target = f"{value.name}.wide" if narrow else value.name
         axis = {} if q.axis is None else {"axis": q.axis}
         self.emit("QuantizeLinear", [real, *self.parameters(value, q)], target, **axis)
@@ -153,7 +171,12 @@ class Twin:
             starts, steps = arrays["starts"], arrays["steps"]
             ends = starts + steps * np.asarray(call.output.shape)
             ends = np.where(ends < 0, np.iinfo(np.int64).min, ends)
-            arrays = {"starts": starts, "ends": ends, "axes": np.arange(len(starts)), "steps": steps}
+            arrays = {
+                "starts": starts,
+                "ends": ends,
+                "axes": np.arange(len(starts)),
+                "steps": steps,
+            }
         return [self.constant(f"{name}.{k}", v) for k, v in arrays.items()]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from zapdeploy.compile.axes import axis_before
-from zapdeploy.compile.frontend.errors import Refusal, Unjudged
+from zapdeploy.compile.frontend.errors import RefusedError, UnjudgedError
 from zapdeploy.compile.frontend.onnx_node import OnnxNode
 from zapdeploy.compile.frontend.tensors import array_of
 from zapdeploy.compile.graph import (
@@ -58,11 +58,11 @@ class Draft:
     node_names: set[str] = field(default_factory=set)
 
     def value(self, name: str) -> Value:
-        """The value of this name. Raises Unjudged when a refused node should have made it."""
+        """The value of this name. Raises UnjudgedError when a refused node should have made it."""
         if name in self.values:
             return self.values[name]
         if name not in self.initializers:
-            raise Unjudged(f"reads '{name}', which a refused node makes")
+            raise UnjudgedError(f"reads '{name}', which a refused node makes")
         tensor = self.initializers[name].const_value
         assert tensor is not None
         array, element = array_of(tensor, f"initializer '{name}'")
@@ -89,14 +89,14 @@ class Draft:
         """A value that must be floating point."""
         value = self.value(name)
         if value.element != FLOAT32:
-            raise Refusal(f"input '{name}' must be float32, not {value.element.name}")
+            raise RefusedError(f"input '{name}' must be float32, not {value.element.name}")
         return value
 
     def array(self, name: str, what: str) -> Array:
         """A constant's array; `what` names it in the refusal of anything else."""
         value = self.value(name)
         if value.data is None:
-            raise Refusal(f"{what} must be constant, not computed at run time ('{name}')")
+            raise RefusedError(f"{what} must be constant, not computed at run time ('{name}')")
         return value.data
 
     def constant(self, wish: str, data: Array | float) -> str:
@@ -148,7 +148,7 @@ class Draft:
         """DynamicQuantizeLinear: codes without a meaning, and their scale and zero point."""
         x = self.real(node.required(0))
         if len(node.outputs) != 3:
-            raise Refusal("all three outputs must be used")
+            raise RefusedError("all three outputs must be used")
         made = Node(self._node_name(node), node.op, (x.name,), node.outputs, {}, (node.name,))
         byte = ElementType("uint", 8)
         shapes = operator(node.op).infer(Call(made, (x,), ()))
@@ -176,12 +176,12 @@ class Draft:
         """
         value = self.value(name)
         if not value.element.is_integer:
-            raise Refusal(f"input '{name}' must be integers, not {value.element.name}")
+            raise RefusedError(f"input '{name}' must be integers, not {value.element.name}")
         if value.quantization is not None:
             if value.quantization.same(quantization):
                 return name
             if value.data is None:
-                raise Refusal(
+                raise RefusedError(
                     f"scale and zero point of '{name}' must be the same wherever it is written "
                     "and read"
                 )
@@ -196,20 +196,22 @@ class Draft:
         node = self.producers.get(value.name)
         if node is not None:
             if node.op not in CODE_OPERATORS:
-                raise Refusal(f"integers '{value.name}' must come from a quantizer, not {node.op}")
+                raise RefusedError(
+                    f"integers '{value.name}' must come from a quantizer, not {node.op}"
+                )
             axis = quantization.axis
             before = self.values[node.inputs[0]]
             if axis is not None:
                 axis = axis_before(node, before.shape, value.shape, axis)
                 if axis is None:
-                    raise Refusal(f"{node.op} must keep the axis of the scales whole")
+                    raise RefusedError(f"{node.op} must keep the axis of the scales whole")
             for source in node.inputs:
                 self._interpret_source(source, replace(quantization, axis=axis), node)
         self.values[value.name] = replace(value, quantization=self._bounded(value, quantization))
 
     def _interpret_source(self, name: str, quantization: Quantization, node: Node) -> None:
         if self.interpret(name, quantization) != name:
-            raise Refusal(f"'{name}' must have one scale and zero point (node '{node.name}')")
+            raise RefusedError(f"'{name}' must have one scale and zero point (node '{node.name}')")
 
     def _bounded(self, value: Value, quantization: Quantization) -> Quantization:
         """The quantization with the range that this value's codes can have."""

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from zapdeploy.compile.frontend.draft import Draft
-from zapdeploy.compile.frontend.errors import Refusal
+from zapdeploy.compile.frontend.errors import RefusedError
 from zapdeploy.compile.frontend.onnx_node import MICROSOFT, OnnxNode
 from zapdeploy.compile.frontend.qdq import clip_codes
 from zapdeploy.compile.frontend.registry import translates
@@ -50,7 +50,7 @@ def relu(draft: Draft, node: OnnxNode) -> None:
     x = draft.value(node.required(0))
     if x.element.is_integer and x.quantization is not None:
         if x.quantization.zero_point.any():
-            raise Refusal("input must have zero point 0 for a Relu on integers")
+            raise RefusedError("input must have zero point 0 for a Relu on integers")
         draft.emit(node, "Relu", (x.name,), element=x.element, quantization=x.quantization)
         return
     draft.emit(node, "Relu", (draft.real(x.name).name,))
@@ -74,9 +74,9 @@ def clip(draft: Draft, node: OnnxNode) -> None:
 def identity(draft: Draft, node: OnnxNode) -> None:
     """Removed later: a reshape to the same shape."""
     if len(node.outputs) > 1:
-        raise Refusal("the mask output must not be used")
+        raise RefusedError("the mask output must not be used")
     if len(node.inputs) > 2 and draft.array(node.input(2), "training_mode").any():
-        raise Refusal("training_mode must be false; export the model for inference")
+        raise RefusedError("training_mode must be false; export the model for inference")
     x = draft.value(node.required(0))
     draft.emit(
         node, "Reshape", (x.name,), shape=x.shape, element=x.element, quantization=x.quantization
@@ -88,7 +88,7 @@ def cast(draft: Draft, node: OnnxNode) -> None:
     x = draft.value(node.required(0))
     target = element_type(ir.DataType(node.integer("to", 0)), f"result of node '{node.name}'")
     if x.quantization is not None:
-        raise Refusal("input must not be quantized codes; put a DequantizeLinear before it")
+        raise RefusedError("input must not be quantized codes; put a DequantizeLinear before it")
     draft.emit(node, "Cast", (x.name,), element=target)
 
 
@@ -97,13 +97,13 @@ def batch_normalization(draft: Draft, node: OnnxNode) -> None:
     """y = x a + b with constants a and b per channel; folded into a convolution where possible."""
     x = draft.real(node.required(0))
     if node.integer("training_mode", 0) or len(node.outputs) > 1:
-        raise Refusal("training_mode must be 0; export the model for inference")
+        raise RefusedError("training_mode must be 0; export the model for inference")
     scale, bias, mean, variance = (
         np.asarray(draft.array(node.required(i), "parameters"), np.float64) for i in range(1, 5)
     )
     factor = scale / np.sqrt(variance + node.number("epsilon", 1e-5))
     if len(x.shape) < 2 or factor.shape != (x.shape[1],):
-        raise Refusal(f"parameters must have one entry per channel of {list(x.shape)}")
+        raise RefusedError(f"parameters must have one entry per channel of {list(x.shape)}")
     column = (x.shape[1], *(1 for _ in x.shape[2:]))
     a = draft.constant(f"{node.name}_factor", factor.reshape(column))
     b = draft.constant(f"{node.name}_offset", (bias - mean * factor).reshape(column))
@@ -114,7 +114,7 @@ def batch_normalization(draft: Draft, node: OnnxNode) -> None:
 @translates("LayerNormalization")
 def layer_normalization(draft: Draft, node: OnnxNode) -> None:
     if len(node.outputs) > 1:
-        raise Refusal("mean and inverse deviation must not be used as outputs")
+        raise RefusedError("mean and inverse deviation must not be used as outputs")
     names = tuple(draft.real(name).name if name else "" for name in node.inputs)
     attributes: dict[str, Attribute] = {
         "axis": node.integer("axis", -1),

@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from zapdeploy.compile.frontend.decisions import Decision
 
 
-class Refusal(Exception):
+class RefusedError(Exception):
     """A node cannot be translated. The text says why; all of a file's are reported together."""
 
 
-class Unjudged(Exception):
+class UnjudgedError(Exception):
     """A node reads a tensor of a refused node, of which nothing is known."""
 
 
-class UnsupportedModel(ModelError):
+class UnsupportedModel(ModelError):  # noqa: N818  (it names what was found)
     """The file is sound, but some of its nodes cannot run on the chip; `decisions` has them all."""
 
     def __init__(self, message: str, decisions: tuple[Decision, ...]) -> None:

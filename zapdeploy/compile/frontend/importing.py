@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from zapdeploy.compile.frontend import (  # noqa: F401  (importing a dialect reg
 from zapdeploy.compile.frontend.decisions import Decision, Outcome, decide
 from zapdeploy.compile.frontend.dialects import dialects_of
 from zapdeploy.compile.frontend.draft import Draft
-from zapdeploy.compile.frontend.errors import Refusal, Unjudged, UnsupportedModel
+from zapdeploy.compile.frontend.errors import RefusedError, UnjudgedError, UnsupportedModel
 from zapdeploy.compile.frontend.folding import fold
 from zapdeploy.compile.frontend.inputs import network_inputs
 from zapdeploy.compile.frontend.loading import Source, load
@@ -31,10 +32,10 @@ from zapdeploy.compile.graph import FLOAT32, Call, Graph, Value
 from zapdeploy.compile.ops.base import Unit, operator
 from zapdeploy.compile.passes import IMPORT_PASSES, Observer, run_passes
 from zapdeploy.compile.passes.check_accumulators import CheckAccumulators
+from zapdeploy.compile.passes.rewriting import producer_of
 from zapdeploy.errors import ModelError
 
 LISTED_REFUSALS = 8
-QUANTIZERS = frozenset(("Quantize", "Dequantize", "Requantize", "DynamicQuantizeLinear"))
 
 
 @dataclass(frozen=True)
@@ -91,19 +92,15 @@ def import_model(
         draft.define(value)
     translation = _translate(source, draft)
     graph = _finish(source, translation, tuple(value.name for value in inputs))
-    quantized = any(node.op in QUANTIZERS for node in graph.nodes) or any(
-        value.quantization is not None for value in graph.values.values()
-    )
     graph = run_passes(graph, IMPORT_PASSES, observe)
+    dialects = dialects_of(translation.nodes)
     _judge_products(graph, translation)
     decisions = decide(translation.nodes, graph, translation.refused)
     if translation.refused:
-        message = _refusal(translation.refused) if quantized else _not_quantized(path)
+        message = _refusal(translation.refused) if dialects else _not_quantized(path)
         raise UnsupportedModel(message, decisions)
     graph = run_passes(graph, (CheckAccumulators(),), observe)
-    origin = Origin(
-        path.name, source.sha256, source.opset, dialects_of(translation.nodes), source.producer
-    )
+    origin = Origin(path.name, source.sha256, source.opset, dialects, source.producer)
     return Imported(graph, origin, decisions)
 
 
@@ -130,11 +127,11 @@ def _translate_node(result: _Translation, node: OnnxNode, original: ir.Node) -> 
             return
         function = translator(node)
         if function is None:
-            raise Refusal(_unknown_reason(node))
+            raise RefusedError(_unknown_reason(node))
         function(result.draft, node)
-    except Unjudged as reason:
+    except UnjudgedError as reason:
         result.refuse(node, Outcome.UNJUDGED, str(reason))
-    except Refusal as reason:
+    except RefusedError as reason:
         result.refuse(node, Outcome.REFUSED, str(reason))
         for value in original.outputs:
             _declare_unknown(result, value)
@@ -166,13 +163,17 @@ def _declare_unknown(result: _Translation, value: ir.Value) -> None:
 
 
 def _finish(source: Source, result: _Translation, inputs: tuple[str, ...]) -> Graph:
-    """The graph as translated; results of refused nodes count as inputs of what can be judged."""
+    """The graph as translated.
+
+    Where nodes were refused, what can be judged of it: their results count as inputs, and every
+    loose end as an output.
+    """
     outputs = tuple(str(value.name) for value in source.model.graph.outputs)
     draft = result.draft
     if result.refused:
-        return draft.graph(
-            (*inputs, *result.unknown), tuple(n for n in outputs if n in draft.values)
-        )
+        read = {name for node in draft.nodes for name in node.inputs}
+        ends = tuple(name for name in draft.producers if name not in read)
+        return draft.graph((*inputs, *result.unknown), ends)
     for value in source.model.graph.outputs:
         _check_declared(value, draft)
     return draft.graph(inputs, outputs)
@@ -196,19 +197,22 @@ def _check_declared(value: ir.Value, draft: Draft) -> None:
 def _judge_products(graph: Graph, result: _Translation) -> None:
     """Refuse matrix products that did not become integer products."""
     by_name = {node.name: node for node in result.nodes}
+    dequantized = producer_of(graph, "Dequantize")
     for call in graph.calls():
         if operator(call.node.op).unit is Unit.MATRIX:
-            reason = _product_reason(call)
+            reason = _product_reason(call, dequantized.keys())
             if reason:
                 result.refuse(by_name[call.node.sources[0]], Outcome.REFUSED, reason)
 
 
-def _product_reason(call: Call) -> str:
+def _product_reason(call: Call, dequantized: Collection[str]) -> str:
     """Why the matrix unit cannot do this product, empty when it can."""
     x, w, bias = call.input(0), call.input(1), call.optional(2)
-    names = " and ".join(f"'{value.name}'" for value in (x, w) if value.element == FLOAT32)
-    if names:
-        return f"operands must be quantized, not float32 ({names})"
+    reals = [value.name for value in (x, w) if value.element == FLOAT32]
+    if reals:
+        names = [name for name in reals if name not in dequantized] or reals
+        listed = " and ".join(f"'{name}'" for name in names)
+        return f"operands must be quantized, not float32 ({listed})"
     if x.quantization is not None and x.quantization.axis is not None:
         return f"activations must have one scale, not one for each index of '{x.name}'"
     channels = 0 if call.node.op == "Conv" else len(w.shape) - 1

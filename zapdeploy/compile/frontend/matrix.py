@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from zapdeploy.compile.frontend.draft import Draft
-from zapdeploy.compile.frontend.errors import Refusal
+from zapdeploy.compile.frontend.errors import RefusedError
 from zapdeploy.compile.frontend.onnx_node import OnnxNode
 from zapdeploy.compile.frontend.registry import translates
 from zapdeploy.compile.frontend.windows import convolution_attributes
@@ -42,7 +42,7 @@ def gemm(draft: Draft, node: OnnxNode) -> None:
     """y = alpha A' B' + beta C: transposes, a MatMul, and what alpha and beta and C need."""
     a, b = draft.real(node.required(0)), draft.real(node.required(1))
     if len(a.shape) != 2 or len(b.shape) != 2:
-        raise Refusal(f"inputs must be matrices, not {list(a.shape)} and {list(b.shape)}")
+        raise RefusedError(f"inputs must be matrices, not {list(a.shape)} and {list(b.shape)}")
     left = transpose(draft, node, a) if node.integer("transA", 0) else a.name
     right = transpose(draft, node, b) if node.integer("transB", 0) else b.name
     alpha = node.number("alpha", 1.0)

@@ -9,7 +9,7 @@ import numpy as np
 
 from zapdeploy.compile.axes import axis_after
 from zapdeploy.compile.frontend.draft import Draft
-from zapdeploy.compile.frontend.errors import Refusal
+from zapdeploy.compile.frontend.errors import RefusedError
 from zapdeploy.compile.frontend.onnx_node import OnnxNode
 from zapdeploy.compile.frontend.registry import translates
 from zapdeploy.compile.graph import Attribute, Node, Quantization, Shape, Value
@@ -68,7 +68,7 @@ def moved(x: Value, move: Node, shape: Shape) -> Quantization | None:
         return x.quantization
     axis = axis_after(move, x.shape, shape, x.quantization.axis)
     if axis is None:
-        raise Refusal("the axis of the scales must stay whole")
+        raise RefusedError("the axis of the scales must stay whole")
     return replace(x.quantization, axis=axis)
 
 
@@ -137,7 +137,7 @@ def concat(draft: Draft, node: OnnxNode) -> None:
     names = tuple(value.name for value in values)
     if meaning is not None:
         if meaning.axis is not None:
-            raise Refusal("codes must have one scale for the tensor")
+            raise RefusedError("codes must have one scale for the tensor")
         names = tuple(draft.interpret(name, meaning) for name in names)
         ranges = [draft.value(name).quantization for name in names]
         low = min(q.low for q in ranges if q is not None)
@@ -213,14 +213,14 @@ def gather(draft: Draft, node: OnnxNode) -> None:
     flat = np.where(index < 0, index + x.shape[axis], index).ravel()
     steps = np.diff(flat)
     if index.ndim > 1 or not flat.size or (steps.size and (steps != steps[0]).any()):
-        raise Refusal("indices must be one number or evenly spaced")
+        raise RefusedError("indices must be one number or evenly spaced")
     if flat.min() < 0 or flat.max() >= x.shape[axis]:
         raise ModelError(
             f"indices must be less than {x.shape[axis]}, not {index.tolist()} (node '{node.name}')"
         )
     step = int(steps[0]) if steps.size and steps[0] else 1
     if steps.size and not steps[0]:
-        raise Refusal("indices must not repeat")
+        raise RefusedError("indices must not repeat")
     rank = len(x.shape)
     attributes = {
         "starts": tuple(int(flat[0]) if d == axis else 0 for d in range(rank)),
@@ -239,9 +239,9 @@ def pad(draft: Draft, node: OnnxNode) -> None:
     """Padding codes (opset 13 allows it) is padding with the real number they stand for."""
     x = draft.value(node.required(0))
     if node.text("mode", "constant") != "constant":
-        raise Refusal(f"mode must be constant, not {node.text('mode', '')}")
+        raise RefusedError(f"mode must be constant, not {node.text('mode', '')}")
     if x.element.is_integer and (x.quantization is None or x.quantization.axis is not None):
-        raise Refusal("integers must come from a quantizer with one scale for the tensor")
+        raise RefusedError("integers must come from a quantizer with one scale for the tensor")
     rank = len(x.shape)
     given = [int(v) for v in draft.array(node.required(1), "pads").ravel()]
     axes = _axes_input(draft, replace(node, inputs=("", node.input(3))), rank) or range(rank)

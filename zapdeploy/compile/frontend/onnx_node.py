@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from zapdeploy.compile.frontend.errors import Refusal
+from zapdeploy.compile.frontend.errors import RefusedError
 
 STANDARD = ""
 MICROSOFT = "com.microsoft"
@@ -42,7 +42,7 @@ class OnnxNode:
     def required(self, index: int) -> str:
         name = self.input(index)
         if not name:
-            raise Refusal(f"input {index} must be given")
+            raise RefusedError(f"input {index} must be given")
         return name
 
     def integer(self, name: str, default: int) -> int:

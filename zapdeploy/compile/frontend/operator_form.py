@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from zapdeploy.compile.frontend.draft import Draft
-from zapdeploy.compile.frontend.errors import Refusal
+from zapdeploy.compile.frontend.errors import RefusedError
 from zapdeploy.compile.frontend.movement import moved
 from zapdeploy.compile.frontend.onnx_node import MICROSOFT, STANDARD, OnnxNode
 from zapdeploy.compile.frontend.parameters import parameters
@@ -60,7 +60,7 @@ def qlinear_arithmetic(draft: Draft, node: OnnxNode) -> None:
 def qlinear_concat(draft: Draft, node: OnnxNode) -> None:
     """The output's parameters come first; each input brings its own."""
     if len(node.inputs) < 5 or len(node.inputs) % 3 != 2:
-        raise Refusal("inputs must be the output's scale and zero point, then threes")
+        raise RefusedError("inputs must be the output's scale and zero point, then threes")
     values = [operand(draft, node, index) for index in range(2, len(node.inputs), 3)]
     names = tuple(value.name for value in values)
     axis = node.integer("axis", 0) % max(len(values[0].shape), 1)
@@ -96,7 +96,7 @@ def qlinear_softmax(draft: Draft, node: OnnxNode) -> None:
     old = node.integer("opset", 13) < 13
     axis = node.integer("axis", 1 if old else -1) % max(len(x.shape), 1)
     if old and axis != len(x.shape) - 1:
-        raise Refusal("axis must be the last one for a softmax of an opset before 13")
+        raise RefusedError("axis must be the last one for a softmax of an opset before 13")
     emit_result(draft, node, "Softmax", (x.name,), 3, {"axis": axis})
 
 
@@ -139,7 +139,7 @@ def operand(
     _, meaning = parameters(draft, node, index + 1, codes.shape, codes.element, axis)
     if factor != 1:
         if factor <= 0:
-            raise Refusal(f"alpha must be positive, not {factor}")
+            raise RefusedError(f"alpha must be positive, not {factor}")
         meaning = replace(meaning, scale=meaning.scale * np.float32(factor))
     return draft.value(draft.interpret(codes.name, meaning))
 
@@ -163,8 +163,9 @@ def matrix_bias(draft: Draft, x: Value, w: Value, name: str, columns: int) -> st
         return ""
     bias = draft.value(name)
     if bias.data is None or bias.element != INT32 or bias.size != columns:
-        raise Refusal(f"bias must be a constant of {columns} int32")
-    assert x.quantization is not None and w.quantization is not None
+        raise RefusedError(f"bias must be a constant of {columns} int32")
+    assert x.quantization is not None
+    assert w.quantization is not None
     scale = x.quantization.scale * w.quantization.scale
     low, high = INT32.limits
     axis = 0 if scale.size > 1 else None
@@ -177,7 +178,7 @@ def matrix_bias(draft: Draft, x: Value, w: Value, name: str, columns: int) -> st
 
 def _transposed(draft: Draft, node: OnnxNode, value: Value) -> str:
     if len(value.shape) != 2:
-        raise Refusal(f"input must be a matrix, not {list(value.shape)}")
+        raise RefusedError(f"input must be a matrix, not {list(value.shape)}")
     attributes: dict[str, Attribute] = {"perm": (1, 0)}
     return draft.emit(
         node,
@@ -200,7 +201,7 @@ def _unscaled(
     """
     codes = draft.value(node.required(index))
     if not codes.element.is_integer or codes.element.bits > 8:
-        raise Refusal(f"input {index} must be 8-bit integers, not {codes.element.name}")
+        raise RefusedError(f"input {index} must be 8-bit integers, not {codes.element.name}")
     zero_name = node.input(zero)
     constant = zero_name == "" or draft.value(zero_name).is_constant
     zeros = np.zeros(1, np.int32)
@@ -215,10 +216,10 @@ def _unscaled(
     if codes.quantization is None:
         return codes, zero_name
     if not constant or not np.array_equal(zeros, codes.quantization.zero_point):
-        raise Refusal(f"zero point of input {index} must be that of its quantizer")
+        raise RefusedError(f"zero point of input {index} must be that of its quantizer")
     return codes, ""
 
 
 def _refuse_channels_last(node: OnnxNode) -> None:
     if node.integer("channels_last", 0):
-        raise Refusal("channels_last must be 0; export the model with channels first")
+        raise RefusedError("channels_last must be 0; export the model with channels first")

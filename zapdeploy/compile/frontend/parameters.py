@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from zapdeploy.compile.frontend.draft import Draft
-from zapdeploy.compile.frontend.errors import Refusal
+from zapdeploy.compile.frontend.errors import RefusedError
 from zapdeploy.compile.frontend.onnx_node import OnnxNode
 from zapdeploy.compile.graph import Array, ElementType, Quantization, Shape, Value
 from zapdeploy.errors import ModelError
@@ -35,7 +35,7 @@ def zero_point_of(draft: Draft, node: OnnxNode, index: int) -> Value | None:
     draft.array(name, "zero point")
     value = draft.value(name)
     if not value.element.is_integer:
-        raise Refusal(f"zero point must be integers, not {value.element.name} ('{name}')")
+        raise RefusedError(f"zero point must be integers, not {value.element.name} ('{name}')")
     return value
 
 
@@ -84,7 +84,7 @@ def quantization(
             f"(node '{node.name}'); export the model again"
         )
     if scale.ndim > 1 or axis is None:
-        raise Refusal("scales must be one for the tensor or one for each index of an axis")
+        raise RefusedError("scales must be one for the tensor or one for each index of an axis")
     if not -len(shape) <= axis < len(shape) or shape[axis] != scale.size:
         length = shape[axis] if -len(shape) <= axis < len(shape) else "no such axis"
         raise ModelError(

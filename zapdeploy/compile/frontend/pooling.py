@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zapdeploy.compile.frontend.draft import Draft
-from zapdeploy.compile.frontend.errors import Refusal
+from zapdeploy.compile.frontend.errors import RefusedError
 from zapdeploy.compile.frontend.onnx_node import OnnxNode
 from zapdeploy.compile.frontend.registry import translates
 from zapdeploy.compile.frontend.windows import pooling_attributes
@@ -14,7 +14,7 @@ from zapdeploy.compile.graph import Attribute
 def max_pool(draft: Draft, node: OnnxNode) -> None:
     """On real numbers or on codes: both have the same maximum."""
     if len(node.outputs) > 1:
-        raise Refusal("the indices output must not be used")
+        raise RefusedError("the indices output must not be used")
     x = draft.value(node.required(0))
     draft.emit(
         node,

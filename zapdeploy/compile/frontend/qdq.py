@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from zapdeploy.compile.frontend.draft import Draft
-from zapdeploy.compile.frontend.errors import Refusal
+from zapdeploy.compile.frontend.errors import RefusedError
 from zapdeploy.compile.frontend.onnx_node import MICROSOFT, STANDARD, OnnxNode
 from zapdeploy.compile.frontend.parameters import parameters
 from zapdeploy.compile.frontend.registry import translates
@@ -28,7 +28,7 @@ def quantize_linear(draft: Draft, node: OnnxNode) -> None:
     declared = _declared_type(node, "output_dtype")
     axis = node.integer("axis", 1)
     if node.input(2) and draft.value(node.input(2)).element.bits > 16:
-        raise Refusal("zero point must have at most 16 bits")
+        raise RefusedError("zero point must have at most 16 bits")
     element, quantization = parameters(
         draft, node, 1, x.shape, None if node.input(2) else declared, axis
     )
@@ -41,7 +41,7 @@ def dequantize_linear(draft: Draft, node: OnnxNode) -> None:
     _refuse_blocks(node)
     declared = _declared_type(node, "output_dtype")
     if declared is not None and declared.kind != "float":
-        raise Refusal(f"output_dtype must be float32, not {declared.name}")
+        raise RefusedError(f"output_dtype must be float32, not {declared.name}")
     _, quantization = parameters(draft, node, 1, x.shape, x.element, node.integer("axis", 1))
     codes = draft.interpret(x.name, quantization)
     draft.emit(node, "Dequantize", (codes,))
@@ -71,7 +71,9 @@ def _bound(draft: Draft, node: OnnxNode, index: int, default: int) -> int:
 
 def _refuse_blocks(node: OnnxNode) -> None:
     if node.integer("block_size", 0):
-        raise Refusal("block_size must be 0: one scale for a tensor or for each index of an axis")
+        raise RefusedError(
+            "block_size must be 0: one scale for a tensor or for each index of an axis"
+        )
 
 
 def _declared_type(node: OnnxNode, attribute: str) -> ElementType | None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from zapdeploy.compile.frontend.draft import Draft
-from zapdeploy.compile.frontend.errors import Refusal
+from zapdeploy.compile.frontend.errors import RefusedError
 from zapdeploy.compile.frontend.onnx_node import OnnxNode
 from zapdeploy.compile.frontend.parameters import scale_of
 from zapdeploy.compile.frontend.registry import translates
@@ -27,7 +27,7 @@ def quant(draft: Draft, node: OnnxNode) -> None:
     x = draft.real(node.required(0))
     mode = node.text("rounding_mode", "ROUND").upper()
     if mode not in ("ROUND", "HALF_EVEN"):
-        raise Refusal(f"rounding_mode must be ROUND, not {mode}")
+        raise RefusedError(f"rounding_mode must be ROUND, not {mode}")
     bits = _bit_width(draft, node, 3)
     signed, narrow = bool(node.integer("signed", 1)), bool(node.integer("narrow", 0))
     low, high = _limits(bits, signed, narrow)
@@ -40,7 +40,9 @@ def bipolar_quant(draft: Draft, node: OnnxNode) -> None:
     """Constants of -1 and +1 times a scale, as 2-bit integers."""
     x = draft.real(node.required(0))
     if x.data is None:
-        raise Refusal("BipolarQuant must quantize a constant: -1 and +1 have no zero point between")
+        raise RefusedError(
+            "BipolarQuant must quantize a constant: -1 and +1 have no zero point between"
+        )
     quantization = _quantization(draft, node, x, -1, 1)
     codes = np.where(x.data >= 0, np.int8(1), np.int8(-1))
     name = draft.fresh(f"{node.output}_codes")
@@ -59,14 +61,14 @@ def trunc(draft: Draft, node: OnnxNode) -> None:
     before, after = _bit_width(draft, node, 3), _bit_width(draft, node, 4)
     mode = node.text("rounding_mode", "FLOOR").upper()
     if mode not in ("FLOOR", "ROUND", "HALF_EVEN") or before < after or node.input(5):
-        raise Refusal(
+        raise RefusedError(
             "rounding_mode must be FLOOR or ROUND and the output narrower, "
             f"not {mode} from {before} to {after} bits"
         )
     signed, narrow = bool(node.integer("signed", 1)), bool(node.integer("narrow", 0))
     quantization = _quantization(draft, node, x, *_limits(after, signed, narrow))
     if quantization.zero_point.any() or quantization.axis is not None:
-        raise Refusal("scale must be one for the tensor and the zero point 0")
+        raise RefusedError("scale must be one for the tensor and the zero point 0")
     dropped = before - after
     factor = draft.constant(f"{node.name}_factor", 2.0**-dropped)
     value = draft.emit(node, "Mul", (x.name, factor), output=draft.fresh(f"{node.output}_scaled"))
@@ -95,7 +97,7 @@ def _emit_pair(
 def _bit_width(draft: Draft, node: OnnxNode, index: int) -> int:
     widths = np.unique(np.asarray(draft.array(node.required(index), "bit width")))
     if widths.size != 1 or widths[0] != np.rint(widths[0]):
-        raise Refusal(f"bit width must be one whole number, not {widths.tolist()}")
+        raise RefusedError(f"bit width must be one whole number, not {widths.tolist()}")
     return int(widths[0])
 
 
@@ -112,7 +114,7 @@ def _element(bits: int, signed: bool, constant: bool) -> ElementType:
         return ElementType("int" if signed else "uint", 16)
     if constant and signed and 17 <= bits <= 32:
         return INT32
-    raise Refusal(f"bit width must be 2 to 16 (up to 32 for a constant), not {bits}")
+    raise RefusedError(f"bit width must be 2 to 16 (up to 32 for a constant), not {bits}")
 
 
 def _quantization(draft: Draft, node: OnnxNode, x: Value, low: int, high: int) -> Quantization:
@@ -141,7 +143,7 @@ def _axis(node: OnnxNode, scale: Array, x: Value) -> int:
     padded = (1,) * (len(x.shape) - scale.ndim) + scale.shape
     axes = [d for d, length in enumerate(padded) if length > 1]
     if len(axes) != 1 or len(padded) != len(x.shape):
-        raise Refusal("scale must be one number or broadcast along one axis")
+        raise RefusedError("scale must be one number or broadcast along one axis")
     if padded[axes[0]] != x.shape[axes[0]]:
         raise ModelError(
             f"scales along axis {axes[0]} must be as many as its length, {x.shape[axes[0]]}, "

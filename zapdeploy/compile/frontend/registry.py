@@ -17,8 +17,8 @@ def translates(
 ) -> Callable[[Translator], Translator]:
     """Decorator: this function translates these operators of these domains.
 
-    It adds graph nodes to the draft, raises Refusal for what is not supported, and ModelError for
-    what is wrong.
+    It adds graph nodes to the draft, raises RefusedError for what is not supported, and ModelError
+    for what is wrong.
     """
 
     def register(function: Translator) -> Translator:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zapdeploy.compile.frontend.errors import Refusal
+from zapdeploy.compile.frontend.errors import RefusedError
 from zapdeploy.compile.frontend.onnx_node import OnnxNode
 from zapdeploy.compile.graph import Attribute, Shape
 
@@ -10,12 +10,12 @@ from zapdeploy.compile.graph import Attribute, Shape
 def convolution_attributes(node: OnnxNode, x: Shape, w: Shape) -> dict[str, Attribute]:
     """strides, dilations, pads and group of a convolution of shapes x and w."""
     if not 3 <= len(x) <= 5 or len(w) != len(x):
-        raise Refusal(
+        raise RefusedError(
             f"input and weights must have the same 3 to 5 dimensions, not {list(x)} and {list(w)}"
         )
     kernel = node.integers("kernel_shape", w[2:])
     if kernel != w[2:]:
-        raise Refusal(
+        raise RefusedError(
             f"kernel_shape must be that of the weights, {list(w[2:])}, not {list(kernel)}"
         )
     return {**window_attributes(node, x, kernel), "group": node.integer("group", 1)}
@@ -24,7 +24,7 @@ def convolution_attributes(node: OnnxNode, x: Shape, w: Shape) -> dict[str, Attr
 def pooling_attributes(node: OnnxNode, x: Shape) -> dict[str, Attribute]:
     """kernel_shape, strides, dilations, pads and ceil_mode of a pooling of shape x."""
     if len(x) < 3:
-        raise Refusal(f"input must have at least 3 dimensions, not {list(x)}")
+        raise RefusedError(f"input must have at least 3 dimensions, not {list(x)}")
     kernel = node.integers("kernel_shape")
     return {
         "kernel_shape": kernel,
@@ -44,12 +44,14 @@ def window_attributes(node: OnnxNode, x: Shape, kernel: Shape) -> dict[str, Attr
         pads = (0,) * 2 * rank
     elif mode in ("SAME_UPPER", "SAME_LOWER"):
         if not len(x) - 2 == rank == len(strides) == len(dilations):
-            raise Refusal(f"kernel_shape, strides and dilations must have {len(x) - 2} numbers")
+            raise RefusedError(
+                f"kernel_shape, strides and dilations must have {len(x) - 2} numbers"
+            )
         pads = _same_pads(x[2:], kernel, strides, dilations, upper=mode == "SAME_UPPER")
     elif mode != "NOTSET":
-        raise Refusal(f"auto_pad must be NOTSET, VALID, SAME_UPPER or SAME_LOWER, not {mode}")
+        raise RefusedError(f"auto_pad must be NOTSET, VALID, SAME_UPPER or SAME_LOWER, not {mode}")
     if min(pads, default=0) < 0:
-        raise Refusal(f"pads must not be negative, not {list(pads)}")
+        raise RefusedError(f"pads must not be negative, not {list(pads)}")
     return {"strides": strides, "dilations": dilations, "pads": pads}
 
 

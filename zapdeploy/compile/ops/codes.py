@@ -28,7 +28,7 @@ def dequantize(codes: Array, quantization: Quantization) -> Array:
 
 
 def quantize(reals: Array, value: Value) -> Array:
-    """The codes of float32 numbers, in the type of a quantized value. NaN becomes the lowest code."""
+    """The codes of float32 numbers, in a quantized value's type. NaN becomes the lowest code."""
     quantization = value.quantization
     assert quantization is not None
     scale = quantization.along(quantization.scale, reals.ndim)
@@ -75,7 +75,8 @@ def parameters(value: Value | None) -> kernels.Quantization:
     """Scale and zero point of a quantized value as the kernels take them."""
     from zapdeploy.sim.kernels import Quantization
 
-    assert value is not None and value.quantization is not None
+    assert value is not None
+    assert value.quantization is not None
     return Quantization(float(value.quantization.scale[0]), int(value.quantization.zero_point[0]))
 
 

@@ -21,7 +21,7 @@ class Sum(RealOperator):
         return ElementWork(vector=1, activation=0)
 
     def element_work(self, call: Call) -> ElementWork:
-        """With a quantized output, its scale is part of the factors that the operands are read with.
+        """With a quantized output, its scale is in the factors that the operands are read with.
 
         One multiply-add (2) for each quantized operand, one add for each other.
         """

@@ -187,6 +187,6 @@ class Gelu(Function):
 
 
 def _erf(x: Array) -> Array:
-    from scipy.special import erf  # type: ignore[import-untyped]
+    from scipy.special import erf
 
     return np.asarray(erf(x))

@@ -39,7 +39,7 @@ class Operands:
 
 
 class MatrixOperator(Operator):
-    """Inputs x, w, bias or absent, then runtime zero points of x and w (plain integers) or absent."""
+    """Inputs x, w, then each given or absent: bias, runtime zero points of x and w (integers)."""
 
     unit: ClassVar[Unit] = Unit.MATRIX
 

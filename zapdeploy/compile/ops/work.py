@@ -2,19 +2,28 @@
 
 What is assumed, in operations per element:
 
-    what                        vector  activation  why
-    read a quantized operand         2           0  multiply by the scale, add the zero point's share;
-                                                    1 when the zero point is 0
-    write a quantized result         2           1  multiply, add the zero point (1 when it is 0);
-                                                    round and clamp are one activation operation
-    Relu, Clip                       0           1  a clamp
-    Exp, Log, Tanh, Sqrt, ...        0           1  a table look-up with interpolation
-    Div                              4           1  look up 1/b, one Newton step (2 multiplies, 1
-                                                    subtract), multiply by a
-    Pow                              1           2  2^(b log2 a): two look-ups, one multiply
-    Softmax                          4           1  compare, subtract, add, multiply; look up exp
-    LayerNormalization             5..6          0  add, subtract, square and add, multiply by the
-                                                    scale, add the bias
+    what                      vector  activation  why
+    read a quantized operand       2           0  multiply by the scale, add the zero point's
+                                                  share (1 when the zero point is 0)
+    write a quantized result       2           1  multiply, add the zero point (1 when it is 0);
+                                                  round and clamp are one activation operation
+    Add, Sub, Mul, Min, Max        1           0  for each operand after the first
+    Neg, Abs, Cast                 1           0
+    Relu, Clip                     0           1  a clamp
+    LeakyRelu                      2           0  multiply, choose
+    HardSigmoid                    2           1  multiply, add; clamp
+    HardSwish                      3           1  the same, and a multiply
+    Sigmoid, Tanh, Exp,            0           1  a table look-up with interpolation
+      Log, Erf, Sqrt
+    Gelu                           1           1  look up the distribution, multiply
+    Reciprocal                     3           1  look up; a Newton step: 2 multiplies, 1 subtract
+    Div                            4           1  the same, and a multiply
+    Pow                            1           2  2^(b log2 a): two look-ups, one multiply
+    Softmax                        4           1  compare, subtract, add, multiply; look up exp
+    LayerNormalization        6 or 7           0  add, subtract, square, add, multiply by
+                                                  1/deviation and the scale, add the bias
+    MaxPool                      k-1           0  compares under a window of k elements
+    means                  k or k+1            1  k-1 adds, a multiply (scales over k), zero points
 
 The tables' sizes and the Newton step are assumptions: no chip of this kind publishes them.
 """

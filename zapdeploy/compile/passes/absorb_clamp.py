@@ -64,7 +64,8 @@ def _bounds(clamp: Node) -> tuple[float, float]:
     if clamp.op == "Relu":
         return 0.0, np.inf
     low, high = clamp.attributes["low"], clamp.attributes["high"]
-    assert isinstance(low, float) and isinstance(high, float)
+    assert isinstance(low, float)
+    assert isinstance(high, float)
     return low, high
 
 

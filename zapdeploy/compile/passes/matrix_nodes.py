@@ -33,7 +33,8 @@ class MatrixNode:
     def accumulator_scale(self) -> Array | None:
         """s_x s_w, one or one per output channel; None when they run along another axis."""
         x, w = self.x.quantization, self.w.quantization
-        assert x is not None and w is not None
+        assert x is not None
+        assert w is not None
         if x.axis is not None or w.axis not in (None, self.channel_axis):
             return None
         return x.scale * w.scale

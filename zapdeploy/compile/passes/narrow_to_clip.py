@@ -60,6 +60,8 @@ def _narrowed(value: Value, node: Node) -> Value:
             f"zero point must be in the range [{low}, {high}] that the Clip leaves, "
             f"not {zero.max() if zero.max() > high else zero.min()} (node '{node.name}')"
         )
+    if low == zero.max() and high == value.element.limits[1]:
+        return value  # a Relu on codes: a range, not a width
     return replace(value, element=narrowest(value.element, low, high))
 
 

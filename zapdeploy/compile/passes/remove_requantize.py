@@ -41,7 +41,8 @@ def _removable(graph: Graph, node: Node) -> bool:
 
 def _fits(before: Value, after: Value) -> bool:
     a, b = before.quantization, after.quantization
-    assert a is not None and b is not None
+    assert a is not None
+    assert b is not None
     return b.low <= a.low and a.high <= b.high
 
 

@@ -1,18 +1,18 @@
-"""Exact integer kernels of the functional simulator: fast, and equal in every bit to plain integers.
+"""The functional simulator's exact integer kernels: fast, and in every bit plain integers.
 
     conv, matmul                     accumulate, and requantize if asked to
     prepare_conv, prepare_matmul     the same for repeated frames, with the weights packed once
     requantize                       int32 accumulators to 8 bits
-    add, multiply, lookup            the vector unit, in the formulas of ONNX Runtime's integer operators
+    add, multiply, lookup            the vector unit, in ONNX Runtime's formulas
     global_average_pool, average_pool, max_pool
 
 Tensors are [N, C, ...] as in ONNX. Whatever a kernel returns lies in memory with its channels as
 neighbours, and is taken up most quickly in that layout (`channels_last`), so that a chain of layers
 never transposes. Sums are int32 and wrap: callers make sure that they fit.
 
-The modules, in the order in which data passes them: prepare (types, zero points, choice of kernel),
-gather (which inputs each output reads), product (the sum that all share) in vnni, blas or depthwise,
-requantization; beside them elementwise and pooling.
+The modules, in the order in which data passes them: convolution and matmul; prepare (types, zero
+points, choice of kernel); gather (which inputs each output reads); product (the sum that all share)
+in vnni, blas or depthwise; requantization. Beside them elementwise and pooling.
 """
 
 from zapdeploy.sim.kernels.convolution import Convolution, conv, prepare_conv

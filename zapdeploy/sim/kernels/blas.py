@@ -1,9 +1,9 @@
 """Exact sums of integer products through a float matrix product, on any machine.
 
 A float32 holds every integer up to 2^24 in magnitude. While the sum of |x w| over a stretch of the
-reduction stays within that, the float32 product is exact, in whatever order the library adds. So the
-reduction is cut into stretches by the largest |x| that can occur and the real |w|; most layers need
-no cut. Where float32 would need many, float64 (2^53) takes over.
+reduction stays within that, the float32 product is exact, in whatever order the library adds. So
+the reduction is cut into stretches by the largest |x| that can occur and the real |w|; most layers
+need no cut. Where float32 would need many, float64 (2^53) takes over.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def _largest_input(layer: Layer) -> int:
 def exact_cuts(weights: Array, largest_input: int, limit: int) -> list[int]:
     """Ends of stretches of the reduction within which sum |x w| <= limit. weights: [..., K]."""
     magnitude = np.abs(weights.astype(np.int64)).reshape(-1, weights.shape[-1]) * largest_input
-    sums = np.concatenate([np.zeros((len(magnitude), 1), np.int64), magnitude.cumsum(axis=1)], axis=1)
+    sums = np.concatenate(
+        [np.zeros((len(magnitude), 1), np.int64), magnitude.cumsum(axis=1)], axis=1
+    )
     cuts = [0]
     while cuts[-1] < weights.shape[-1]:
         fits = (sums - sums[:, cuts[-1], None]).max(axis=0, initial=0) <= limit
@@ -95,7 +97,7 @@ class BlasProduct:
 
     def _finish(self, acc: npt.NDArray[np.int32], groups_outermost: bool) -> Array:
         """acc [P, G, O] requantized if asked for, and in the shape that the caller wants."""
-        result: Array = acc.reshape(len(acc), -1)
+        result: Array = acc.reshape(len(acc), acc.shape[1] * acc.shape[2])
         if self._requantization is not None:
             result = requantize_columns(result, self._multipliers.reshape(-1), self._requantization)
         if groups_outermost:

@@ -11,9 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from zapdeploy.errors import DataError
+from zapdeploy.sim.kernels import depthwise
 from zapdeploy.sim.kernels.gather import Window, convolution_gather
 from zapdeploy.sim.kernels.layout import to_channels_first, to_channels_last
-from zapdeploy.sim.kernels.prepare import bias_or_zero, choose_product, require_integers, subtract_zero_point
+from zapdeploy.sim.kernels.prepare import (
+    bias_or_zero,
+    choose_product,
+    require_integers,
+    subtract_zero_point,
+)
 from zapdeploy.sim.kernels.product import Backend, Layer, Product
 from zapdeploy.sim.kernels.requantization import Requantization
 
@@ -30,7 +36,7 @@ class Convolution:
     product: Product
 
     def __call__(self, x: Array) -> Array:
-        """x: [N, C, ...] of x_dtype in any layout; fastest if its channels are neighbours in memory.
+        """x: [N, C, ...] of x_dtype in any layout, best with its channels as neighbours in memory.
 
         int32 accumulators, or 8-bit values if prepared with a requantization: [N, O, ...], with the
         channels as neighbours in memory.
@@ -49,9 +55,11 @@ class Convolution:
         return to_channels_first(out.reshape(*gather.row_shape, out.shape[-1]))
 
     def _flat_input(self, x: Array, run: int) -> Array:
-        """x [N, ..., C] flat and padded, as the product wants it; x itself where that is possible."""
+        """x [N, ..., C] flat and padded, as the product wants it; x itself where possible."""
         as_it_is = (
-            not any(self.window.pads) and not self.product.offset_binary and run % self.product.step == 0
+            not any(self.window.pads)
+            and not self.product.offset_binary
+            and run % self.product.step == 0
         )
         if as_it_is and x.flags.c_contiguous and x.flags.writeable:
             return x.reshape(-1)
@@ -65,7 +73,10 @@ class Convolution:
         if any(self.window.pads):
             buffer.fill((self.x_zero_point & 0xFF) ^ int(flip) if flip else self.x_zero_point)
         begins = self.window.pads[: len(self.window.kernel)]
-        inside = [slice(begin, begin + length) for begin, length in zip(begins, x.shape[1:-1], strict=True)]
+        inside = [
+            slice(begin, begin + length)
+            for begin, length in zip(begins, x.shape[1:-1], strict=True)
+        ]
         target = buffer[:size].reshape(shape)[:, *inside]
         if flip:
             np.bitwise_xor(x.view(np.uint8), flip, out=target)
@@ -101,7 +112,9 @@ def prepare_conv(
     require_integers(w, x_dtype, x_zero_point)
     axes = w.ndim - 2
     if axes < 1 or groups < 1 or w.shape[0] % groups:
-        raise DataError(f"weights must be [O, C / groups, ...] with O divisible by {groups}, not {w.shape}")
+        raise DataError(
+            f"weights must be [O, C / groups, ...] with O divisible by {groups}, not {w.shape}"
+        )
     window = Window(
         channels=w.shape[1] * groups,
         kernel=w.shape[2:],
@@ -117,14 +130,18 @@ def prepare_conv(
         x_zero_point=int(x_zero_point),
         requantization=requantization,
     )
-    return Convolution(window, layer.x_dtype, layer.x_zero_point, choose_product(layer, backend))
+    alone = backend is None and depthwise.supports(layer)
+    product = depthwise.DepthwiseProduct(layer) if alone else choose_product(layer, backend)
+    return Convolution(window, layer.x_dtype, layer.x_zero_point, product)
 
 
 def _per_axis(name: str, values: Sequence[int] | None, count: int, default: int) -> tuple[int, ...]:
     if values is None:
         return (default,) * count
     if len(values) != count or min(values) < default:
-        raise DataError(f"{name} must be {count} integers of at least {default}, not {list(values)}")
+        raise DataError(
+            f"{name} must be {count} integers of at least {default}, not {list(values)}"
+        )
     return tuple(int(value) for value in values)
 
 
@@ -152,7 +169,8 @@ def conv(
 ) -> Array:
     """`prepare_conv` and one call: [N, O, ...] for x [N, C, ...]."""
     prepared = prepare_conv(
-        w, x_dtype=x.dtype, x_zero_point=x_zero_point, w_zero_point=w_zero_point, bias=bias, strides=strides,
-        dilations=dilations, pads=pads, groups=groups, requantization=requantization, backend=backend,
+        w, x_dtype=x.dtype, x_zero_point=x_zero_point, w_zero_point=w_zero_point, bias=bias,
+        strides=strides, dilations=dilations, pads=pads, groups=groups,
+        requantization=requantization, backend=backend,
     )  # fmt: skip
     return prepared(x)

@@ -1,4 +1,4 @@
-"""Convolutions in which each channel is its own group: a loop over taps, vectorized over channels."""
+"""Convolutions with each channel as its own group: a loop over taps, vectorized over channels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ Array = npt.NDArray[Any]
 
 @compiled
 def _sums(
-    x: Array, rows: Array, taps: Array, weights: Array, correction: Array, out: Array, start: int, stop: int
+    x: Array,
+    rows: Array,
+    taps: Array,
+    weights: Array,
+    correction: Array,
+    out: Array,
+    start: int,
+    stop: int,
 ) -> None:
     for p in range(start, stop):
         sums = out[p]
@@ -31,7 +38,7 @@ def _sums(
 
 
 def supports(layer: Layer) -> bool:
-    """Whether every group has one input and one output channel, and the operands are small integers."""
+    """Whether every group has one input and one output channel, and the operands are small."""
     alone = layer.weights.shape[1] == 1 and layer.weights.shape[3] == 1
     return alone and layer.x_dtype.itemsize == 1 and layer.weights.dtype.itemsize <= 2
 

@@ -1,8 +1,8 @@
 """The vector unit's operations on 8-bit tensors, in the float32 formulas of ONNX Runtime on x86.
 
-Found by experiment against ONNX Runtime 1.32 (AVX2 and later), and equal to it in every bit: no result
-depends on the place of a value in the tensor. On other processors ONNX Runtime computes `add` in
-fixed point and may differ from this in the last bit.
+Found by experiment against ONNX Runtime 1.32 (AVX2 and later), and equal to it in every bit: no
+result depends on the place of a value in the tensor. On other processors ONNX Runtime computes
+`add` in fixed point and may differ from this in the last bit.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ class Quantization:
 
 @compiled
 def _add(
-    a: Array, b: Array, ratio_a: np.float32, ratio_b: np.float32, zero_a: np.float32, zero_b: np.float32,
-    zero_c: np.float32, low: np.float32, high: np.float32, out: Array,
+    a: Array, b: Array, ratio_a: np.float32, ratio_b: np.float32,
+    zero_a: np.float32, zero_b: np.float32, zero_c: np.float32,
+    low: np.float32, high: np.float32, out: Array,
 ) -> None:  # fmt: skip
     fixed = zero_c - fma(ratio_a, zero_a, ratio_b * zero_b)
     for i in range(out.size):
@@ -53,7 +54,7 @@ def _multiply(
 
 
 def add(a: Array, b: Array, a_is: Quantization, b_is: Quantization, out_is: Quantization) -> Array:
-    """QLinearAdd: a + b for uint8 or int8 tensors that broadcast; the type of a, in the layout of the larger.
+    """QLinearAdd: a + b for uint8 or int8 tensors that broadcast, in the layout of the larger.
 
         r_a = s_a / s_c,   r_b = s_b / s_c,   fixed = z_c - fma(r_a, z_a, r_b z_b)
         c = clamp(round_half_even(fma(a, r_a, fma(b, r_b, fixed))))
@@ -74,8 +75,10 @@ def add(a: Array, b: Array, a_is: Quantization, b_is: Quantization, out_is: Quan
     return _apply(a, b, kernel)
 
 
-def multiply(a: Array, b: Array, a_is: Quantization, b_is: Quantization, out_is: Quantization) -> Array:
-    """QLinearMul: a * b for uint8 or int8 tensors that broadcast; the type of a, in the layout of the larger.
+def multiply(
+    a: Array, b: Array, a_is: Quantization, b_is: Quantization, out_is: Quantization
+) -> Array:
+    """QLinearMul: a * b for uint8 or int8 tensors that broadcast, in the layout of the larger.
 
         c = clamp(round_half_even(float32((a - z_a) (b - z_b)) * (s_a s_b / s_c) + z_c))
 
@@ -113,7 +116,7 @@ def _require_same_bytes(a: Array, b: Array) -> None:
 
 
 def _repeats_innermost(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
-    """Whether ONNX Runtime takes a as the repeated scalar: by the innermost axis that is not 1 in both."""
+    """Whether a is repeated, as a scalar, along the innermost axis that is not 1 in both."""
     rank = max(len(a), len(b))
     pairs = zip((1,) * (rank - len(a)) + a, (1,) * (rank - len(b)) + b, strict=True)
     longer = [(m, n) for m, n in pairs if max(m, n) != 1]
@@ -127,10 +130,15 @@ def lookup(x: Array, table: Array) -> Array:
     return out
 
 
-def leaky_relu_table(dtype: npt.DTypeLike, x_is: Quantization, out_is: Quantization, alpha: float) -> Array:
+def leaky_relu_table(
+    dtype: npt.DTypeLike, x_is: Quantization, out_is: Quantization, alpha: float
+) -> Array:
     """QLinearLeakyRelu for `lookup`.
 
-    v = s_x (x - z_x);  y = clamp(round_half_even((v if v >= 0 else alpha v) / s_y) + z_y), in float32
+        v = s_x (x - z_x)
+        y = clamp(round_half_even((v if v >= 0 else alpha v) / s_y) + z_y)
+
+    in float32.
     """
     x = np.arange(256, dtype=np.uint8).view(dtype).astype(np.int32)
     value = np.float32(x_is.scale) * (x - x_is.zero_point).astype(np.float32)

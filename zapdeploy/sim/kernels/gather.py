@@ -5,8 +5,8 @@ some image of the batch) and group g read, for each tap t and each l below `run`
 
     x[rows[p] + g * group_stride + taps[t] + l]
 
-so that the kernels need to know neither the number of dimensions nor strides nor dilations. A matrix
-product is the case with one tap.
+so that the kernels need to know neither the number of dimensions nor strides nor dilations. A
+matrix product is the case with one tap.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ class Gather:
         """rows, with the last one repeated up to a multiple of `multiple`."""
         if multiple not in self._padded_rows:
             count = -(-self.rows.size // multiple) * multiple
-            self._padded_rows[multiple] = self.rows[np.minimum(np.arange(count), self.rows.size - 1)]
+            self._padded_rows[multiple] = self.rows[
+                np.minimum(np.arange(count), self.rows.size - 1)
+            ]
         return self._padded_rows[multiple]
 
     @cached_property
@@ -47,7 +49,7 @@ class Gather:
 
 @dataclass(frozen=True)
 class Window:
-    """The attributes of a convolution: one entry per spatial dimension, pads as ONNX orders them."""
+    """The attributes of a convolution: one entry per spatial axis, pads as ONNX orders them."""
 
     channels: int
     kernel: tuple[int, ...]
@@ -70,8 +72,12 @@ class Window:
         reach = [d * (k - 1) + 1 for d, k in zip(self.dilations, self.kernel, strict=True)]
         sizes = self.padded(spatial)
         if any(r > size for r, size in zip(reach, sizes, strict=True)):
-            raise DataError(f"padded input must be at least {tuple(reach)} for this kernel, not {sizes}")
-        return tuple((size - r) // s + 1 for size, r, s in zip(sizes, reach, self.strides, strict=True))
+            raise DataError(
+                f"padded input must be at least {tuple(reach)} for this kernel, not {sizes}"
+            )
+        return tuple(
+            (size - r) // s + 1 for size, r, s in zip(sizes, reach, self.strides, strict=True)
+        )
 
 
 def _offsets(counts: tuple[int, ...], steps: tuple[int, ...]) -> npt.NDArray[np.int64]:

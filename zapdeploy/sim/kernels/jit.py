@@ -33,7 +33,9 @@ def instruction(function: Callable[..., Any]) -> Callable[..., Any]:
     return cast(Callable[..., Any], intrinsic(function))
 
 
-def llvm_function(builder: ir.IRBuilder, name: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Function:
+def llvm_function(
+    builder: ir.IRBuilder, name: str, result: ir.Type, arguments: list[ir.Type]
+) -> ir.Function:
     """The declaration of an LLVM intrinsic in the module that `builder` writes."""
     known = builder.module.globals.get(name)
     return known or ir.Function(builder.module, ir.FunctionType(result, arguments), name)
@@ -44,7 +46,9 @@ def fma(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
     """float32(a * b + c), rounded once."""
     signature = types.float32(types.float32, types.float32, types.float32)
 
-    def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
+    def emit(
+        context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]
+    ) -> ir.Value:
         scalar = ir.FloatType()
         return builder.call(llvm_function(builder, "llvm.fma.f32", scalar, [scalar] * 3), arguments)
 
@@ -56,8 +60,12 @@ def round_half_even(typing_context: Any, a: Any) -> Any:
     """The float32 integer nearest to a; a tie goes to the even one."""
     signature = types.float32(types.float32)
 
-    def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
+    def emit(
+        context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]
+    ) -> ir.Value:
         scalar = ir.FloatType()
-        return builder.call(llvm_function(builder, "llvm.roundeven.f32", scalar, [scalar]), arguments)
+        return builder.call(
+            llvm_function(builder, "llvm.roundeven.f32", scalar, [scalar]), arguments
+        )
 
     return signature, emit

@@ -1,7 +1,7 @@
 """Arrays whose axes lie in memory in another order than in their shape.
 
-A convolution returns shape [N, C, ...] over memory in which the channels are neighbours. Kernels that
-work value by value take such arrays as they are and answer in the same layout.
+A convolution returns shape [N, C, ...] over memory in which the channels are neighbours. Kernels
+that work value by value take such arrays as they are and answer in the same layout.
 """
 
 from __future__ import annotations

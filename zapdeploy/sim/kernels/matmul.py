@@ -11,7 +11,12 @@ import numpy.typing as npt
 
 from zapdeploy.errors import DataError
 from zapdeploy.sim.kernels.gather import matmul_gather
-from zapdeploy.sim.kernels.prepare import bias_or_zero, choose_product, require_integers, subtract_zero_point
+from zapdeploy.sim.kernels.prepare import (
+    bias_or_zero,
+    choose_product,
+    require_integers,
+    subtract_zero_point,
+)
 from zapdeploy.sim.kernels.product import Backend, Layer, Product
 from zapdeploy.sim.kernels.requantization import Requantization
 
@@ -20,7 +25,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class MatrixProduct:
-    """A matrix product with its right operand prepared; call it with x [..., M, K] for [..., M, N]."""
+    """A matrix product with its right operand prepared: x [..., M, K] to [..., M, N]."""
 
     matrices: tuple[int, ...]  # the leading axes of the weights; () for one matrix
     inner: int
@@ -31,11 +36,13 @@ class MatrixProduct:
     def __call__(self, x: Array) -> Array:
         """int32 accumulators, or 8-bit values if prepared with a requantization.
 
-        x: [..., K] of x_dtype for one matrix, else [..., M, K] whose leading axes those of the weights
-        broadcast to.
+        x: of x_dtype; [..., K] for one matrix, else [..., M, K] with leading axes that broadcast
+        to those of the weights
         """
         if x.dtype != self.x_dtype or x.ndim < 1 or x.shape[-1] != self.inner:
-            raise DataError(f"input must be {self.x_dtype} [..., {self.inner}], not {x.dtype} {x.shape}")
+            raise DataError(
+                f"input must be {self.x_dtype} [..., {self.inner}], not {x.dtype} {x.shape}"
+            )
         if not self.matrices:
             rows = prod(x.shape[:-1])
             out = self.product(self._flat_input(x), matmul_gather(1, rows, self.inner))
@@ -50,7 +57,9 @@ class MatrixProduct:
             return np.broadcast_to(x, (*self.matrices, *x.shape[-2:]))
         except ValueError:
             leading = x.shape[:-2]
-            raise DataError(f"leading axes must broadcast to {self.matrices}, not {leading}") from None
+            raise DataError(
+                f"leading axes must broadcast to {self.matrices}, not {leading}"
+            ) from None
 
     def _flat_input(self, x: Array) -> Array:
         """x flat, as the product wants it; x itself where that is possible."""

@@ -33,13 +33,21 @@ def global_average_pool(x: Array, x_is: Quantization, out_is: Quantization) -> A
 
 
 def average_pool(
-    x: Array, kernel: Sequence[int], x_is: Quantization, out_is: Quantization, *,
-    strides: Sequence[int] | None = None, pads: Sequence[int] | None = None, count_include_pad: bool = False,
-) -> Array:  # fmt: skip
-    """QLinearAveragePool, which ONNX Runtime computes in float32, summing window by window in order.
+    x: Array,
+    kernel: Sequence[int],
+    x_is: Quantization,
+    out_is: Quantization,
+    *,
+    strides: Sequence[int] | None = None,
+    pads: Sequence[int] | None = None,
+    count_include_pad: bool = False,
+) -> Array:
+    """QLinearAveragePool, which ONNX Runtime computes in float32.
 
-    v = s_x (x - z_x);  q = clamp(round_half_even((sum v / n) / s_y + z_y)), n without the padding
-    unless count_include_pad
+        v = s_x (x - z_x)
+        q = clamp(round_half_even((sum v / n) / s_y + z_y))
+
+    summing a window in the order of its positions; n without the padding unless count_include_pad.
     """
     value = np.float32(x_is.scale) * (x.astype(np.int32) - x_is.zero_point).astype(np.float32)
     window = _window(x, kernel, strides, pads)
@@ -54,18 +62,25 @@ def average_pool(
 
 
 def max_pool(
-    x: Array, kernel: Sequence[int], *,
-    strides: Sequence[int] | None = None, pads: Sequence[int] | None = None, dilations: Sequence[int] | None = None,
-) -> Array:  # fmt: skip
+    x: Array,
+    kernel: Sequence[int],
+    *,
+    strides: Sequence[int] | None = None,
+    pads: Sequence[int] | None = None,
+    dilations: Sequence[int] | None = None,
+) -> Array:
     """MaxPool; padding never wins."""
     window = _window(x, kernel, strides, pads, dilations)
     return _pool(x, window, np.iinfo(x.dtype).min, np.maximum)
 
 
 def _window(
-    x: Array, kernel: Sequence[int], strides: Sequence[int] | None, pads: Sequence[int] | None,
+    x: Array,
+    kernel: Sequence[int],
+    strides: Sequence[int] | None,
+    pads: Sequence[int] | None,
     dilations: Sequence[int] | None = None,
-) -> Window:  # fmt: skip
+) -> Window:
     ones = (1,) * len(kernel)
     return Window(
         channels=x.shape[1],
@@ -90,7 +105,7 @@ def _pool(x: Array, window: Window, start: Any, combine: Callable[..., Array]) -
 def _overlaps(
     window: Window, spatial: tuple[int, ...], sizes: tuple[int, ...]
 ) -> Iterator[tuple[list[slice], list[slice]]]:
-    """For each tap: the outputs for which it falls on the input, and the inputs that it falls on."""
+    """For each tap: the outputs for which it falls on the input, and those inputs."""
     for tap in product(*(range(k) for k in window.kernel)):
         target, source = [], []
         for axis, place in enumerate(tap):

@@ -1,4 +1,4 @@
-"""From what a caller gives to a prepared layer: zero points, bias, types, and the choice of kernel."""
+"""From what a caller gives to a prepared layer: zero points, bias, types, choice of kernel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zapdeploy.errors import DataError
-from zapdeploy.sim.kernels import blas, depthwise, vnni
+from zapdeploy.sim.kernels import blas, vnni, vnni_tile
 from zapdeploy.sim.kernels.product import Backend, Layer, Product
 
 Array = npt.NDArray[Any]
@@ -16,7 +16,7 @@ Array = npt.NDArray[Any]
 
 def available_backends() -> tuple[Backend, ...]:
     """The backends that this machine can run, the fastest first."""
-    return ("vnni", "blas") if vnni.available() else ("blas",)
+    return ("vnni", "blas") if vnni_tile.available() else ("blas",)
 
 
 def choose_product(layer: Layer, backend: Backend | None) -> Product:
@@ -25,9 +25,7 @@ def choose_product(layer: Layer, backend: Backend | None) -> Product:
     Raises DataError when the named backend is not there or does not support the layer.
     """
     if backend is None:
-        if depthwise.supports(layer):
-            return depthwise.DepthwiseProduct(layer)
-        backend = "vnni" if vnni.available() and vnni.supports(layer) else "blas"
+        backend = "vnni" if vnni_tile.available() and vnni.supports(layer) else "blas"
     if backend == "blas":
         return blas.BlasProduct(layer)
     if backend not in available_backends():
@@ -38,26 +36,35 @@ def choose_product(layer: Layer, backend: Backend | None) -> Product:
 
 
 def require_integers(weights: Array, x_dtype: npt.DTypeLike, x_zero_point: int) -> None:
-    """Raise DataError unless both operands are integers, and the zero point is one of the input's values."""
+    """Raise DataError unless both operands are integers, the zero point a value of the input's."""
     if not np.issubdtype(weights.dtype, np.integer) or weights.size == 0:
-        raise DataError(f"weights must be integers, at least one, not {weights.dtype} {weights.shape}")
+        raise DataError(
+            f"weights must be integers, at least one, not {weights.dtype} {weights.shape}"
+        )
     if not np.issubdtype(np.dtype(x_dtype), np.integer):
         raise DataError(f"input must have an integer type, not {np.dtype(x_dtype)}")
     limits = np.iinfo(np.dtype(x_dtype))
     if not limits.min <= x_zero_point <= limits.max:
-        raise DataError(f"input zero point must lie within {limits.min}..{limits.max}, not {x_zero_point}")
+        raise DataError(
+            f"input zero point must lie within {limits.min}..{limits.max}, not {x_zero_point}"
+        )
 
 
 def subtract_zero_point(weights: Array, zero_point: npt.ArrayLike, axis: int) -> Array:
-    """weights - zero_point, one zero point or one for each place along `axis`; int8 stays int8 without."""
-    shift = np.asarray(zero_point)
+    """weights - zero_point, with one zero point or one for each place along `axis`.
+
+    Without a shift, int8 stays int8; 8-bit weights become int16, wider ones int64.
+    """
+    shift = np.asarray(zero_point).astype(np.int64)
     if not shift.any() and weights.dtype == np.int8:
         return weights
     if shift.size not in (1, weights.shape[axis]):
-        raise DataError(f"weight zero point must have 1 or {weights.shape[axis]} values, not {shift.size}")
+        raise DataError(
+            f"weight zero point must have 1 or {weights.shape[axis]} values, not {shift.size}"
+        )
     shape = [1] * weights.ndim
     shape[axis] = shift.size
-    narrow = weights.dtype.itemsize == 1 and shift.dtype.itemsize == 1
+    narrow = weights.dtype.itemsize == 1 and np.abs(shift).max() <= 255
     wide = np.int16 if narrow else np.int64
     shifted: Array = weights.astype(wide) - shift.reshape(shape).astype(wide)
     return shifted

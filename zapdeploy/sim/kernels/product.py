@@ -31,7 +31,7 @@ class Layer:
     weights: integers [G, O, T, L], their zero point already subtracted
     bias: int32 [G, O]
     x_dtype, x_zero_point: of the input
-    requantization: None for int32 accumulators; else multipliers in the order of [G, O], or per column [O]
+    requantization: None for int32 accumulators; else one multiplier, or G * O, or O for all groups
     """
 
     weights: Array
@@ -65,7 +65,7 @@ class Product(Protocol):
 
     @property
     def step(self) -> int:
-        """Each run is read in steps of this many elements; what the last one reads too much, is not used."""
+        """Runs are read in steps of so many elements; what the last reads too much is not used."""
 
     @property
     def offset_binary(self) -> bool:

@@ -68,7 +68,12 @@ class Requantization:
 
 @compiled
 def _requantize_by_column(
-    acc: Array, multiplier: Array, zero_point: np.int32, low: np.float32, high: np.float32, out: Array
+    acc: Array,
+    multiplier: Array,
+    zero_point: np.int32,
+    low: np.float32,
+    high: np.float32,
+    out: Array,
 ) -> None:
     for i in range(acc.shape[0]):
         for j in range(acc.shape[1]):
@@ -79,7 +84,12 @@ def _requantize_by_column(
 
 @compiled
 def _requantize_by_row(
-    acc: Array, multiplier: Array, zero_point: np.int32, low: np.float32, high: np.float32, out: Array
+    acc: Array,
+    multiplier: Array,
+    zero_point: np.int32,
+    low: np.float32,
+    high: np.float32,
+    out: Array,
 ) -> None:
     for i in range(acc.shape[0]):
         scale = multiplier[i]
@@ -105,7 +115,9 @@ def requantize(acc: npt.NDArray[np.int32], how: Requantization, axis: int = 1) -
     """
     acc = dense(acc.astype(np.int32, copy=False))
     out = np.empty_like(acc, dtype=how.dtype)
-    before, channels, after = (1, 1, acc.size) if np.size(how.multiplier) == 1 else _split(acc, axis)
+    before, channels, after = (
+        (1, 1, acc.size) if np.size(how.multiplier) == 1 else _split(acc, axis)
+    )
     multiplier = how.multipliers(channels)
     if after == 1:
         shape, kernel = (before, channels), _requantize_by_column

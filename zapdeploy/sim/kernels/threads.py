@@ -1,8 +1,9 @@
 """One kernel call spread over the cores of this machine, where that pays.
 
-Handing work to another thread takes about 0.1 ms, and several milliseconds where the scheduler wakes
-it on the core of the caller, or where that core is not free. A layer of ResNet-50 takes 0.1 to 0.4 ms
-on one core: single images run in the caller's thread, large batches and images on all cores.
+Handing work to another thread takes about 0.1 ms, and several milliseconds where the scheduler
+wakes it on the core of the caller, or where its own core is not free. A layer of ResNet-50 takes
+0.1 to 0.4 ms on one core: such layers run in the caller's thread, large batches and images on all
+cores.
 """
 
 from __future__ import annotations

@@ -1,0 +1,173 @@
+"""Networks as ONNX files: the same function, the same bytes."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import shape_inference
+
+torch = pytest.importorskip("torch")
+
+from zapdeploy.errors import UsageError  # noqa: E402
+from zapdeploy.forecasters import build_model, export, export_model, sample_inputs  # noqa: E402
+
+
+def run(path: Path, inputs: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return np.concatenate([session.run(None, {"input": row[None]})[0] for row in inputs])
+
+
+def operators(path: Path) -> set[str]:
+    return {node.op_type for node in onnx.load(path).graph.node}
+
+
+def matrix_macs(path: Path) -> int:
+    """Multiply-accumulates of Conv and Gemm: outputs times weights per output channel."""
+    model = shape_inference.infer_shapes(onnx.load(path))
+    weights = {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
+    shapes = {
+        value.name: [size.dim_value for size in value.type.tensor_type.shape.dim]
+        for value in (*model.graph.value_info, *model.graph.output)
+    }
+    return sum(
+        math.prod(shapes[node.output[0]]) * math.prod(weights[node.input[1]][1:])
+        for node in model.graph.node
+        if node.op_type in ("Conv", "Gemm")
+    )
+
+
+@pytest.mark.parametrize("name", ["tsmixer-c4", "tsmixer-c256"])
+def test_a_forecaster_computes_what_torch_computes(tmp_path: Path, name: str) -> None:
+    path = export_model(name, tmp_path / "m.onnx", neurons=60, width=16)
+    inputs = sample_inputs(name, 3, neurons=60)["input"]
+    with torch.no_grad():
+        expected = build_model(name, neurons=60, width=16)(torch.from_numpy(inputs)).numpy()
+    np.testing.assert_allclose(run(path, inputs), expected, atol=1e-4)
+
+
+def test_a_forecaster_holds_its_shared_layers_once(tmp_path: Path) -> None:
+    path = export_model("tsmixer-c4", tmp_path / "m.onnx", neurons=60, width=16)
+    model = onnx.load(path)
+    parameters = sum(math.prod(tensor.dims) for tensor in model.graph.initializer)
+    assert parameters == 2 * (20 + 60 * 16 + 16 + 16 * 60 + 60) + 160
+    assert operators(path) == {"Conv", "Relu", "Add", "Constant", "Reshape", "Gemm"}
+
+
+def test_the_batch_of_a_forecaster_can_be_changed_afterwards(tmp_path: Path) -> None:
+    path = export_model("tsmixer-c4", tmp_path / "one.onnx", neurons=60, width=16)
+    inputs = sample_inputs("tsmixer-c4", 3, neurons=60)["input"]
+    expected = run(path, inputs)
+    model = onnx.load(path)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 3
+    onnx.save(model, tmp_path / "three.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "three.onnx"))
+    found = session.run(None, {"input": inputs})[0]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_reversible_normalisation_can_be_left_out(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"neurons": 60, "width": 16}
+    with_it = export_model("tsmixer-c256", tmp_path / "a.onnx", **options)
+    without = export_model("tsmixer-c256", tmp_path / "b.onnx", revin=False, **options)
+    assert "ReduceMean" in operators(with_it)
+    assert operators(without) == {"Conv", "Relu", "Add", "Constant", "Reshape", "Gemm"}
+
+
+def test_equal_arguments_give_equal_bytes_without_paths(tmp_path: Path) -> None:
+    for name in ("a.onnx", "b.onnx"):
+        export_model("tsmixer-c256", tmp_path / name, neurons=60, width=16)
+    content = (tmp_path / "a.onnx").read_bytes()
+    assert content == (tmp_path / "b.onnx").read_bytes()
+    assert str(tmp_path).encode() not in content
+    assert b"site-packages" not in content
+    assert not any(node.doc_string for node in onnx.load(tmp_path / "a.onnx").graph.node)
+
+
+def test_exporting_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    export_model("tsmixer-c4", tmp_path / "m.onnx", neurons=60, width=16)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_shapes_are_static(tmp_path: Path, batch: int) -> None:
+    path = export_model("tsmixer-c4", tmp_path / "m.onnx", neurons=60, width=16, batch=batch)
+    graph = onnx.load(path).graph
+    shapes = {
+        value.name: [size.dim_value for size in value.type.tensor_type.shape.dim]
+        for value in (*graph.input, *graph.output)
+    }
+    assert shapes == {"input": [batch, 4, 60], "output": [batch, 32, 60]}
+
+
+def test_an_interrupted_export_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(export, "_write_onnx", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        export_model("tsmixer-c4", tmp_path / "m.onnx", neurons=60, width=16)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("tsmixer-c4", {"batch": 0}, "batch must be at least 1, not 0; give a batch size"),
+        (
+            "tsmixer-c4",
+            {"neurons": 0},
+            "neurons must be at least 1, not 0 (tsmixer-c4); give a size",
+        ),
+        ("tsmixer-c4", {"width": -1}, "width must be at least 1, not -1 (tsmixer-c4); give a size"),
+        (
+            "resnet50",
+            {"width": 64},
+            "neurons and width must be left out for resnet50, not set; they size a forecaster",
+        ),
+    ],
+)
+def test_refusals(tmp_path: Path, name: str, options: dict[str, int], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        export_model(
+            name, tmp_path / "m.onnx", **({"neurons": 60} if name[0] == "t" else {}) | options
+        )
+    assert str(caught.value) == message
+
+
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="path must be in an existing folder, not"):
+        export_model("tsmixer-c4", tmp_path / "none" / "m.onnx", neurons=60, width=16)
+
+
+def test_too_many_weights_for_one_file_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "FILE_LIMIT_BYTES", 10_000)
+    with pytest.raises(UsageError) as caught:
+        export_model("tsmixer-c4", tmp_path / "m.onnx", neurons=60, width=40)
+    assert "weights must be under 0.0 GB in one ONNX file, not 0.0 GB (tsmixer-c4)" in str(
+        caught.value
+    )
+
+
+def test_resnet50_is_the_published_network(tmp_path: Path) -> None:
+    """4.089 GMAC (torchvision's documentation) and the weights of 54 layers after folding."""
+    pytest.importorskip("PIL")
+    path = export_model("resnet50", tmp_path / "resnet50.onnx")
+    assert matrix_macs(path) == 4_089_184_256
+    assert operators(path) == {
+        "Conv", "Relu", "MaxPool", "Add", "GlobalAveragePool", "Flatten", "Gemm",
+    }  # fmt: skip
+    inputs = sample_inputs("resnet50", 2, seed=1)["input"]
+    with torch.no_grad():
+        expected = build_model("resnet50")(torch.from_numpy(inputs)).numpy()
+    np.testing.assert_allclose(run(path, inputs), expected, atol=1e-4)

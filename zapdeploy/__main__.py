@@ -1,0 +1,5 @@
+"""`python -m zapdeploy` is the command `zapdeploy`."""
+
+from zapdeploy.cli.app import main
+
+main()

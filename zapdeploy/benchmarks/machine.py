@@ -1,0 +1,95 @@
+"""The machine that measured rows come from: what it is, and how busy it was with other work."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_PACKAGES = ("onnxruntime", "numpy", "onnx", "zeus")
+BUSY_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The part of a machine that speed depends on. No name, no address."""
+
+    cpu: str
+    cores: int
+    memory_bytes: int
+    system: str
+
+    @property
+    def summary(self) -> str:
+        memory = self.memory_bytes / 2**30
+        return f"{self.cpu}, {self.cores} cores, {memory:.0f} GiB, {self.system}"
+
+
+def this_machine() -> Machine:
+    """What this process may use: a container's or an affinity mask's cores, not all there are."""
+    pages, page = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    system = f"{platform.system()} {platform.machine()}"
+    return Machine(_cpu_name(), _usable_cores(), pages * page, system)
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that a result depends on, where installed."""
+    from zapdeploy import version as own_version
+
+    versions = {"zapdeploy": own_version(), "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def available_memory_bytes() -> int:
+    """Memory that can be had without swapping."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    found = [line for line in lines if line.startswith("MemAvailable:")]
+    return int(found[0].split()[1]) * 1024 if found else this_machine().memory_bytes
+
+
+def busy_share(seconds: float = 0.3, wait: Callable[[float], None] = time.sleep) -> float | None:
+    """Share of all cores that others keep busy while this process waits; None if not known."""
+    before = _cpu_times()
+    wait(seconds)
+    after = _cpu_times()
+    if before is None or after is None or after[1] <= before[1]:
+        return None
+    return (after[0] - before[0]) / (after[1] - before[1])
+
+
+def _cpu_times() -> tuple[int, int] | None:
+    """(busy, all) clock ticks of all cores since the start, from Linux's /proc/stat."""
+    try:
+        line = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0]
+    except OSError:
+        return None
+    ticks = [int(text) for text in line.split()[1:9]]
+    idle = ticks[3] + ticks[4]
+    return sum(ticks) - idle, sum(ticks)
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or "unknown CPU"
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "unknown CPU"

@@ -1,0 +1,108 @@
+"""What a benchmark run was asked for, checked, and cut into pieces of one row each."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from zapdeploy.benchmarks.rows import Scenario
+from zapdeploy.benchmarks.timing_loop import Effort
+from zapdeploy.benchmarks.workloads import PRECISIONS, ModelSize, Workload, find_workload
+from zapdeploy.errors import UsageError
+
+CPU, GPU = "cpu", "gpu"
+
+
+@dataclass(frozen=True)
+class BenchmarkRequest:
+    """models: names of zapdeploy's networks, or paths of ONNX files. targets: "cpu", "gpu", names
+    of core-array chips, or paths of their TOML files. frame_rate_hz: the microscope's, for
+    deadlines and for energy with waiting included. published: whether to add published results.
+    """
+
+    models: tuple[str, ...] = ("resnet50", "tsmixer-c4")
+    targets: tuple[str, ...] = ("northpole-sim", CPU)
+    precisions: tuple[str, ...] = PRECISIONS
+    frame_rate_hz: float | None = None
+    size: ModelSize = field(default_factory=ModelSize)
+    effort: Effort = field(default_factory=Effort)
+    published: bool = True
+
+    def __post_init__(self) -> None:
+        for what in ("models", "targets", "precisions"):
+            given: tuple[str, ...] = getattr(self, what)
+            if not given:
+                raise UsageError(f"--{what} must name at least one, not none; name one")
+            if len(set(given)) < len(given):
+                raise UsageError(
+                    f"--{what} must name each once, not {', '.join(given)}; remove the repeated one"
+                )
+        for precision in self.precisions:
+            if precision not in PRECISIONS:
+                raise UsageError(
+                    f"--precisions must be of {', '.join(PRECISIONS)}, not '{precision}'; "
+                    "choose from them"
+                )
+        rate = self.frame_rate_hz
+        if rate is not None and not 0 < rate < math.inf:
+            raise UsageError(f"--frame-rate must be above 0 Hz, not {rate:g}; give a rate")
+
+    def settings(self) -> dict[str, Any]:
+        """What all rows of one folder must have in common."""
+        return {
+            "frame_rate_hz": self.frame_rate_hz,
+            "size": asdict(self.size),
+            "effort": asdict(self.effort),
+        }
+
+
+@dataclass(frozen=True)
+class WorkItem:
+    """One row to be: its key changes with whatever changes the row."""
+
+    key: str
+    workload: Workload
+    precision: str
+    target: str
+    scenario: Scenario
+
+    @property
+    def label(self) -> str:
+        return f"{self.workload.name} {self.precision} on {self.target}, {self.scenario.value}"
+
+
+def work_items(request: BenchmarkRequest) -> tuple[WorkItem, ...]:
+    """All pieces in the order they run. Raises UsageError or TargetError for unknown names."""
+    workloads = [find_workload(name, request.size) for name in request.models]
+    marks = {target: _target_mark(target) for target in request.targets}
+    return tuple(_items(workloads, marks, request.precisions))
+
+
+def is_core_array(target: str) -> bool:
+    return target not in (CPU, GPU)
+
+
+def _items(
+    workloads: list[Workload], marks: dict[str, str], precisions: tuple[str, ...]
+) -> Iterator[WorkItem]:
+    for workload in workloads:
+        for target, mark in marks.items():
+            for precision in precisions:
+                for scenario in Scenario:
+                    names = (workload.name, workload.identity[:12], mark, precision)
+                    key = "|".join((*names, scenario.value))
+                    yield WorkItem(key, workload, precision, target, scenario)
+
+
+def _target_mark(target: str) -> str:
+    """The target's name, and for a chip the start of its description's digest."""
+    if not is_core_array(target):
+        return target
+    from zapdeploy.hardware_targets import load_target, target_text
+
+    load_target(target)
+    _, text = target_text(target)
+    return f"{target}@{hashlib.sha256(text.encode()).hexdigest()[:12]}"
