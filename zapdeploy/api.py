@@ -9,7 +9,7 @@ print(result.throughput_fps, result.energy_per_frame)
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from zapdeploy.compile.build import build_program
 from zapdeploy.compile.container import load_program, program_digest, save_program
 from zapdeploy.compile.frontend import Decision, import_model
 from zapdeploy.compile.layers import group_layers
+from zapdeploy.compile.memory import Unfit
 from zapdeploy.compile.program import Options, Origin, Program
 from zapdeploy.compile.unfit import chip_unfit, framebuffer_unfit, parameters_and_programs
 from zapdeploy.errors import UsageError
@@ -90,7 +91,7 @@ class ModelCheck:
     reasons: tuple[str, ...]  # why nodes were refused; empty when all were accepted
     parameter_bytes: int
     memory_bytes: int
-    hints: tuple[str, ...]
+    unfit: Unfit | None
 
     @property
     def accepted(self) -> bool:
@@ -98,12 +99,14 @@ class ModelCheck:
 
     @property
     def fits(self) -> bool:
-        return not self.hints
+        return self.unfit is None
 
     def as_json(self) -> dict[str, Any]:
         nodes = [{**vars(d), "outcome": d.outcome.value} for d in self.decisions]
-        rest = {k: v for k, v in vars(self).items() if k != "decisions"}
-        return {**rest, "accepted": self.accepted, "fits": self.fits, "nodes": nodes}
+        rest = {k: v for k, v in vars(self).items() if k not in ("decisions", "unfit")}
+        unfit = None if self.unfit is None else asdict(self.unfit)
+        judged = {"accepted": self.accepted, "fits": self.fits, "unfit": unfit}
+        return {**rest, **judged, "nodes": nodes}
 
 
 def check_model(
@@ -114,7 +117,7 @@ def check_model(
     chip = load_target(target)
     memory = chip.cores * int(chip.core.memory)
     judged = checking.check_model(Path(model), batch=batch)
-    found = ModelCheck(Path(model).stem, chip.name, judged.decisions, (), 0, memory, ())
+    found = ModelCheck(Path(model).stem, chip.name, judged.decisions, (), 0, memory, None)
     if judged.imported is None:
         return replace(found, reasons=(judged.refusal,))
     layers = group_layers(judged.imported.graph)
@@ -122,5 +125,5 @@ def check_model(
     return replace(
         found,
         parameter_bytes=parameters_and_programs(layers, chip),
-        hints=unfit.hints if unfit is not None else (),
+        unfit=unfit,
     )

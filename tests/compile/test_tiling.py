@@ -102,7 +102,9 @@ def test_place_is_the_number_in_mixed_radix(cuts: Cuts) -> None:
 def test_partial_sums_go_to_the_next_core(cuts: Cuts) -> None:
     """With the reduction as fastest digit, the cores of one box are neighbours by number."""
     rank = len(cuts.space.shape)
-    where = Space(cuts.space.shape, cuts.space.reduction, cuts.space.cuttable, tuple(range(rank + 1)))
+    where = Space(
+        cuts.space.shape, cuts.space.reduction, cuts.space.cuttable, tuple(range(rank + 1))
+    )
     ordered = Cuts(where, cuts.factors, cuts.cores)
     place = ordered.coordinates[0, : ordered.used[0]]
     for before, after in zip(place[:-1], place[1:], strict=True):

@@ -19,6 +19,7 @@ def residual_network(
     weights: ElementType = INT8,
     *,
     batch: int = 1,
+    classes: int = 10,
     power_of_two: bool = False,
     seed: int = 0,
 ) -> Graph:
@@ -32,7 +33,7 @@ def residual_network(
     p = pool("MaxPool", s.output, make.like("p", s.output, ()), (2, 2), strides=(2, 2))
     g = call("GlobalAveragePool", [p.output], make.activation("g", 1 / 16))
     f = call("Reshape", [g.output], make.like("f", g.output, (batch, 8)))
-    w = make.weight("wy", (8, 10), 1)
+    w = make.weight("wy", (8, classes), 1)
     bias = make.bias("by", f.output, w)
     y = call("MatMul", [f.output, w, bias], make.activation("y", 1 / 8))
     out = call("Dequantize", [y.output], plain("out", ()))

@@ -208,6 +208,35 @@ def test_a_file_of_one_frame_checks_a_batch(tmp_path: Path) -> None:
     assert result.outputs[0].elements == 30
 
 
+def test_a_batch_that_the_file_cannot_be_cut_into(tmp_path: Path) -> None:
+    path = save(residual_network(batch=2), tmp_path)
+    made = residual_network(batch=3)
+    with pytest.raises(DataError) as caught:
+        check(made, path, reference_inputs(made))
+    assert str(caught.value) == (
+        "batch must be a multiple of the file's 2, not 3; compile for another batch"
+    )
+
+
+def test_another_shape_than_the_files(tmp_path: Path) -> None:
+    """A file with the same names, with 6 in the place of 10 outputs."""
+    made = residual_network()
+    path = save(residual_network(classes=6), tmp_path)
+    with pytest.raises(ModelError) as caught:
+        check(made, path, reference_inputs(made))
+    assert str(caught.value) == (
+        "'y' must have the same shape in the file and in the compiled graph, not [1, 6] and "
+        "[1, 10]; compile this file again"
+    )
+
+
+def test_progress(tmp_path: Path) -> None:
+    made, seen = residual_network(), []
+    path = save(made, tmp_path)
+    check(made, path, reference_inputs(made), progress=lambda *step: seen.append(step))
+    assert seen == [(n, 9) for n in range(1, 10)]
+
+
 def test_weights_in_a_second_file(tmp_path: Path) -> None:
     made = residual_network()
     path = save(made, tmp_path)
@@ -251,6 +280,14 @@ def test_unfit_files(tmp_path: Path) -> None:
     (tmp_path / "bad.onnx").write_bytes(b"not a model")
     with pytest.raises(ModelError, match=r"model must be readable as ONNX \('.*bad.onnx'\): "):
         check(made, tmp_path / "bad.onnx", inputs)
+    other = save(
+        renamed(graph(call("Neg", [plain("image", (1, 3, 12, 12))], plain("o", ())))), tmp_path
+    )
+    with pytest.raises(ModelError) as caught:
+        check(made, other, inputs)
+    assert str(caught.value) == (
+        f"file must be the one that the graph was made from, and has no output 'out' ('{other}')"
+    )
     model = onnx.load(save(made, tmp_path))
     model.graph.node.append(helper.make_node("NoSuchOperator", ["out"], ["more"]))
     onnx.save(model, tmp_path / "odd.onnx")

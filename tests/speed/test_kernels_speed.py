@@ -15,8 +15,8 @@ import pytest
 from onnx import helper, numpy_helper
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from zapdeploy.sim import kernels
-from zapdeploy.sim.kernels import Backend, Quantization, Requantization
+from zapdeploy.compile import kernels
+from zapdeploy.compile.kernels import Backend, Quantization, Requantization
 
 Array = npt.NDArray[Any]
 
@@ -226,7 +226,7 @@ def test_resnet50(benchmark: BenchmarkFixture, backend: Backend) -> None:
     """A frame equals ONNX Runtime's in every bit, and takes at most 5 times its time with VNNI.
 
     ONNX Runtime's time is the best of one thread and all threads, measured in the same run. The
-    time of the portable backend is printed and not judged: its two threads suffer on a busy machine.
+    time of the portable backend is printed, not judged: its threads suffer on a busy machine.
     """
     network = ResNet50(backend)
     assert list(dict.fromkeys(network.shapes)) == SHAPES

@@ -7,23 +7,38 @@
 ONNX Runtime, Zeus and torch load when a piece of work needs them, not with this package.
 """
 
+from zapdeploy.benchmarks.changes import Change, Changes, Verdict, compare_results
+from zapdeploy.benchmarks.claims import Ratio, published_ratios
+from zapdeploy.benchmarks.comparison import Comparison, compare_rows
+from zapdeploy.benchmarks.published import published_rows
 from zapdeploy.benchmarks.request import BenchmarkRequest
 from zapdeploy.benchmarks.results import BenchmarkResult, load_result
 from zapdeploy.benchmarks.rows import NotRun, Row, Scenario
 from zapdeploy.benchmarks.run import Tools, benchmark_outcomes, run_benchmark
+from zapdeploy.benchmarks.table import print_comparison
 from zapdeploy.benchmarks.timing_loop import Effort
 from zapdeploy.benchmarks.workloads import ModelSize
 
 __all__ = [
     "BenchmarkRequest",
     "BenchmarkResult",
+    "Change",
+    "Changes",
+    "Comparison",
     "Effort",
     "ModelSize",
     "NotRun",
+    "Ratio",
     "Row",
     "Scenario",
     "Tools",
+    "Verdict",
     "benchmark_outcomes",
+    "compare_results",
+    "compare_rows",
     "load_result",
+    "print_comparison",
+    "published_ratios",
+    "published_rows",
     "run_benchmark",
 ]

@@ -39,7 +39,7 @@ class KnownCpu(Package):
 
 class CpuPowerFile(Part):
     schema_version: Literal[1] = Field(alias="schema")
-    boundary: Literal["chip"]
+    boundary: Literal["cores in use"]
     sources: dict[str, str]
     load: Load
     cpu: tuple[KnownCpu, ...]

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import zapdeploy
+
 _PACKAGES = ("onnxruntime", "numpy", "onnx", "zeus")
 BUSY_SHARE = 0.1
 
@@ -38,9 +40,7 @@ def this_machine() -> Machine:
 
 def package_versions() -> dict[str, str]:
     """Versions of the packages that a result depends on, where installed."""
-    from zapdeploy import version as own_version
-
-    versions = {"zapdeploy": own_version(), "python": platform.python_version()}
+    versions = {"zapdeploy": zapdeploy.version(), "python": platform.python_version()}
     for package in _PACKAGES:
         try:
             versions[package] = version(package)

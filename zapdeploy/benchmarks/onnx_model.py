@@ -100,19 +100,24 @@ def _network_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
 
 def _batch(value: onnx.ValueInfoProto) -> int | None:
     dimensions = value.type.tensor_type.shape.dim
-    return (dimensions[0].dim_value or None) if dimensions else 1
+    if not dimensions:
+        return 1
+    size: int = dimensions[0].dim_value
+    return size or None
 
 
 def _frame_elements(value: onnx.ValueInfoProto) -> int:
     dimensions = value.type.tensor_type.shape.dim
-    return math.prod(int(size.dim_value) or 1 for size in dimensions[1:])
+    sizes: list[int] = [size.dim_value or 1 for size in dimensions[1:]]
+    return math.prod(sizes)
 
 
 def _tensor_bytes(tensor: onnx.TensorProto) -> int:
     import onnx
 
     item: int = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-    return math.prod(tensor.dims) * item
+    sizes: list[int] = list(tensor.dims)
+    return math.prod(sizes) * item
 
 
 def _precision(model: onnx.ModelProto) -> str:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
+from zapdeploy import version
 from zapdeploy.benchmarks.onnx_model import ModelFacts, model_facts
 from zapdeploy.errors import UsageError
 from zapdeploy.files import atomic_write
-from zapdeploy.forecasters.registry import ZAPBENCH_NEURONS, find_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,11 +32,25 @@ SAMPLES_BUDGET_BYTES = 128 * 2**20
 
 @dataclass(frozen=True)
 class ModelSize:
-    """How to build networks by name. neurons and width apply to forecasters alone."""
+    """How to build networks by name. neurons and width apply to forecasters alone; None: as
+    published.
+    """
 
-    neurons: int = ZAPBENCH_NEURONS
+    neurons: int | None = None
     width: int | None = None
     seed: int = 0
+
+
+class InputOptions(TypedDict, total=False):
+    """What a forecaster's inputs depend on; left out where it is as published."""
+
+    neurons: int
+
+
+class SizeOptions(InputOptions, total=False):
+    """What the network itself depends on."""
+
+    width: int
 
 
 @dataclass(frozen=True)
@@ -54,7 +68,24 @@ class Workload:
 
     @property
     def is_forecaster(self) -> bool:
+        from zapdeploy.forecasters.registry import find_model
+
         return self.path is None and find_model(self.name).kind != "image"
+
+    @property
+    def input_options(self) -> InputOptions:
+        if not self.is_forecaster or self.size.neurons is None:
+            return {}
+        return {"neurons": self.size.neurons}
+
+    @property
+    def size_options(self) -> SizeOptions:
+        options: SizeOptions = {}
+        if self.is_forecaster and self.size.neurons is not None:
+            options["neurons"] = self.size.neurons
+        if self.is_forecaster and self.size.width is not None:
+            options["width"] = self.size.width
+        return options
 
 
 @dataclass(frozen=True)
@@ -71,6 +102,8 @@ class ModelFile:
 def find_workload(name: str, size: ModelSize) -> Workload:
     """The workload of a name or a path ending in .onnx; raises UsageError for any other."""
     if not name.endswith(".onnx"):
+        from zapdeploy.forecasters.registry import find_model
+
         find_model(name)
         text = json.dumps({"name": name, **asdict(size)}, sort_keys=True)
         return Workload(name, hashlib.sha256(text.encode()).hexdigest(), None, size)
@@ -84,21 +117,23 @@ def float_file(workload: Workload, folder: Path) -> ModelFile:
     """The network in float32. Raises UsageError where a user's file is quantized already."""
     if workload.path is not None:
         return _given(workload.path, FLOAT)
-    size = workload.size
-    sized: dict[str, Any] = {"seed": size.seed}
-    if workload.is_forecaster:
-        sized |= {"neurons": size.neurons, "width": size.width}
-    recipe = {"made by": "export_model", "name": workload.name, **sized}
+    seed = workload.size.seed
+    recipe = {
+        "made by": f"zapdeploy {version()}, export_model",
+        "name": workload.name,
+        "seed": seed,
+        **workload.size_options,
+    }
 
     def make(path: Path) -> None:
         from zapdeploy.forecasters import export_model
 
         with _needs_torch(workload.name):
-            export_model(workload.name, path, **sized)
+            export_model(workload.name, path, seed=seed, **workload.size_options)
 
     path = folder / f"{_stem(workload)}-{FLOAT}.onnx"
     digest = obtain(path, recipe, make)
-    note = f"random weights (seed {size.seed}): speed and energy only, no accuracy"
+    note = f"random weights (seed {seed}): speed and energy only, no accuracy"
     return ModelFile(path, "float", digest, model_facts(path), note)
 
 
@@ -113,7 +148,7 @@ def quantized_file(workload: Workload, precision: str, form: Form, folder: Path)
     bits = int(precision.removeprefix("int"))
     known = workload.path is None
     recipe = {
-        "made by": "quantize_onnx",
+        "made by": f"zapdeploy {version()}, quantize_onnx",
         "source": source.sha256,
         "bits": bits,
         "form": form,
@@ -168,8 +203,8 @@ def sample_frames(
     from zapdeploy.forecasters import sample_inputs
 
     distinct = min(count, calibration_count(file.facts))
-    neurons = {"neurons": workload.size.neurons} if workload.is_forecaster else {}
-    samples = sample_inputs(workload.name, distinct, workload.size.seed, **neurons)
+    seed, options = workload.size.seed, workload.input_options
+    samples = sample_inputs(workload.name, distinct, seed, **options)
     return {name: _repeated(values, count) for name, values in samples.items()}
 
 
@@ -198,20 +233,15 @@ def _stem(workload: Workload) -> str:
     """File name without precision: the name and the size, or the stem and the content."""
     if workload.path is not None:
         return f"{workload.path.stem}-{workload.identity[:12]}"
-    size = workload.size
-    parts = [workload.name]
-    if workload.is_forecaster and size.neurons != ZAPBENCH_NEURONS:
-        parts.append(f"n{size.neurons}")
-    if workload.is_forecaster and size.width is not None:
-        parts.append(f"w{size.width}")
-    return "-".join((*parts, f"s{size.seed}"))
+    sizes = (f"{name[0]}{value}" for name, value in workload.size_options.items())
+    return "-".join((workload.name, *sizes, f"s{workload.size.seed}"))
 
 
 def _calibration(workload: Workload, facts: ModelFacts) -> dict[str, NDArray[np.float32]]:
     from zapdeploy.forecasters import sample_inputs
 
-    neurons = {"neurons": workload.size.neurons} if workload.is_forecaster else {}
-    return sample_inputs(workload.name, calibration_count(facts), workload.size.seed, **neurons)
+    count, options = calibration_count(facts), workload.input_options
+    return sample_inputs(workload.name, count, workload.size.seed, **options)
 
 
 def _repeated(values: NDArray[np.float32], count: int) -> NDArray[np.float32]:

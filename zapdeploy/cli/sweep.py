@@ -101,8 +101,15 @@ def _table(model: str, target: str, rows: list[dict[str, Any]]) -> Any:
         )
         for row in rows
     ]
-    columns = ("batch", "frames/s", "of the bound", "latency on chip", "with host link")
-    columns += ("energy per frame", "power")
+    columns = (
+        "batch",
+        "frames/s",
+        "of the bound",
+        "latency on chip",
+        "with host link",
+        "energy per frame",
+        "power",
+    )
     title = f"{model} on {target}: time simulated, energy modelled"
     return show.table(title, columns, cells)
 

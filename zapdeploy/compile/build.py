@@ -12,7 +12,7 @@ from zapdeploy import version
 from zapdeploy.compile.bound import bound_cycles
 from zapdeploy.compile.cost import storage_bits
 from zapdeploy.compile.graph import Graph
-from zapdeploy.compile.layers import group_layers, network_inputs, network_outputs
+from zapdeploy.compile.layers import group_layers, network_inputs, network_outputs, stored
 from zapdeploy.compile.mapping import LayerMapping, Mapper, NetworkMapping, Objective, Progress
 from zapdeploy.compile.memory import Demand, MemoryPlan, plan_memory
 from zapdeploy.compile.pricing import Counts
@@ -53,11 +53,7 @@ def build_program(
         return program
     inputs = frozenset(value.name for value in network_inputs(graph))
     mapper = Mapper(layers, target, cast(Objective, options.objective), progress)
-    for weight in mapper.memory_weights():
-        mapping = mapper.map(weight)
-        memory = plan_memory(_demands(graph, mapping), target)
-        if memory.peak <= memory.limit:
-            break
+    mapping, memory = _map_into_memory(mapper, graph, target)
     return replace(
         program,
         layers=tuple(_layer_program(m, inputs, target) for m in mapping.layers),
@@ -67,11 +63,24 @@ def build_program(
     )
 
 
+def _map_into_memory(
+    mapper: Mapper, graph: Graph, target: Target
+) -> tuple[NetworkMapping, MemoryPlan]:
+    """The first mapping that fits as the price of memory rises; else the one nearest to it."""
+    tried: list[tuple[NetworkMapping, MemoryPlan]] = []
+    for weight in mapper.memory_weights():
+        mapping = mapper.map(weight)
+        tried.append((mapping, plan_memory(_demands(graph, mapping), target)))
+        if tried[-1][1].peak <= tried[-1][1].limit:
+            return tried[-1]
+    return min(tried, key=lambda found: found[1].peak)
+
+
 def _demands(graph: Graph, mapping: NetworkMapping) -> list[Demand]:
     last: dict[str, int] = {}
     for index, mapped in enumerate(mapping.layers):
         last.update({read.source.name: index for read in mapped.layer.reads})
-    kept = {value.name for value in network_outputs(graph)}
+    kept = {stored(graph, value).name for value in network_outputs(graph)}
     end = len(mapping.layers) - 1
     return [
         Demand(

@@ -15,9 +15,10 @@ from zapdeploy.compile.regions import IntArray
 from zapdeploy.compile.tiling import Cuts, Space, enumerate_cuts
 from zapdeploy.hardware_targets import Target
 
-BEST = 12
+BEST = 10
 PER_SHARING = 2
-MOST = 28
+MOST = 20
+NEIGHBOURS = 5  # cuts of each neighbour that are tried here, too
 _WORTH = 0.5  # of the largest number of cores that any cut keeps busy
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from zapdeploy.compile.graph import Call, Value
 from zapdeploy.compile.layers import Layer, Read
-from zapdeploy.compile.multicast import Multicast, multicast
+from zapdeploy.compile.multicast import Multicast, multicast, numbered
 from zapdeploy.compile.ops.base import MatrixTile, Unit, operator
 from zapdeploy.compile.regions import IntArray, Region
 from zapdeploy.compile.tiling import Cuts
@@ -252,8 +252,9 @@ def parameter_slices(layer: Layer, cuts: Cuts, target: Target) -> tuple[IntArray
             region = regions[index]
             assert region is not None
             size += region.volume * (storage_bits(value, target) / 8)
-            for axis, extent in enumerate(value.shape):
-                key = key * (extent + 1) + region.low[..., axis]
+            for low, extent in zip(np.moveaxis(region.low, -1, 0), value.shape, strict=True):
+                if low.any():
+                    key = numbered(key * extent + low)
     size += _scale_bytes(layer, cuts)
     active = (cuts.output.volume > 0) & (size > 0)
     return np.where(active, key, -1), np.where(active, size, 0.0)
@@ -289,8 +290,9 @@ def _partial_sums(cuts: Cuts, target: Target) -> PartialSums:
     hops = np.where(at_row_end, columns, 1) * sends
     bits = volume * PARTIAL_SUM_BYTES * 8
     longest = np.where(sends, volume * PARTIAL_SUM_BYTES, 0).max(axis=1)
-    wraps = (cuts.factors[:, -1] - 1) // columns
-    steps = cuts.factors[:, -1] - 1 + wraps * (columns - 1)
+    start = np.arange(cuts.cores) - place  # the first core of each sum
+    wraps = (start % columns + cuts.factors[:, None, -1] - 1) // columns * (volume > 0)
+    steps = cuts.factors[:, -1] - 1 + wraps.max(axis=1) * (columns - 1)
     return PartialSums(
         cycles=np.ceil(longest / network.width.value),
         latency=np.asarray(steps * network.hop_latency.value, np.float64),

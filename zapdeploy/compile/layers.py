@@ -91,6 +91,14 @@ def network_outputs(graph: Graph) -> tuple[Value, ...]:
     return tuple(graph.values[name] for name in dict.fromkeys(names))
 
 
+def stored(graph: Graph, value: Value) -> Value:
+    """The tensor that a value is a view of; the value itself when it is none."""
+    producers = graph.producers()
+    while value.name in producers and _is_view(producers[value.name].op):
+        value = graph.call(producers[value.name]).input(0)
+    return value
+
+
 def _group(graph: Graph) -> list[list[Call]]:
     """Lists of calls, each with its anchor first, ordered by their last node."""
     hosted = host_nodes(graph)

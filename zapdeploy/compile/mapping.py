@@ -18,10 +18,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from zapdeploy.compile.candidates import rank_cuts, with_neighbours
+from zapdeploy.compile.candidates import NEIGHBOURS, rank_cuts, with_neighbours
 from zapdeploy.compile.cost import FloatArray, Loads, own_loads, read_region, storage_bits
 from zapdeploy.compile.graph import Value
 from zapdeploy.compile.layers import Layer
+from zapdeploy.compile.ops.base import operator
 from zapdeploy.compile.pricing import price_loads
 from zapdeploy.compile.regions import IntArray, Region
 from zapdeploy.compile.select import Choice, Table, choose
@@ -39,7 +40,10 @@ Objective = Literal["throughput", "latency", "energy"]
 Progress = Callable[[str, int, int], None]
 _MEMORY_WEIGHTS = (0.0, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 _ROUNDS = 24
-_MOVING = 1e-4  # breaks ties in favour of the choice that moves less
+_PATIENCE = 8  # rounds without a cheaper choice
+# Of choices that take equally long, the one that moves less and draws less is taken.
+_MOVING = 1e-4
+_TIES = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,20 +130,19 @@ class Mapper:
     def map(self, memory_weight: float = 0.0) -> NetworkMapping:
         """The best cuts; `memory_weight` is a price in objective units per byte in a core."""
         own = [self._own_cost(i, memory_weight) for i in range(len(self.layers))]
-        least = choose(own, self._pair_costs(least=True)).cost
-        best = None
+        least = _least_cost(own, self._pair_costs(least=True))
+        cost, best, best_round = np.inf, None, 0
         for done in range(_ROUNDS):
             self._progress("choosing cuts", done, _ROUNDS)
             choice = choose(own, self._pair_costs())
             settled = not self._resolve(choice)
-            cost = self._cost(choice, own)
-            if best is None or cost < best[0]:
-                best = (cost, choice)
-            if settled:
+            found = self._cost(choice, own)
+            if best is None or found < cost:
+                cost, best, best_round = found, choice, done
+            if settled or done - best_round >= _PATIENCE:
                 break
         assert best is not None
-        cost, choice = best
-        mapped = tuple(self._mapped(i, choice) for i in range(len(self.layers)))
+        mapped = tuple(self._mapped(i, best) for i in range(len(self.layers)))
         return NetworkMapping(mapped, cost, min(least, cost))
 
     def _cost(self, choice: Choice, own: list[FloatArray]) -> float:
@@ -181,7 +184,7 @@ class Mapper:
             key = (form, frozenset(near))
             if key not in done:
                 space = space_of(layer)
-                factors = with_neighbours(space, ranked[form], [ranked[f][:8] for f in near])
+                factors = with_neighbours(space, ranked[form], [ranked[f][:NEIGHBOURS] for f in near])
                 cuts = Cuts(space, factors, self.target.cores)
                 done[key] = _Priced(key, cuts, own_loads(layer, cuts, self.target))
             found.append(done[key])
@@ -222,8 +225,11 @@ class Mapper:
                 fetched = [t.link_bytes / width for t in self._inputs[index, order]]
                 cycles = np.maximum(cycles, fetched)
         cost = cycles + loads.fill
+        joules, per_cycle = price_loads(loads, self.target), self._joules_per_cycle()
         if self.objective == "energy":
-            cost = price_loads(loads, self.target) + cost * self._joules_per_cycle()
+            cost = joules + cost * per_cycle
+        else:
+            cost = cost + _TIES * joules / per_cycle
         return cost + memory_weight * (loads.parameter_bytes + loads.held_bytes)
 
     def _joules_per_cycle(self) -> float:
@@ -283,6 +289,14 @@ class Mapper:
         return LayerMapping(self.layers[index], priced.cuts.pick(pick), loads, tuple(traffic))
 
 
+def _least_cost(own: list[FloatArray], pairs: dict[tuple[int, int], Table]) -> float:
+    """A sum that no choice undercuts: the minimum, or each table's own where that is too large."""
+    choice = choose(own, pairs)
+    if choice.exact:
+        return choice.cost
+    return float(sum(table.min() for table in (*own, *pairs.values())))
+
+
 def layer_form(layer: Layer) -> Hashable:
     """What layers priced alike must share: operators, types, shapes, attributes, views."""
     calls = tuple(
@@ -290,6 +304,7 @@ def layer_form(layer: Layer) -> Hashable:
             call.node.op,
             tuple(sorted(call.node.attributes.items())),
             tuple(_value_form(v) for v in (*call.inputs, *call.outputs)),
+            operator(call.node.op).element_work(call),  # depends on zero points
         )
         for call in layer.calls
     )
@@ -304,8 +319,11 @@ def layer_form(layer: Layer) -> Hashable:
 def _value_form(value: Value | None) -> Hashable:
     if value is None:
         return None
-    axis = value.quantization.axis if value.quantization else None
-    return (value.shape, value.element, value.quantization is not None, axis, value.is_constant)
+    quantization = value.quantization
+    if quantization is None:
+        return (value.shape, value.element, value.is_constant)
+    shifted = bool(quantization.zero_point.any())  # costs an addition
+    return (value.shape, value.element, value.is_constant, quantization.axis, shifted)
 
 
 def _only(region: Region, index: int) -> Region:

@@ -29,7 +29,7 @@ class Multicast:
 
 def multicast(slices: IntArray, bytes_each: FloatArray, rows: int, columns: int) -> Multicast:
     """Traffic when cores with equal `slices` [candidates, cores] share one slice (-1: none)."""
-    group = _dense(slices)
+    group = numbered(slices)
     active = slices >= 0
     shape = (len(group), rows * columns)
     members = _count(group, active, np.zeros(rows * columns, np.int64), 1)[..., 0]
@@ -78,7 +78,7 @@ def _busiest_link(
     return np.asarray(np.maximum(first.max(axis=1), second.max(axis=1)), np.float64)
 
 
-def _dense(slices: IntArray) -> IntArray:
+def numbered(slices: IntArray) -> IntArray:
     """The same grouping with numbers from 0 in each candidate [candidates, cores]."""
     order = np.argsort(slices, axis=1, kind="stable")
     ranked = np.take_along_axis(slices, order, axis=1)

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 
 from zapdeploy.compile.cost import storage_bits
-from zapdeploy.compile.graph import Graph
-from zapdeploy.compile.layers import Layer
+from zapdeploy.compile.graph import Graph, Value
+from zapdeploy.compile.layers import Layer, network_inputs
 from zapdeploy.compile.memory import MemoryPlan, Unfit, framebuffer_demand, live_bytes
 from zapdeploy.compile.program import Options
 from zapdeploy.hardware_targets import Target
@@ -25,7 +25,8 @@ def chip_unfit(layers: Sequence[Layer], target: Target) -> Unfit | None:
         what=f"core memory of all {target.cores} cores together (parameters and programs)",
         demanded=demanded,
         limit=limit,
-        hints=_precision_hints(layers, target, programs, limit) + _chip_hint(demanded, limit),
+        hints=_precision_hints(layers, target, programs, limit)
+        + _chip_hint(demanded - programs, limit - programs),
     )
 
 
@@ -44,12 +45,14 @@ def framebuffer_unfit(graph: Graph, layers: Sequence[Layer], target: Target) -> 
     demanded, limit = framebuffer_demand(graph, target), int(target.framebuffer.memory)
     if demanded <= limit:
         return None
+    frames = max((v.shape[0] for v in network_inputs(graph) if v.shape), default=1)
+    batch = ("a smaller --batch",) if frames > 1 else ()
     return Unfit(
         layer=layers[0].name,
         what="framebuffer (network inputs and outputs, one set in use and one in transfer)",
         demanded=demanded,
         limit=limit,
-        hints=("a smaller --batch", "inputs and outputs in fewer bits"),
+        hints=(*batch, "inputs and outputs in fewer bits"),
     )
 
 
@@ -58,8 +61,9 @@ def core_unfit(
 ) -> Unfit:
     """The fullest core's memory under the best plan found."""
     fullest = memory.fullest_layer()
-    fixed = memory.bytes_of("program", "parameters")
-    hints = _precision_hints(layers, target, 0, target.cores * memory.limit)
+    fixed, parameters = memory.bytes_of("program", "parameters"), memory.bytes_of("parameters")
+    others = memory.peak - parameters
+    hints = _precision_hints(layers, target, target.cores * others, target.cores * memory.limit)
     if options.batch > 1 and fixed < memory.limit:
         hints = (f"a --batch below {options.batch}", *hints)
     moving = live_bytes([b for b in memory.buffers if b.kind in ("output", "received")], fullest)
@@ -69,7 +73,7 @@ def core_unfit(
         f" {moving} of activations)",
         demanded=memory.peak,
         limit=memory.limit,
-        hints=hints + _chip_hint(memory.peak, memory.limit),
+        hints=hints + _chip_hint(parameters, memory.limit - others),
     )
 
 
@@ -78,17 +82,13 @@ def _parameter_bytes(layer: Layer, target: Target) -> int:
 
 
 def _precision_hints(
-    layers: Sequence[Layer], target: Target, programs: int, limit: int
+    layers: Sequence[Layer], target: Target, others: int, limit: int
 ) -> tuple[str, ...]:
-    """Narrower weights that would do, with the bytes that the network would then take."""
+    """Narrower weights that would do beside what `others` take, with the bytes that all would."""
     widest = max((v.element.bits for layer in layers for v in layer.parameters[:1]), default=0)
     for bits in sorted(target.core.matrix_unit.widths, reverse=True):
-        needed = programs + sum(
-            -(
-                -v.size
-                * min(storage_bits(v, target), max(bits, 0) if v.element.bits <= 8 else 64)
-                // 8
-            )
+        needed = others + sum(
+            -(-v.size * _narrowed(v, bits, target) // 8)
             for layer in layers
             for v in layer.parameters
         )
@@ -97,5 +97,12 @@ def _precision_hints(
     return ()
 
 
-def _chip_hint(demanded: int, limit: int) -> tuple[str, ...]:
-    return (f"{math.ceil(demanded / limit)} chips",)
+def _narrowed(value: Value, bits: int, target: Target) -> int:
+    """Bits that a parameter takes when none of 8 or fewer takes more than `bits`."""
+    stored = storage_bits(value, target)
+    return min(stored, bits) if stored <= 8 else stored
+
+
+def _chip_hint(parameters: int, room: int) -> tuple[str, ...]:
+    """Chips that hold all parameters, when one of them has `room` for some."""
+    return (f"{math.ceil(parameters / room)} chips",) if room > 0 else ()

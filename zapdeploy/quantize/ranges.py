@@ -66,7 +66,7 @@ def choose_quantizer(histogram: Histogram, bits: int) -> Quantizer:
     """
     low, high = min(histogram.low, 0.0), max(histogram.high, 0.0)
     levels = 2**bits - 1
-    if high - low < np.finfo(np.float32).tiny * levels:
+    if high - low < float(np.finfo(np.float32).tiny) * levels:
         return Quantizer(np.float32(1.0 / levels), 0, bits)
     low_ends = low * CLIP_RATIOS if low < 0 else np.zeros(1)
     high_ends = high * CLIP_RATIOS if high > 0 else np.zeros(1)

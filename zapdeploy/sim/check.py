@@ -18,7 +18,7 @@ import numpy as np
 
 from zapdeploy.compile.graph import Array, Graph, Node, Value
 from zapdeploy.compile.ops.codes import bytes_alike
-from zapdeploy.sim.functional import constants, run, run_node, validate
+from zapdeploy.sim.functional import Progress, constants, run, run_node, validate
 from zapdeploy.sim.reference import INTEGER, Reference, reference
 
 Level = Literal["outputs", "layers"]
@@ -40,6 +40,7 @@ EXACT_KERNELS = frozenset(
         "DequantizeLinear",
         "DequantizeLinear, QuantizeLinear",
         "MaxPool, QuantizeLinear",
+        "QLinearConcat",
         "Concat",
         "Slice",
         "Split",
@@ -106,7 +107,12 @@ class CheckResult:
 
 
 def check(
-    graph: Graph, model_path: Path, inputs: Mapping[str, Array], *, level: Level = "layers"
+    graph: Graph,
+    model_path: Path,
+    inputs: Mapping[str, Array],
+    *,
+    level: Level = "layers",
+    progress: Progress | None = None,
 ) -> CheckResult:
     """Compare the graph with ONNX Runtime on the file that it was made from.
 
@@ -114,12 +120,13 @@ def check(
     fed with the reference's own. Raises DataError for unfit inputs, ModelError for an unfit file.
     """
     validate(graph, inputs)
+    inputs = {name: np.asarray(array) for name, array in inputs.items()}
     judge = reference(graph, Path(model_path), inputs)
     common = [name for node in graph.nodes for name in node.outputs if name in judge.values]
     keep = common if level == "layers" else ()
-    ours = run(graph, inputs, keep=keep)
+    ours = run(graph, inputs, keep=keep, progress=progress)
     compared = {name: _compare(graph, judge, name, ours[name]) for name in common if name in ours}
-    outputs = tuple(compared[name] for name in graph.outputs if name in compared)
+    outputs = tuple(compared[name] for name in graph.outputs)
     nodes = _layers(graph, judge, inputs) if level == "layers" else ()
     failures = [*map(_end_failure, outputs)] if _is_exact(judge) else []
     failures += [_layer_failure(graph, c, judge.kind) for c in nodes]
@@ -178,19 +185,22 @@ def _compare(
     graph: Graph, judge: Reference, name: str, ours: Array, node: Node | None = None
 ) -> Comparison:
     node = node or graph.producers()[name]
-    steps = _steps(graph, node, graph.values[name], ours, judge.values[name])
-    equal = int(np.count_nonzero(steps <= SEEN))
-    worst = float(steps.max(initial=0))
-    return Comparison(name, node.op, judge.kernels[name], steps.size, equal, worst)
+    theirs = judge.values[name]
+    steps = _steps(graph, node, ours, theirs)
+    equal = theirs.size - int(np.count_nonzero(steps > SEEN))
+    worst = round(float(steps.max(initial=0)), 3)
+    return Comparison(name, node.op, judge.kernels[name], theirs.size, equal, worst)
 
 
-def _steps(graph: Graph, node: Node, value: Value, ours: Array, theirs: Array) -> Array:
-    """|ours - theirs| in steps: of codes 1, of real numbers the quantizer's they come from."""
-    if value.element.kind != "float":
-        return np.abs(ours.astype(np.int64) - theirs.astype(np.int64))
-    difference = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
-    difference[(ours == theirs) | (np.isnan(ours) & np.isnan(theirs))] = 0
-    return np.round(np.nan_to_num(difference / _step(graph, node, theirs), nan=np.inf), 3)
+def _steps(graph: Graph, node: Node, ours: Array, theirs: Array) -> Array:
+    """|ours - theirs| where they differ, in steps: of codes 1, of real numbers `_step`."""
+    where = ours != theirs
+    if theirs.dtype.kind != "f":
+        return np.abs(ours[where].astype(np.int64) - theirs[where])
+    where &= ~(np.isnan(ours) & np.isnan(theirs))
+    difference = np.abs(ours[where].astype(np.float64) - theirs[where])
+    step = np.broadcast_to(_step(graph, node, theirs), theirs.shape)[where]
+    return np.nan_to_num(difference / step, nan=np.inf)
 
 
 def _step(graph: Graph, node: Node, theirs: Array) -> Array | float:
@@ -198,9 +208,9 @@ def _step(graph: Graph, node: Node, theirs: Array) -> Array | float:
     source = graph.values[node.inputs[0]] if node.inputs[0] else None
     if node.op == "Dequantize" and source is not None and source.quantization is not None:
         quantization = source.quantization
-        return np.asarray(quantization.along(quantization.scale, theirs.ndim), np.float64)
-    finite = np.abs(theirs[np.isfinite(theirs)])
-    return max(float(finite.max(initial=0)) / 127, float(np.finfo(np.float32).tiny))
+        return quantization.along(quantization.scale, theirs.ndim).astype(np.float64)
+    largest = np.abs(theirs).max(initial=0, where=np.isfinite(theirs))
+    return max(float(largest) / 127, float(np.finfo(np.float32).tiny))
 
 
 def _is_exact(judge: Reference) -> bool:

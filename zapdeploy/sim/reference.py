@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zapdeploy.compile.graph import Array, Graph, Shape
-from zapdeploy.errors import ModelError
+from zapdeploy.compile.graph import Array, Graph, Value
+from zapdeploy.errors import DataError, ModelError
 
 if TYPE_CHECKING:
     import onnx
@@ -47,6 +47,11 @@ def reference(graph: Graph, model_path: Path, inputs: Mapping[str, Array]) -> Re
     kind = INTEGER if has_integer_kernels(graph) else FLOAT
     made = {name for node in model.graph.node for name in node.output}
     wanted = [name for node in graph.nodes for name in node.outputs if name in made]
+    if missing := [name for name in graph.outputs if name not in wanted]:
+        raise ModelError(
+            f"file must be the one that the graph was made from, and has no output '{missing[0]}' "
+            f"('{model_path}')"
+        )
     exposed = expose(model, wanted, cast=kind == FLOAT)
     with tempfile.TemporaryDirectory() as folder:
         optimized = Path(folder) / "optimized.onnx" if kind == INTEGER else None
@@ -150,10 +155,13 @@ def kernels_of(graph: onnx.GraphProto, names: Iterable[str]) -> dict[str, str]:
         node = producers.get(name)
         if node is None:
             return ""
-        op, before = str(node.op_type), kernel(node.input[0]) if node.input else ""
-        if op in _TRANSPARENT and before:
-            return before
-        return f"{before.rpartition(', ')[2]}, {op}" if op == "QuantizeLinear" and before else op
+        op = str(node.op_type)
+        if op not in (*_TRANSPARENT, "QuantizeLinear"):
+            return op
+        before = kernel(node.input[0])
+        if op == "QuantizeLinear" and before:
+            return f"{before}, {op}"
+        return before or op
 
     return {name: kernel(name) for name in names}
 
@@ -185,12 +193,12 @@ def _session(
         return onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
-    except onnx_runtime_errors() as error:
+    except _onnx_runtime_errors() as error:
         reason = str(error).partition("\n")[0]
         raise ModelError(f"model must be one that ONNX Runtime loads: {reason}") from None
 
 
-def onnx_runtime_errors() -> tuple[type[Exception], ...]:
+def _onnx_runtime_errors() -> tuple[type[Exception], ...]:
     """What ONNX Runtime raises for a model that it does not take; they share no base class."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
@@ -211,7 +219,7 @@ def _run(
         for part in _batches(session, graph, inputs)
     ]
     return {
-        name: _joined([part[index] for part in parts], graph.values[name].shape)
+        name: _joined([part[index] for part in parts], graph.values[name])
         for index, name in enumerate(names)
     }
 
@@ -225,16 +233,25 @@ def _batches(
     whole = [len(inputs[n]) for n in graph.inputs if inputs[n].ndim]
     if not fixed or fixed[0] == whole[0]:
         return [dict(inputs)]
+    if whole[0] % fixed[0]:
+        raise DataError(
+            f"batch must be a multiple of the file's {fixed[0]}, not {whole[0]}; "
+            "compile for another batch"
+        )
     return [
         {name: array[start : start + fixed[0]] for name, array in inputs.items()}
         for start in range(0, whole[0], fixed[0])
     ]
 
 
-def _joined(parts: list[Array], shape: Shape) -> Array:
-    """Parts of a batch as one array of this shape."""
-    first = parts[0]
-    if first.shape == shape or len(parts) == 1:
-        return first
-    axis = next(d for d, (a, b) in enumerate(zip(first.shape, shape, strict=True)) if a != b)
-    return np.concatenate(parts, axis=axis)
+def _joined(parts: list[Array], value: Value) -> Array:
+    """Parts of a batch as one array of the value's shape."""
+    joined, shape = parts[0], value.shape
+    if len(parts) > 1 and joined.ndim == len(shape) and joined.shape != shape:
+        joined = np.concatenate(parts, axis=np.not_equal(joined.shape, shape).argmax())
+    if joined.shape != shape:
+        raise ModelError(
+            f"'{value.name}' must have the same shape in the file and in the compiled graph, "
+            f"not {list(joined.shape)} and {list(shape)}; compile this file again"
+        )
+    return joined

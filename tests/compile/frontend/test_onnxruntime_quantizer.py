@@ -117,7 +117,8 @@ def test_static(float_file: Path, tmp_path: Path, name: str) -> None:
     assert len(found) >= 12
     for difference in found:
         assert difference.largest <= (1 if difference.integer else 1e-5), difference
-        assert difference.share <= 1e-2 or not difference.integer, difference
+        ties = 0.1 if difference.op == "AveragePool" else 0.01  # a mean of 4 often lies half way
+        assert difference.share <= ties or not difference.integer, difference
     matrix = [d for d in imported.decisions if d.op.endswith(("Conv", "Gemm", "MatMul"))]
     assert len(matrix) == 6
     assert {d.outcome for d in matrix} == {Outcome.ACCEPTED}

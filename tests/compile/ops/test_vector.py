@@ -21,7 +21,8 @@ ZERO = quantized("z", (2, 3, 8, 8), UINT8, 0.1, 0)
     [
         # a multiply and an add per operand, which hold the output's scale and zero point
         (call("Add", [X, X], Y), 4, 1),
-        (call("Add", [X, ZERO], Y), 3, 1),
+        (call("Add", [X, ZERO], Y), 4, 1),
+        (call("Add", [ZERO, ZERO], quantized("y", (), UINT8, 0.2)), 3, 1),
         (call("Add", [plain("a", (3,)), plain("b", (3,))], plain("y", ())), 1, 0),
         # read both, multiply, write
         (call("Mul", [X, X], Y), 2 + 2 + 1 + 2, 1),

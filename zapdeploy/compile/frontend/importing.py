@@ -99,7 +99,7 @@ def import_model(
     if translation.refused:
         message = _refusal(translation.refused) if dialects else _not_quantized(path)
         raise UnsupportedModel(message, decisions)
-    graph = run_passes(graph, (CheckAccumulators(),), observe)
+    graph = CheckAccumulators()(graph)
     origin = Origin(path.name, source.sha256, source.opset, dialects, source.producer)
     return Imported(graph, origin, decisions)
 

@@ -100,14 +100,6 @@ def qlinear_softmax(draft: Draft, node: OnnxNode) -> None:
     emit_result(draft, node, "Softmax", (x.name,), 3, {"axis": axis})
 
 
-@translates("QLinearReduceMean", domains=(MICROSOFT,))
-def qlinear_reduce_mean(draft: Draft, node: OnnxNode) -> None:
-    x = operand(draft, node, 0)
-    axes = node.integers("axes") or tuple(range(len(x.shape)))
-    attributes: dict[str, Attribute] = {"axes": axes, "keepdims": node.integer("keepdims", 1)}
-    emit_result(draft, node, "ReduceMean", (x.name,), 3, attributes)
-
-
 @translates("DynamicQuantizeLinear")
 def dynamic_quantize_linear(draft: Draft, node: OnnxNode) -> None:
     draft.emit_dynamic_quantizer(node)

@@ -78,13 +78,13 @@ def quantization(
     found = Quantization(scale.ravel(), zero_point.ravel(), low, high)
     if scale.size == 1 and zero_point.size == 1:
         return found
+    if scale.ndim > 1 or axis is None:
+        raise RefusedError("scales must be one for the tensor or one for each index of an axis")
     if scale.size > 1 and zero_point.size not in (1, scale.size):
         raise ModelError(
             f"zero points must be as many as scales, {scale.size}, not {zero_point.size} "
             f"(node '{node.name}'); export the model again"
         )
-    if scale.ndim > 1 or axis is None:
-        raise RefusedError("scales must be one for the tensor or one for each index of an axis")
     if not -len(shape) <= axis < len(shape) or shape[axis] != scale.size:
         length = shape[axis] if -len(shape) <= axis < len(shape) else "no such axis"
         raise ModelError(

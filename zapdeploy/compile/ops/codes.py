@@ -16,7 +16,7 @@ from zapdeploy.compile.ops.base import ElementWork, Operator
 from zapdeploy.compile.ops.work import around, moving
 
 if TYPE_CHECKING:
-    from zapdeploy.sim import kernels
+    from zapdeploy.compile import kernels
 
 
 def dequantize(codes: Array, quantization: Quantization) -> Array:
@@ -73,7 +73,7 @@ def bytes_alike(call: Call) -> bool:
 
 def parameters(value: Value | None) -> kernels.Quantization:
     """Scale and zero point of a quantized value as the kernels take them."""
-    from zapdeploy.sim.kernels import Quantization
+    from zapdeploy.compile.kernels import Quantization
 
     assert value is not None
     assert value.quantization is not None

@@ -67,7 +67,7 @@ class Conv(MatrixOperator):
         return (*regions, *rest)
 
     def kernel(self, call: Call, operands: Operands) -> Callable[[Array], Array]:
-        from zapdeploy.sim.kernels import prepare_conv
+        from zapdeploy.compile.kernels import prepare_conv
 
         zero_points = operands.w_zero_point
         return prepare_conv(

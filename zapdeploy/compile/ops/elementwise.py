@@ -11,7 +11,7 @@ import numpy as np
 from zapdeploy.compile.graph import Array, Call
 from zapdeploy.compile.ops.base import ElementWork, register
 from zapdeploy.compile.ops.codes import RealOperator, bytes_alike, given, in_range, parameters
-from zapdeploy.compile.ops.work import DIVIDE, LOOK_UP, ROUND_AND_CLAMP, reading
+from zapdeploy.compile.ops.work import DIVIDE, LOOK_UP, ROUND_AND_CLAMP, has_zero_point
 
 
 class Sum(RealOperator):
@@ -23,12 +23,11 @@ class Sum(RealOperator):
     def element_work(self, call: Call) -> ElementWork:
         """With a quantized output, its scale is in the factors that the operands are read with.
 
-        One multiply-add (2) for each quantized operand, one add for each other.
+        Two multiplies and an add; one more add where any zero point is not 0.
         """
         if call.output.quantization is None:
             return super().element_work(call)
-        read = sum(max(reading(value), 1) for value in call.inputs)
-        return ElementWork(vector=read, activation=ROUND_AND_CLAMP)
+        return ElementWork(4 if has_zero_point(call) else 3, ROUND_AND_CLAMP)
 
 
 @register
@@ -41,7 +40,7 @@ class Add(Sum):
     def evaluate(self, call: Call, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
         if not bytes_alike(call):
             return super().evaluate(call, inputs)
-        from zapdeploy.sim.kernels import add
+        from zapdeploy.compile.kernels import add
 
         scales = [parameters(value) for value in (*call.inputs, call.output)]
         return (in_range(add(given(inputs, 0), given(inputs, 1), *scales), call.output),)
@@ -69,7 +68,7 @@ class Mul(RealOperator):
     def evaluate(self, call: Call, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
         if not bytes_alike(call):
             return super().evaluate(call, inputs)
-        from zapdeploy.sim.kernels import multiply
+        from zapdeploy.compile.kernels import multiply
 
         scales = [parameters(value) for value in (*call.inputs, call.output)]
         return (in_range(multiply(given(inputs, 0), given(inputs, 1), *scales), call.output),)

@@ -65,7 +65,7 @@ class MatMul(MatrixOperator):
         return (*regions, *rest)
 
     def kernel(self, call: Call, operands: Operands) -> Callable[[Array], Array]:
-        from zapdeploy.sim.kernels import prepare_matmul
+        from zapdeploy.compile.kernels import prepare_matmul
 
         w, leading = operands.w, call.output.shape[:-2]
         if w.ndim > 2:

@@ -24,7 +24,7 @@ from zapdeploy.compile.regions import IntArray
 from zapdeploy.errors import ModelError
 
 if TYPE_CHECKING:
-    from zapdeploy.sim.kernels import Requantization
+    from zapdeploy.compile.kernels import Requantization
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +102,7 @@ class MatrixOperator(Operator):
         out = call.output.quantization
         if out is None or out.zero_point.size > 1 or call.output.element.bits > 8:
             return None
-        from zapdeploy.sim.kernels import Requantization
+        from zapdeploy.compile.kernels import Requantization
 
         multiplier = _scale(call.input(0)) * _scale(call.input(1)) / out.scale
         dtype = call.output.element.numpy

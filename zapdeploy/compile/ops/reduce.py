@@ -67,7 +67,7 @@ class GlobalAveragePool(Mean):
     def evaluate(self, call: Call, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
         if not bytes_alike(call):
             return super().evaluate(call, inputs)
-        from zapdeploy.sim.kernels import global_average_pool
+        from zapdeploy.compile.kernels import global_average_pool
 
         scales = parameters(call.input(0)), parameters(call.output)
         return (in_range(global_average_pool(given(inputs), *scales), call.output),)

@@ -8,6 +8,8 @@ What is assumed, in operations per element:
     write a quantized result       2           1  multiply, add the zero point (1 when it is 0);
                                                   round and clamp are one activation operation
     Add, Sub, Mul, Min, Max        1           0  for each operand after the first
+    Add, Sub to a quantized      3-4           1  two multiplies that hold the result's scale, an
+      result, in all                              add, another for the zero points
     Neg, Abs, Cast                 1           0
     Relu, Clip                     0           1  a clamp
     LeakyRelu                      2           0  multiply, choose
@@ -95,7 +97,14 @@ def moving(call: Call) -> ElementWork:
 
 def mean_work(call: Call, count: int) -> ElementWork:
     """A sum of `count` codes, one multiply (scales over count), one add (zero points)."""
-    values = (call.input(0), call.output)
-    shifted = any(v.quantization is not None and v.quantization.zero_point.any() for v in values)
-    rounded = 0 if call.output.quantization is None else 1
-    return ElementWork(count - 1 + (2 if shifted else 1), rounded)
+    rounded = 0 if call.output.quantization is None else ROUND_AND_CLAMP
+    return ElementWork(count - 1 + (2 if has_zero_point(call) else 1), rounded)
+
+
+def has_zero_point(call: Call) -> bool:
+    """Whether any operand's or the result's zero point is not 0."""
+    return any(
+        bool(value.quantization.zero_point.any())
+        for value in (*call.inputs, call.output)
+        if value is not None and value.quantization is not None
+    )

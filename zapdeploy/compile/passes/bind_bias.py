@@ -9,6 +9,7 @@ import numpy as np
 from zapdeploy.compile.graph import FLOAT32, Array, Graph, Node, Value, frozen
 from zapdeploy.compile.passes.matrix_nodes import (
     MatrixNode,
+    constant_numbers,
     constant_reals,
     integer_bias,
     matrix_node,
@@ -77,11 +78,8 @@ class _Binder:
         return replace(node, inputs=(*node.inputs[:2], bias), sources=merged)
 
     def _takes_more(self, node: Node) -> bool:
-        """Whether a bias can be added: the node has none, or one in float32."""
-        if len(node.inputs) < 3:
-            return True
-        value = self.values[node.inputs[2]]
-        return value.data is not None and value.element == FLOAT32
+        """Whether a bias can be added: the node has none, or a constant one."""
+        return len(node.inputs) < 3 or self.values[node.inputs[2]].is_constant
 
     def _addend(self, matrix: MatrixNode, add: Node) -> Array | None:
         """The constant that an Add adds to each output channel."""
@@ -100,7 +98,7 @@ class _Binder:
     def _with_addend(self, matrix: MatrixNode, node: Node, add: Node, numbers: Array) -> Node:
         dequantizer = self.dequantizers.get(self._other(matrix, add))
         if len(node.inputs) > 2:
-            own = self.values[node.inputs[2]].data
+            own = constant_numbers(self.values[node.inputs[2]])
             assert own is not None
             bias = self._numbers(matrix, node.inputs[2], own + numbers.ravel())
         elif dequantizer is not None:
@@ -121,7 +119,8 @@ class _Binder:
         value = integer_bias(matrix, codes)
         if value is None:
             return self._numbers(matrix, dequantizer.outputs[0], numbers)
-        if len(self.consumers[codes.name]) > 1 or codes.shape != value.shape:
+        readers = max(len(self.consumers[n]) for n in (codes.name, dequantizer.outputs[0]))
+        if readers > 1 or codes.shape != value.shape:
             value = replace(value, name=self.names.fresh(f"{codes.name}_bias"))
         self.values[value.name] = value
         return value.name

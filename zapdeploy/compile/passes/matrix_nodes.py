@@ -50,15 +50,16 @@ def matrix_node(graph: Graph, dequantizers: dict[str, Node], node: Node) -> Matr
 
 def constant_reals(graph: Graph, dequantizers: dict[str, Node], name: str) -> Array | None:
     """The numbers of a float32 constant, or of a dequantized one; None for anything else."""
-    value = graph.values[name]
-    if value.data is not None and value.element == FLOAT32:
-        return value.data
-    if name not in dequantizers:
-        return None
-    codes = graph.values[dequantizers[name].inputs[0]]
-    if codes.data is None or codes.quantization is None:
-        return None
-    return dequantize(codes.data, codes.quantization)
+    if name in dequantizers:
+        name = dequantizers[name].inputs[0]
+    return constant_numbers(graph.values[name])
+
+
+def constant_numbers(value: Value) -> Array | None:
+    """What a constant, codes or float32, stands for; None for anything else."""
+    if value.data is None or value.quantization is None:
+        return value.data if value.element == FLOAT32 else None
+    return dequantize(value.data, value.quantization)
 
 
 def per_channel(matrix: MatrixNode, output: Shape, shape: Shape) -> bool:

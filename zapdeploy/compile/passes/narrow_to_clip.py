@@ -9,6 +9,7 @@ from zapdeploy.compile.passes.rewriting import only_consumer, same_meaning, sour
 from zapdeploy.errors import ModelError
 
 SMALLEST_BITS = 2
+MOVES = frozenset(("Reshape", "Transpose", "Slice", "MaxPool"))
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class NarrowToClip:
         merged: dict[str, Node] = {}  # name of a quantizer -> the clip that it takes over
         for node in graph.nodes:
             if not _is_clip(graph, node):
+                if node.op in MOVES:
+                    _move_range(values, node)
                 continue
             values[node.outputs[0]] = _narrowed(graph.values[node.outputs[0]], node)
             quantizer = producers.get(node.inputs[0])
@@ -63,6 +66,16 @@ def _narrowed(value: Value, node: Node) -> Value:
     if low == zero.max() and high == value.element.limits[1]:
         return value  # a Relu on codes: a range, not a width
     return replace(value, element=narrowest(value.element, low, high))
+
+
+def _move_range(values: dict[str, Value], node: Node) -> None:
+    """Codes that are only moved stay in the range of their source."""
+    source, result = values[node.inputs[0]], values[node.outputs[0]]
+    if source.quantization is None or result.quantization is None:
+        return
+    low, high = source.quantization.low, source.quantization.high
+    meaning = replace(result.quantization, low=low, high=high)
+    values[result.name] = replace(result, element=source.element, quantization=meaning)
 
 
 def _merge(quantizer: Node, clip: Node | None) -> Node:

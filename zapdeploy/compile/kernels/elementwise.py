@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from zapdeploy.compile.kernels.jit import compiled, fma, round_half_even
+from zapdeploy.compile.kernels.layout import dense, flat, like
 from zapdeploy.errors import DataError
-from zapdeploy.sim.kernels.jit import compiled, fma, round_half_even
-from zapdeploy.sim.kernels.layout import dense, flat, like
 
 Array = npt.NDArray[Any]
 

@@ -17,9 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
-from zapdeploy.errors import DataError
-from zapdeploy.sim import kernels
-from zapdeploy.sim.kernels import (
+from zapdeploy.compile import kernels
+from zapdeploy.compile.kernels import (
     Backend,
     Quantization,
     Requantization,
@@ -28,6 +27,7 @@ from zapdeploy.sim.kernels import (
     vnni,
     vnni_tile,
 )
+from zapdeploy.errors import DataError
 
 Array = npt.NDArray[Any]
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from zapdeploy.compile.kernels.jit import compiled, round_half_even
+from zapdeploy.compile.kernels.layout import axes_by_stride, dense, flat
 from zapdeploy.errors import DataError
-from zapdeploy.sim.kernels.jit import compiled, round_half_even
-from zapdeploy.sim.kernels.layout import axes_by_stride, dense, flat
 
 Array = npt.NDArray[Any]
 

@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zapdeploy.errors import DataError
-from zapdeploy.sim.kernels import depthwise
-from zapdeploy.sim.kernels.gather import Window, convolution_gather
-from zapdeploy.sim.kernels.layout import to_channels_first, to_channels_last
-from zapdeploy.sim.kernels.prepare import (
+from zapdeploy.compile.kernels import depthwise
+from zapdeploy.compile.kernels.gather import Window, convolution_gather
+from zapdeploy.compile.kernels.layout import to_channels_first, to_channels_last
+from zapdeploy.compile.kernels.prepare import (
     bias_or_zero,
     choose_product,
     require_integers,
     subtract_zero_point,
 )
-from zapdeploy.sim.kernels.product import Backend, Layer, Product
-from zapdeploy.sim.kernels.requantization import Requantization
+from zapdeploy.compile.kernels.product import Backend, Layer, Product
+from zapdeploy.compile.kernels.requantization import Requantization
+from zapdeploy.errors import DataError
 
 Array = npt.NDArray[Any]
 

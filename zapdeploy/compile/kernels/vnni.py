@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zapdeploy.sim.kernels.gather import Gather
-from zapdeploy.sim.kernels.product import Layer
-from zapdeploy.sim.kernels.threads import run_parts
-from zapdeploy.sim.kernels.vnni_tile import COLUMNS, QUAD, ROWS, store_requantized, store_sums
+from zapdeploy.compile.kernels.gather import Gather
+from zapdeploy.compile.kernels.product import Layer
+from zapdeploy.compile.kernels.threads import run_parts
+from zapdeploy.compile.kernels.vnni_tile import COLUMNS, QUAD, ROWS, store_requantized, store_sums
 
 Array = npt.NDArray[Any]
 

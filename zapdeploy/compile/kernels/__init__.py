@@ -15,15 +15,21 @@ points, choice of kernel); gather (which inputs each output reads); product (the
 in vnni, blas or depthwise; requantization. Beside them elementwise and pooling.
 """
 
-from zapdeploy.sim.kernels.convolution import Convolution, conv, prepare_conv
-from zapdeploy.sim.kernels.elementwise import Quantization, add, leaky_relu_table, lookup, multiply
-from zapdeploy.sim.kernels.layout import channels_last
-from zapdeploy.sim.kernels.matmul import MatrixProduct, matmul, prepare_matmul
-from zapdeploy.sim.kernels.pooling import average_pool, global_average_pool, max_pool
-from zapdeploy.sim.kernels.prepare import available_backends
-from zapdeploy.sim.kernels.product import Backend
-from zapdeploy.sim.kernels.requantization import Requantization, requantize
-from zapdeploy.sim.kernels.threads import set_thread_count, thread_count
+from zapdeploy.compile.kernels.convolution import Convolution, conv, prepare_conv
+from zapdeploy.compile.kernels.elementwise import (
+    Quantization,
+    add,
+    leaky_relu_table,
+    lookup,
+    multiply,
+)
+from zapdeploy.compile.kernels.layout import channels_last
+from zapdeploy.compile.kernels.matmul import MatrixProduct, matmul, prepare_matmul
+from zapdeploy.compile.kernels.pooling import average_pool, global_average_pool, max_pool
+from zapdeploy.compile.kernels.prepare import available_backends
+from zapdeploy.compile.kernels.product import Backend
+from zapdeploy.compile.kernels.requantization import Requantization, requantize
+from zapdeploy.compile.kernels.threads import set_thread_count, thread_count
 
 __all__ = [
     "Backend",

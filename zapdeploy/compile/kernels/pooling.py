@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zapdeploy.sim.kernels.elementwise import Quantization
-from zapdeploy.sim.kernels.gather import Window
-from zapdeploy.sim.kernels.layout import to_channels_first, to_channels_last
-from zapdeploy.sim.kernels.requantization import Requantization, requantize
+from zapdeploy.compile.kernels.elementwise import Quantization
+from zapdeploy.compile.kernels.gather import Window
+from zapdeploy.compile.kernels.layout import to_channels_first, to_channels_last
+from zapdeploy.compile.kernels.requantization import Requantization, requantize
 
 Array = npt.NDArray[Any]
 

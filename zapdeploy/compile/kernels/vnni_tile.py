@@ -21,7 +21,7 @@ import numpy as np
 from llvmlite import binding, ir
 from numba import types
 
-from zapdeploy.sim.kernels.jit import compiled, instruction, llvm_function
+from zapdeploy.compile.kernels.jit import compiled, instruction, llvm_function
 
 Values = list[ir.Value]
 

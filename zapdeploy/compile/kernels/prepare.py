@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from zapdeploy.compile.kernels import blas, vnni, vnni_tile
+from zapdeploy.compile.kernels.product import Backend, Layer, Product
 from zapdeploy.errors import DataError
-from zapdeploy.sim.kernels import blas, vnni, vnni_tile
-from zapdeploy.sim.kernels.product import Backend, Layer, Product
 
 Array = npt.NDArray[Any]
 

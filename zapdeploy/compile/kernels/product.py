@@ -17,8 +17,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from zapdeploy.sim.kernels.gather import Gather
-from zapdeploy.sim.kernels.requantization import Requantization
+from zapdeploy.compile.kernels.gather import Gather
+from zapdeploy.compile.kernels.requantization import Requantization
 
 Array = npt.NDArray[Any]
 Backend = Literal["vnni", "blas"]

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zapdeploy.sim.kernels.gather import Gather
-from zapdeploy.sim.kernels.product import Layer
-from zapdeploy.sim.kernels.requantization import requantize_columns
+from zapdeploy.compile.kernels.gather import Gather
+from zapdeploy.compile.kernels.product import Layer
+from zapdeploy.compile.kernels.requantization import requantize_columns
 
 Array = npt.NDArray[Any]
 

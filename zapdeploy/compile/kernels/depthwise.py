@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zapdeploy.sim.kernels.gather import Gather
-from zapdeploy.sim.kernels.jit import compiled
-from zapdeploy.sim.kernels.product import Layer
-from zapdeploy.sim.kernels.requantization import requantize_columns
-from zapdeploy.sim.kernels.threads import run_parts
+from zapdeploy.compile.kernels.gather import Gather
+from zapdeploy.compile.kernels.jit import compiled
+from zapdeploy.compile.kernels.product import Layer
+from zapdeploy.compile.kernels.requantization import requantize_columns
+from zapdeploy.compile.kernels.threads import run_parts
 
 Array = npt.NDArray[Any]
 
@@ -29,7 +29,8 @@ def _sums(
 ) -> None:
     for p in range(start, stop):
         sums = out[p]
-        sums[:] = correction
+        for c in range(sums.size):
+            sums[c] = correction[c]
         for t in range(taps.size):
             first = rows[p] + taps[t]
             inputs, factors = x[first : first + sums.size], weights[t]

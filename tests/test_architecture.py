@@ -1,0 +1,106 @@
+"""Imports go one way, heavy packages stay where they belong, and public names are complete."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "zapdeploy"
+# Each part may import itself and what stands before it.
+ORDER = ("foundation", "hardware_targets", "compile", "sim", "api", "benchmarks", "cli")
+FOUNDATION = {"__init__", "errors", "quantities", "files", "arrays", "verbs", "machine"}
+APART = {"quantize", "forecasters"}  # meet the compiler only at the ONNX file
+ONLY_IN = {
+    "brevitas": {"quantize"},
+    "torch": {"quantize", "forecasters", "benchmarks"},
+    "onnx": {"compile/frontend", "compile/passes", "quantize", "forecasters", "sim", "benchmarks"},
+    "onnx_ir": {"compile/frontend"},
+}
+
+
+def part_of(path: Path) -> str:
+    """The part of the package that a file belongs to."""
+    relative = path.relative_to(PACKAGE)
+    if len(relative.parts) > 1:
+        return relative.parts[0]
+    if relative.stem == "api":
+        return "api"
+    return "foundation" if relative.stem in FOUNDATION else "cli"
+
+
+def imports(path: Path, *, late: bool = True) -> Iterator[str]:
+    """Modules that a file imports; without `late`, only when it is itself imported."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in _nodes(tree, late):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+
+
+def _nodes(tree: ast.AST, late: bool) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(tree):
+        if not late and isinstance(child, ast.FunctionDef):
+            continue
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+            continue
+        yield child
+        yield from _nodes(child, late)
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def _target(module: str) -> str:
+    """The part that an imported module of this package belongs to."""
+    path = PACKAGE.parent / Path(*module.split("."))
+    return part_of(path / "__init__.py" if path.is_dir() else path.with_suffix(".py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_go_one_way(path: Path) -> None:
+    part = part_of(path)
+    for module in imports(path):
+        if module.split(".")[0] != "zapdeploy" or module == "zapdeploy":
+            continue
+        target = _target(module)
+        if target == part or target == "foundation":
+            continue
+        if part in APART:
+            pytest.fail(f"{part} must not import {module}")
+        if target in APART:
+            assert part in ("benchmarks", "cli"), f"{part} must not import {module}"
+            continue
+        if part == "foundation":
+            pytest.fail(f"the foundation must not import {module}")
+        assert ORDER.index(target) < ORDER.index(part), f"{part} must not import {module}"
+
+
+@pytest.mark.parametrize("package", ONLY_IN)
+def test_heavy_packages_stay_where_they_belong(package: str) -> None:
+    for path in FILES:
+        if package in {module.split(".")[0] for module in imports(path)}:
+            relative = path.relative_to(PACKAGE).as_posix()
+            assert any(relative.startswith(folder) for folder in ONLY_IN[package]), relative
+
+
+def test_importing_the_package_loads_nothing() -> None:
+    code = (
+        "import sys, zapdeploy; print([m for m in ('numpy', 'onnx', 'torch') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_public_names_are_there() -> None:
+    import zapdeploy
+
+    for name in zapdeploy.__all__:
+        assert callable(getattr(zapdeploy, name)), name
+    with pytest.raises(AttributeError, match="no attribute 'frobnicate'"):
+        _ = zapdeploy.frobnicate

@@ -1,0 +1,215 @@
+"""Arrays of a recording behind a path or a URL, through TensorStore. Alone imports it.
+
+Every place is opened by the same specs: a folder, `file://`, `memory://` (inside one process),
+`http(s)://`, and `gs://`, whose public buckets are read over HTTPS so that no credentials are asked
+for.
+"""
+
+from __future__ import annotations
+
+import socket
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zapdeploy.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Progress = Callable[[str, int, int], None]
+
+ZAPBENCH_URL = "gs://zapbench-release/volumes/20240930"
+GOOGLE_STORAGE = "https://storage.googleapis.com"
+CHUNK = 512  # frames and neurons of one chunk of the published traces: 1 MiB of float32
+_CONNECT_TIMEOUT_S = 5.0
+_ABSENT = ("does not exist", "NOT_FOUND: Error opening", "no metadata")
+
+
+def open_store(location: str, name: str) -> Any:
+    """The TensorStore of one array of a recording, zarr version 3 or 2, for reading.
+
+    A missing chunk is an error when it is read, not a block of zeros.
+    """
+    tensorstore = _tensorstore()
+    kvstore = key_value_store(location, name)
+    reasons = []
+    for driver in ("zarr3", "zarr"):
+        spec = {"driver": driver, "kvstore": kvstore, "fill_missing_data_reads": False}
+        try:
+            return tensorstore.open(spec, context=_context(), open=True, read=True).result()
+        except (ValueError, OSError) as error:
+            reasons.append(str(error))
+    if all(any(sign in reason for sign in _ABSENT) for reason in reasons):
+        raise DataError(
+            f"recording must have a zarr array '{name}', not none ({location}); "
+            "give the folder or URL that holds it"
+        )
+    reason = next(r for r in reasons if not any(sign in r for sign in _ABSENT))
+    raise DataError(
+        f"array '{name}' must be readable, not refused: {brief(reason)} ({location}); "
+        "check the path, the network and the copy"
+    )
+
+
+def has_store(location: str, name: str) -> bool:
+    """Whether the recording has an array of that name."""
+    try:
+        open_store(location, name)
+    except DataError:
+        return False
+    return True
+
+
+def read_store(store: Any, where: str) -> NDArray[Any]:
+    """A whole small array. Raises DataError when a part of it is missing."""
+    try:
+        return np.asarray(store.read().result())
+    except (ValueError, OSError) as error:
+        raise _unreadable(where, error) from error
+
+
+def read_columns(
+    store: Any,
+    columns: Sequence[int] | NDArray[np.integer[Any]] | slice,
+    destination: NDArray[np.float32],
+    where: str,
+    progress: Progress,
+) -> None:
+    """Copy columns of a [frames, neurons] store into `destination`, chunk by chunk.
+
+    Nothing but `destination` and the chunks under way is held.
+    """
+    tensorstore = _tensorstore()
+    count = destination.shape[1]
+    for start in range(0, count, CHUNK):
+        stop = min(start + CHUNK, count)
+        part = slice(start, stop) if isinstance(columns, slice) else np.asarray(columns[start:stop])
+        target = tensorstore.array(destination[:, start:stop], context=_context())
+        try:
+            target.write(tensorstore.cast(store[:, part], "float32")).result()
+        except (ValueError, OSError) as error:
+            raise _unreadable(where, error) from error
+        progress("reading neurons", stop, count)
+
+
+def create_store(
+    location: str, name: str, shape: tuple[int, int], chunk: tuple[int, int], driver: str
+) -> Any:
+    """A new float32 array, uncompressed, for writing: zarr3 or zarr (version 2)."""
+    metadata: dict[str, Any] = {"shape": list(shape)}
+    if driver == "zarr3":
+        metadata |= {
+            "data_type": "float32",
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(chunk)}},
+            "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}],
+            "fill_value": 0.0,
+            "dimension_names": ["t", "f"],
+        }
+    else:
+        metadata |= {"dtype": "<f4", "chunks": list(chunk), "compressor": None}
+    spec = {
+        "driver": driver,
+        "kvstore": key_value_store(location, name),
+        "metadata": metadata,
+        "create": True,
+        "delete_existing": True,
+    }
+    try:
+        return _tensorstore().open(spec, context=_context()).result()
+    except (ValueError, OSError) as error:
+        raise DataError(
+            f"array '{name}' must be writable, not refused: {brief(str(error))} ({location})"
+        ) from error
+
+
+def write_store(store: Any, values: NDArray[np.float32], columns: slice | None = None) -> None:
+    """Write a whole array, or some of its columns."""
+    part = store if columns is None else store[:, columns]
+    part.write(values).result()
+
+
+def key_value_store(location: str, name: str) -> dict[str, Any]:
+    """TensorStore's spec of the folder `name` under a path or URL."""
+    parts = urlsplit(location)
+    inside = "/".join(piece for piece in (parts.path.strip("/"), name) if piece) + "/"
+    if parts.scheme == "memory":
+        return {"driver": "memory", "path": f"{parts.netloc}/{inside}"}
+    if parts.scheme == "gs":
+        return _http(f"{GOOGLE_STORAGE}/{parts.netloc}/{inside}")
+    if parts.scheme in ("http", "https"):
+        return _http(f"{parts.scheme}://{parts.netloc}/{inside}")
+    if parts.scheme in ("", "file"):
+        path = Path(parts.path if parts.scheme else location).expanduser().absolute() / name
+        return {"driver": "file", "path": f"{path}/", "file_io_sync": False}
+    raise UsageError(
+        f"data must be synthetic, zapbench, a folder or a file://, gs://, https:// or memory:// "
+        f"URL, not '{location}'"
+    )
+
+
+def check_reachable(location: str) -> None:
+    """Raise DataError when the host of a URL cannot be reached: sooner and clearer than retries."""
+    import os
+
+    parts = urlsplit(location)
+    if parts.scheme not in ("gs", "http", "https"):
+        return
+    if any(os.environ.get(name) for name in ("https_proxy", "HTTPS_PROXY", "all_proxy")):
+        return
+    host = "storage.googleapis.com" if parts.scheme == "gs" else parts.hostname or ""
+    port = parts.port or (80 if parts.scheme == "http" else 443)
+    try:
+        socket.create_connection((host, port), timeout=_CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        raise DataError(
+            f"host {host} must be reachable, not out of reach: {error.strerror or error} "
+            f"({location}); connect to the network, give a local copy, or use: --data synthetic"
+        ) from None
+
+
+def brief(reason: str) -> str:
+    """TensorStore's message without its dump of the spec."""
+    first = reason.strip().splitlines()[0].split(" [tensorstore_spec=")[0]
+    return first.removesuffix(" [")
+
+
+def _http(url: str) -> dict[str, Any]:
+    parts = urlsplit(url)
+    return {
+        "driver": "http",
+        "base_url": f"{parts.scheme}://{parts.netloc}",
+        "path": parts.path,
+    }
+
+
+def _unreadable(where: str, error: Exception) -> DataError:
+    return DataError(
+        f"array must be whole, not damaged: {brief(str(error))} ({where}); copy it again"
+    )
+
+
+@cache
+def _context() -> Any:
+    """One for the whole process, so that memory:// means the same place everywhere."""
+    return _tensorstore().Context(
+        {
+            "cache_pool": {"total_bytes_limit": 0},
+            "http_request_retries": {"max_retries": 3, "initial_delay": "200ms"},
+        }
+    )
+
+
+def _tensorstore() -> Any:
+    try:
+        import tensorstore
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            "tensorstore must be installed to read recordings, not missing; "
+            "run: pip install tensorstore"
+        ) from error
+    return tensorstore
