@@ -55,7 +55,9 @@ class NetworkBuilder:
 
     def input(self, name: str, shape: Shape, bits: int = 8, zero_point: int = 0) -> str:
         self.inputs.append(name)
-        return self._put(Value(name, shape, unsigned(bits), _per_tensor(unsigned(bits), zero_point)))
+        return self._put(
+            Value(name, shape, unsigned(bits), _per_tensor(unsigned(bits), zero_point))
+        )
 
     def weights(self, name: str, shape: Shape, bits: int, axis: int) -> str:
         """Signed weights with a scale per index along `axis`."""
@@ -105,7 +107,11 @@ class NetworkBuilder:
         name = name or f"conv{len(self.nodes)}"
         pad = kernel // 2 if pad is None else pad
         shape = (channels, self.values[x].shape[1] // groups, kernel, kernel)
-        inputs = (x, self.weights(f"{name}_w", shape, weight_bits, 0), self.bias(f"{name}_b", channels))
+        inputs = (
+            x,
+            self.weights(f"{name}_w", shape, weight_bits, 0),
+            self.bias(f"{name}_b", channels),
+        )
         return self.node(
             "Conv",
             inputs,
@@ -123,7 +129,11 @@ class NetworkBuilder:
         """A matrix product of the last dimension, with bias."""
         name = name or f"dense{len(self.nodes)}"
         shape = (self.values[x].shape[-1], channels)
-        inputs = (x, self.weights(f"{name}_w", shape, weight_bits, 1), self.bias(f"{name}_b", channels))
+        inputs = (
+            x,
+            self.weights(f"{name}_w", shape, weight_bits, 1),
+            self.bias(f"{name}_b", channels),
+        )
         return self.node("MatMul", inputs, bits, name=name)
 
     def max_pool(self, x: str, kernel: int, stride: int, pad: int, *, bits: int = 4) -> str:
@@ -155,7 +165,7 @@ class NetworkBuilder:
 
 
 def _per_tensor(element: ElementType, zero_point: int) -> Quantization:
-    return Quantization(np.float32(0.1), np.int32(zero_point), *element.limits)
+    return Quantization(np.array([0.1]), np.array([zero_point]), *element.limits)
 
 
 def small_cnn(batch: int = 2, bits: int = 4, size: int = 8, channels: int = 16) -> Graph:
@@ -230,9 +240,7 @@ def resnet50(batch: int = 32, bits: int = 4) -> Graph:
     return net.graph(net.dense(net.flatten(x), 1000, name="fc"))
 
 
-def _bottleneck(
-    net: NetworkBuilder, x: str, width: int, stride: int, name: str, bits: int
-) -> str:
+def _bottleneck(net: NetworkBuilder, x: str, width: int, stride: int, name: str, bits: int) -> str:
     def conv(source: str, channels: int, kernel: int, stride: int, part: str) -> str:
         return net.conv(
             source, channels, kernel, stride, name=name + part, bits=bits, weight_bits=bits

@@ -31,9 +31,14 @@ def test_everybody_may_read_it(tmp_path: Path) -> None:
 def test_a_failure_leaves_the_old_file(tmp_path: Path, failure: type[BaseException]) -> None:
     path = tmp_path / "out.bin"
     path.write_bytes(b"old")
-    with pytest.raises(failure), atomic_write(path) as file:
-        file.write(b"new")
-        raise failure
+
+    def fail_in_the_middle() -> None:
+        with atomic_write(path) as file:
+            file.write(b"new")
+            raise failure
+
+    with pytest.raises(failure):
+        fail_in_the_middle()
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["out.bin"]
 

@@ -208,7 +208,7 @@ def test_debug_shows_the_traceback(zapdeploy: Call, tmp_path: Path) -> None:
 def test_does_not_fit_is_an_answer(zapdeploy: Call, model: Path, tmp_path: Path) -> None:
     from zapdeploy.hardware_targets import target_text
 
-    text = target_text("northpole-sim")[1].replace('"768 KiB"', '"3 KiB"')
+    text = target_text("northpole-sim")[1].replace('"768 KiB"', '"2080 B"')
     text = text[: text.index("[totals]")] + text[text.index("[published.resnet50]") :]
     tiny = tmp_path / "tiny.toml"
     tiny.write_text(text)

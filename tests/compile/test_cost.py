@@ -464,7 +464,7 @@ def test_zero_points_cost_an_addition() -> None:
 def test_multipliers_per_channel_are_parameters_and_one_for_all_is_not() -> None:
     net = NetworkBuilder("n")
     x = net.input("x", (1, 8))
-    one = Quantization(np.float32(0.1), np.int32(0), -127, 127)
+    one = Quantization(np.array([0.1]), np.array([0]), -127, 127)
     net.values["w"] = Value("w", (8, 4), ElementType("int", 8), one, np.ones((8, 4), np.int8))
     (layer,) = group_layers(net.graph(net.node("MatMul", (x, "w"), 8)))
     assert whole_on_one_core(layer).parameter_bytes[0] == 32

@@ -8,7 +8,15 @@ from itertools import product
 import numpy as np
 import pytest
 
-from tests.networks import NetworkBuilder, mesh, mlp, northpole, resnet50, small_cnn
+from tests.networks import (
+    NetworkBuilder,
+    changed_target,
+    mesh,
+    mlp,
+    northpole,
+    resnet50,
+    small_cnn,
+)
 from zapdeploy.compile import mapping as mapping_module
 from zapdeploy.compile import select
 from zapdeploy.compile.cost import own_loads, read_region, storage_bits
@@ -20,6 +28,7 @@ from zapdeploy.compile.tiling import Cuts, space_of
 from zapdeploy.compile.transfers import Traffic, from_framebuffer, route
 from zapdeploy.hardware_targets import Target
 
+TIES = 0.01  # cycles
 OBJECTIVES: tuple[Objective, ...] = ("throughput", "latency", "energy")
 
 
@@ -61,7 +70,7 @@ class Costs:
                 if source is None:
                     busy = max(busy, cycles)
                 else:
-                    extra += max(cycles - share, 0.0) + 1e-4 * cycles
+                    extra += max(cycles - share, 0.0)
             total += busy + float(loads.fill[0]) + extra
         return total
 
@@ -107,16 +116,16 @@ def _two_readers() -> Graph:
 
 @pytest.mark.parametrize("name", SMALL)
 def test_no_other_choice_of_the_candidates_is_cheaper(name: str) -> None:
-    """All of them are tried, on 2 x 2 cores."""
+    """All of them are tried, on 2 x 2 cores; what only breaks ties is far below a cycle."""
     target = mesh(2, 2)
     layers = group_layers(SMALL[name]())
     mapper = Mapper(layers, target, "throughput")
     found = mapper.map()
     costs = Costs(layers, target)
-    assert found.cost == pytest.approx(costs.objective(choice_of(found)))
+    assert found.cost == pytest.approx(costs.objective(choice_of(found)), abs=TIES)
     candidates = [list(priced.cuts.factors) for priced in mapper._priced]
     least = min(costs.objective(list(choice)) for choice in _sample(candidates, 2000))
-    assert found.cost <= least * (1 + 1e-9)
+    assert found.cost <= least + TIES
     assert found.least_cost <= found.cost
 
 
@@ -157,7 +166,7 @@ def test_cheaper_than_each_layer_s_own_best() -> None:
         priced.cuts.factors[int(np.argmin(priced.loads.busiest + priced.loads.fill))]
         for priced in mapper._priced
     ]
-    assert costs.objective(choice_of(mapper.map())) <= costs.objective(alone)
+    assert costs.objective(choice_of(mapper.map())) <= costs.objective(alone) + TIES
 
 
 def test_the_gap_of_resnet50_is_small() -> None:
@@ -261,3 +270,10 @@ def test_progress_names_what_is_done() -> None:
         "choosing cuts",
     ]
     assert all(0 <= done < total for _, done, total in steps)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_chip_without_static_power_is_mapped(objective: Objective) -> None:
+    target = changed_target({"energy.static_power": "0 W"})
+    found = mapped(small_cnn(1), target, objective)
+    assert 0 < found.least_cost <= found.cost < float("inf")

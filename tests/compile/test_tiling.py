@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -107,7 +107,7 @@ def test_partial_sums_go_to_the_next_core(cuts: Cuts) -> None:
     )
     ordered = Cuts(where, cuts.factors, cuts.cores)
     place = ordered.coordinates[0, : ordered.used[0]]
-    for before, after in zip(place[:-1], place[1:], strict=True):
+    for before, after in pairwise(place):
         if after[-1] > 0:
             assert after[-1] == before[-1] + 1
             assert before[:-1].tolist() == after[:-1].tolist()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from tests.networks import changed_target, compiled, mlp, northpole, small_cnn
+from zapdeploy.compile.build import _demands
 from zapdeploy.compile.graph import Graph
 from zapdeploy.compile.layers import group_layers
-from zapdeploy.compile.memory import Unfit
+from zapdeploy.compile.mapping import Mapper
+from zapdeploy.compile.memory import Unfit, plan_memory
 from zapdeploy.compile.unfit import chip_unfit, framebuffer_unfit, parameters_and_programs
-from zapdeploy.hardware_targets import Target
+from zapdeploy.hardware_targets import Target, load_target
 
 PROGRAMS = 256 * 2 * 1024
 
@@ -61,8 +63,6 @@ def test_no_width_does() -> None:
 
 def test_widths_that_the_target_lacks_are_no_hint() -> None:
     """Without the 2-bit mode, 4 bit is the last offer."""
-    from zapdeploy.hardware_targets import load_target
-
     found = chip_unfit(group_layers(mlp(1, (8192, 32_768))), load_target("tile64-sim"))
     assert found is not None
     assert found.hints == ("5 chips",)
@@ -110,9 +110,7 @@ def test_a_single_frame_cannot_be_made_fewer() -> None:
     assert unfit_of(mlp(1), target).hints == ("inputs and outputs in fewer bits",)
 
 
-SMALL_CORES = changed_target(
-    {"array.rows": "2", "array.columns": "2", "core.memory": "16 KiB"}
-)
+SMALL_CORES = changed_target({"array.rows": "2", "array.columns": "2", "core.memory": "16 KiB"})
 
 
 def test_too_many_activations_for_a_core() -> None:
@@ -154,10 +152,6 @@ def test_parameters_that_fill_the_cores_get_a_hint_that_helps() -> None:
 
 def test_the_nearest_of_the_plans_is_reported() -> None:
     """No price of memory makes it fit; the plan that is shown is the smallest found."""
-    from zapdeploy.compile.build import _demands
-    from zapdeploy.compile.mapping import Mapper
-    from zapdeploy.compile.memory import plan_memory
-
     graph = small_cnn(32, size=16)
     mapper = Mapper(group_layers(graph), SMALL_CORES, "throughput")
     peaks = [

@@ -1,4 +1,4 @@
-"""Every complaint about a chip's file: one line that names the file, the key and what must change."""
+"""Every complaint about a chip's file: one line with the file, the key and what must change."""
 
 from __future__ import annotations
 
@@ -62,9 +62,7 @@ def test_unknown_name() -> None:
     with pytest.raises(TargetError) as error:
         load_target("tpu")
     names = ", ".join(built_in_names())
-    assert (
-        str(error.value) == f"target must be one of {names} or a path ending in .toml, not 'tpu'"
-    )
+    assert str(error.value) == f"target must be one of {names} or a path ending in .toml, not 'tpu'"
 
 
 def test_missing_file() -> None:
@@ -173,8 +171,16 @@ def test_a_wrong_figure(entry: str, complaint: str) -> None:
             'boundary = "desk"',
             "energy.boundary Input should be 'core array', 'chip', 'card' or 'system'",
         ),
-        ('{ is = "8", ', '{ is = "7.5", ', "array.rows must be a whole number of at least 1, not '7.5'"),
-        ('{ is = "8", ', '{ is = "0", ', "array.rows must be a whole number of at least 1, not '0'"),
+        (
+            '{ is = "8", ',
+            '{ is = "7.5", ',
+            "array.rows must be a whole number of at least 1, not '7.5'",
+        ),
+        (
+            '{ is = "8", ',
+            '{ is = "0", ',
+            "array.rows must be a whole number of at least 1, not '0'",
+        ),
         (
             '{ is = "0.5", low = "0", high = "1"',
             '{ is = "1.5", low = "0", high = "2"',

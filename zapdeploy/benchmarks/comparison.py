@@ -50,6 +50,11 @@ class Line:
         return self.main.energy_per_frame
 
     @property
+    def noise(self) -> float:
+        """The larger of what its rows varied within themselves; 0 where nothing was measured."""
+        return max(row.noise or 0.0 for row in (self.offline, self.single_stream) if row)
+
+    @property
     def deadline_met(self) -> bool | None:
         row = self.single_stream
         return None if row is None else row.meets_deadline(self.frame_rate_hz)

@@ -14,7 +14,7 @@ from zapdeploy.benchmarks.meters import Reading
 from zapdeploy.benchmarks.request import GPU, WorkItem
 from zapdeploy.benchmarks.rows import NOT_STATED, Row, Scenario, exactly
 from zapdeploy.benchmarks.runner import CPU_PROVIDER, GPU_PROVIDER, Configuration
-from zapdeploy.benchmarks.timing_loop import Effort, Timing
+from zapdeploy.benchmarks.timing_loop import NOISY, Effort, Timing
 from zapdeploy.benchmarks.workloads import (
     FLOAT,
     ModelFile,
@@ -91,7 +91,7 @@ def _row(
 ) -> Row:
     best, timing = baseline.best.configuration, baseline.timing
     used = next(file for file in files if file.form == best.form)
-    notes = (used.note, energy.note, busy_note)
+    notes = (used.note, energy.note, busy_note, _noise_note(timing))
     return Row(
         key=item.key,
         model=item.workload.name,
@@ -165,3 +165,9 @@ def _busy_note(share: float | None) -> str:
     if share is None or share < BUSY_SHARE:
         return ""
     return f"other work kept {share:.0%} of the cores busy just before: expect better when idle"
+
+
+def _noise_note(timing: Timing) -> str:
+    if timing.noise < NOISY:
+        return ""
+    return f"the rate varied by {timing.noise:.0%} within the run: repeat it on an idle machine"

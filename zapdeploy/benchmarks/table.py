@@ -10,6 +10,7 @@ from zapdeploy.benchmarks.claims import Ratio
 from zapdeploy.benchmarks.comparison import Comparison, Line, ModelComparison
 from zapdeploy.benchmarks.published import MODEL
 from zapdeploy.benchmarks.rows import NOT_STATED, frames_per_joule
+from zapdeploy.benchmarks.timing_loop import NOISY
 from zapdeploy.quantities import Estimate
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def si_text(value: float, unit: str) -> str:
 def _model_parts(
     model: ModelComparison, frame_rate_hz: float | None, width: int
 ) -> list[RenderableType]:
+    from rich.text import Text
+
     columns = _columns(model.baseline, frame_rate_hz)
     if width >= WIDE:
         parts: list[RenderableType] = [_table(model, columns, model.model)]
@@ -72,26 +75,24 @@ def _model_parts(
             _table(model, [c for c in columns if c.group == group], f"{model.model}: {group}")
             for group in ("speed", "energy")
         ]
-    reasons: dict[str, None] = {
-        f"  {device}: not run: {why}": None for device, why in model.not_run
-    }
-    return [*parts, *reasons]
+    return [*parts, *(Text(f"  {device}: not run: {why}") for device, why in model.not_run)]
 
 
 def _table(model: ModelComparison, columns: Sequence[_Column], title: str) -> Table:
     from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=escape(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("device")
     for column in columns:
-        table.add_column(column.header, justify="right")
+        table.add_column(escape(column.header), justify="right")
     before = None
     for line in model.lines:
         if before is not None and line.main.kind != before and line.main.kind.value == "published":
             table.add_section()
         before = line.main.kind
-        table.add_row(line.device, *(column.cell(line) for column in columns))
+        table.add_row(escape(line.device), *(escape(column.cell(line)) for column in columns))
     return table
 
 
@@ -211,6 +212,11 @@ def _notes(comparison: Comparison, ratios: Sequence[Ratio]) -> list[str]:
             f"keeps up at {comparison.frame_rate_hz:g} Hz: one frame at a time (99th percentile "
             "where measured) is done before the next one comes; its energy includes the waiting."
         )
+    notes += [
+        f"{line.device}: varied by {noise:.0%} within the run; repeat it on an idle machine."
+        for line in lines
+        if (noise := line.noise) > NOISY
+    ]
     shown = ratios if any(line.main.model == MODEL for line in lines) else ()
     return notes + [_ratio_note(ratio) for ratio in shown]
 

@@ -12,6 +12,7 @@ from zapdeploy.errors import UsageError
 
 Clock = Callable[[], float]
 NOISE_BLOCKS = 5
+NOISY = 0.1
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,8 @@ def summary_table(result: Result) -> Any:
     per_bound = result.throughput_fps / result.bound_throughput_fps
     rows = [
         ("frames per second", show.count(result.throughput_fps), "simulated"),
-        ("  share of the lower bound on time", f"{per_bound:.1%}", "simulated"),
+        ("  limited by", result.timeline.limiter.replace("_", " "), "simulated"),
+        ("  share of the array's lower bound", f"{per_bound:.1%}", "simulated"),
         (
             f"latency of a batch of {result.batch}",
             show.quantity(result.latency_s, "s"),

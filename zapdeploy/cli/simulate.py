@@ -12,7 +12,7 @@ from zapdeploy.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from zapdeploy.compile.program import Program
-    from zapdeploy.sim.check import CheckResult
+    from zapdeploy.sim.check import CheckResult, Comparison
     from zapdeploy.sim.results import Result
 
 LEVELS = ("functional", "bound", "timing")
@@ -160,7 +160,7 @@ def _print(result: Result, checked: CheckResult | None, level: str | None, verbo
     if verbose and level != "functional":
         show.print_table(layer_table(result))
     if checked is not None:
-        show.print_table(_check_table(checked, verbose))
+        _print_check(checked, verbose)
 
 
 def _bound_table(result: Result) -> Any:
@@ -172,18 +172,22 @@ def _bound_table(result: Result) -> Any:
     return show.table(title, ("layer", "operators", "cycles at best"), rows)
 
 
-def _check_table(checked: CheckResult, verbose: bool) -> Any:
-    shown = checked.nodes if verbose else [c for c in checked.nodes if c.different]
-    rows = [
-        (c.name, c.op, show.count(c.elements), show.count(c.different), f"{c.max_lsb:g}")
-        for c in (*shown, *checked.outputs)
-    ]
-    verdict = "agrees" if checked.passed else "DISAGREES"
+def _print_check(checked: CheckResult, verbose: bool) -> None:
+    """The verdict in words, then the outputs, and every layer that differs (with -v, all)."""
     same = sum(not c.different for c in checked.nodes)
-    title = (
-        f"{verdict} with {checked.reference}: {same} of {len(checked.nodes)} layers equal in every"
-        " element, fed with the reference's own tensors; last rows: outputs, end to end"
+    print(
+        f"{'agrees' if checked.passed else 'DISAGREES'} with {checked.reference}\n"
+        f"  layer by layer, each fed with the reference's own tensors: {same} of"
+        f" {len(checked.nodes)} equal in every element"
     )
     for failure in checked.failures:
-        title += f"\n{failure}"
-    return show.table(title, ("tensor", "operator", "elements", "different", "most LSB"), rows)
+        print(f"  {failure}")
+    layers = checked.nodes if verbose else [c for c in checked.nodes if c.different]
+    rows = [("layer", *_comparison(c)) for c in layers]
+    rows += [("end to end", *_comparison(c)) for c in checked.outputs]
+    columns = ("compared", "tensor", "operator", "elements", "different", "at most (LSB)")
+    show.print_table(show.table("", columns, rows))
+
+
+def _comparison(c: Comparison) -> tuple[str, ...]:
+    return (c.name, c.op, show.count(c.elements), show.count(c.different), f"{c.max_lsb:g}")

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import mmap
 import struct
 from collections.abc import Iterable
@@ -173,7 +174,7 @@ def _read_arrays(described: list[dict[str, Any]], raw: memoryview, at: int) -> I
 
 def _graph_json(graph: Graph, arrays: list[Array]) -> dict[str, Any]:
     def put(array: Array) -> Any:
-        if array.size <= _INLINE and array.ndim == 1:
+        if array.size <= _INLINE and array.ndim == 1 and np.isfinite(array).all():
             return array.tolist()
         arrays.append(array)
         return {"array": len(arrays) - 1}
@@ -199,7 +200,14 @@ def _graph_json(graph: Graph, arrays: list[Array]) -> dict[str, Any]:
         "inputs": list(graph.inputs),
         "outputs": list(graph.outputs),
         "nodes": [
-            [n.name, n.op, list(n.inputs), list(n.outputs), dict(n.attributes), list(n.sources)]
+            [
+                n.name,
+                n.op,
+                list(n.inputs),
+                list(n.outputs),
+                {key: _attribute_json(value) for key, value in n.attributes.items()},
+                list(n.sources),
+            ]
             for n in graph.nodes
         ],
         "values": [value_json(graph.values[name]) for name in sorted(graph.values)],
@@ -242,8 +250,24 @@ def _graph_from_json(raw: dict[str, Any], arrays: list[Array]) -> Graph:
     )
 
 
+def _attribute_json(value: Any) -> Any:
+    """JSON has no infinity, which a Clip without a bound has."""
+    if isinstance(value, tuple):
+        return [_attribute_json(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": repr(value)}
+    return value
+
+
+def _attribute(raw: Any) -> Any:
+    """The inverse of `_attribute_json`."""
+    if isinstance(raw, list):
+        return tuple(_attribute(item) for item in raw)
+    return float(raw["float"]) if isinstance(raw, dict) else raw
+
+
 def _attributes(raw: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(v) if isinstance(v, list) else v for key, v in raw.items()}
+    return {key: _attribute(value) for key, value in raw.items()}
 
 
 def _pack(data: Array, element: ElementType) -> Array:

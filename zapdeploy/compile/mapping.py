@@ -184,7 +184,8 @@ class Mapper:
             key = (form, frozenset(near))
             if key not in done:
                 space = space_of(layer)
-                factors = with_neighbours(space, ranked[form], [ranked[f][:NEIGHBOURS] for f in near])
+                others = [ranked[f][:NEIGHBOURS] for f in near]
+                factors = with_neighbours(space, ranked[form], others)
                 cuts = Cuts(space, factors, self.target.cores)
                 done[key] = _Priced(key, cuts, own_loads(layer, cuts, self.target))
             found.append(done[key])
@@ -228,7 +229,7 @@ class Mapper:
         joules, per_cycle = price_loads(loads, self.target), self._joules_per_cycle()
         if self.objective == "energy":
             cost = joules + cost * per_cycle
-        else:
+        elif per_cycle > 0:  # a chip may be said to draw nothing while it waits
             cost = cost + _TIES * joules / per_cycle
         return cost + memory_weight * (loads.parameter_bytes + loads.held_bytes)
 

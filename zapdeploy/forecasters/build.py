@@ -6,12 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zapdeploy.errors import UsageError
-from zapdeploy.forecasters.registry import ZAPBENCH_NEURONS, ModelInfo, find_model
+from zapdeploy.forecasters.registry import (
+    ZAPBENCH_NEURONS,
+    ModelInfo,
+    find_forecaster,
+    find_model,
+)
 
 if TYPE_CHECKING:
     from torch import nn
 
 CALIBRATION_FRAMES = 16
+SMALLEST_WIDTH = {"residual-mlp": 2}  # half of it is the width of the global state
 
 
 def build_model(
@@ -22,19 +28,23 @@ def build_model(
     seed: int = 0,
     checkpoint: str | Path | None = None,
     revin: bool = True,
+    nlinear: bool = False,
 ) -> nn.Module:
     """The network `name` in evaluation mode, as it is trained (BatchNorm not folded).
 
-    neurons, width, revin: for forecasters only; width defaults to the published one, and
-    `revin=False` leaves reversible instance normalisation out where the network has it.
-    Weights are drawn from `seed`, unless a checkpoint gives them.
+    neurons, width, revin, nlinear: for forecasters only; width defaults to the published one,
+    `revin=False` leaves reversible instance normalisation out where the network has it, and
+    `nlinear` lets the linear forecaster forecast the change from the last frame. Weights are drawn
+    from `seed`, unless a checkpoint gives them: a file of tensors, or a folder that training wrote.
     """
     info = find_model(name)
     _check_size(info, neurons, width)
+    if nlinear and info.family != "linear":
+        raise UsageError(f"nlinear must be left out for {name}, not set; it is the linear's switch")
     if info.kind == "image":
         module = _resnet50(seed, random=checkpoint is None)
     else:
-        module = _tsmixer(info, neurons, width, seed, revin=revin)
+        module = _forecaster(info, neurons, width, seed, revin=revin, nlinear=nlinear)
     if checkpoint is not None:
         from zapdeploy.forecasters.checkpoint import load_checkpoint
 
@@ -47,9 +57,16 @@ def _check_size(info: ModelInfo, neurons: int, width: int | None) -> None:
         raise UsageError(
             f"neurons and width must be left out for {info.name}, not set; they size a forecaster"
         )
+    if info.kind != "image" and info.width is None and width is not None:
+        raise UsageError(
+            f"width must be left out for {info.name}, not {width}; it has no such size"
+        )
     for what, value in (("neurons", neurons), ("width", 1 if width is None else width)):
         if value < 1:
             raise UsageError(f"{what} must be at least 1, not {value} ({info.name}); give a size")
+    least = SMALLEST_WIDTH.get(info.family, 1)
+    if width is not None and width < least:
+        raise UsageError(f"width must be at least {least}, not {width} ({info.name}); give a size")
 
 
 def _resnet50(seed: int, *, random: bool) -> nn.Module:
@@ -64,17 +81,36 @@ def _resnet50(seed: int, *, random: bool) -> nn.Module:
     return random_resnet50(seed, torch.from_numpy(photograph_frames(CALIBRATION_FRAMES, seed)))
 
 
-def _tsmixer(
-    info: ModelInfo, neurons: int, width: int | None, seed: int, *, revin: bool
+def _forecaster(
+    info: ModelInfo, neurons: int, width: int | None, seed: int, *, revin: bool, nlinear: bool
 ) -> nn.Module:
-    from zapdeploy.forecasters.tsmixer import random_tsmixer
+    """The network with torch's default initialisation, drawn from `seed` alone."""
+    import torch
 
-    if info.context is None or info.width is None:
-        raise UsageError(f"model must be a forecaster, not {info.name}; run: zapdeploy models list")
-    return random_tsmixer(
-        neurons,
-        info.context,
-        info.width if width is None else width,
-        revin=info.revin and revin,
-        seed=seed,
-    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make_forecaster(info.name, neurons, width, revin=revin, nlinear=nlinear)
+
+
+def make_forecaster(
+    name: str, neurons: int, width: int | None = None, *, revin: bool = True, nlinear: bool = False
+) -> nn.Module:
+    """A forecaster as torch's present state initialises it, on its present device."""
+    from zapdeploy.forecasters.linear import LinearForecaster
+    from zapdeploy.forecasters.residual_mlp import ResidualMLPForecaster
+    from zapdeploy.forecasters.tide import TiDE
+    from zapdeploy.forecasters.time_mix import TimeMixForecaster
+    from zapdeploy.forecasters.tsmixer import TSMixer
+
+    info, context = find_forecaster(name)
+    normalised = info.revin and revin
+    size = width if width is not None else info.width or 1
+    if info.family == "linear":
+        return LinearForecaster(context, nlinear=nlinear)
+    if info.family == "time-mix":
+        return TimeMixForecaster(neurons, context, revin=normalised)
+    if info.family == "tide":
+        return TiDE(context)
+    if info.family == "residual-mlp":
+        return ResidualMLPForecaster(neurons, context, size)
+    return TSMixer(neurons, context, size, revin=normalised)

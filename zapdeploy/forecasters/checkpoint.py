@@ -13,15 +13,22 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 LISTED_AT_MOST = 8
+WEIGHTS_FILE = "weights.safetensors"  # of a folder that training wrote
 
 
 def load_checkpoint(module: nn.Module, path: Path, model: str) -> None:
-    """Fill `module` with the tensors of a safetensors file or a torch state_dict.
+    """Fill `module` with the tensors of a safetensors file, a torch state_dict, or of a folder
+    that training wrote.
 
     Raises DataError when the file cannot be read, naming at once every tensor that is missing,
     unknown, of a wrong shape or not finite.
     """
-    state = _read_tensors(path)
+    state = read_tensors(path / WEIGHTS_FILE if path.is_dir() else path)
+    check_and_fill(module, state, path, model)
+
+
+def check_and_fill(module: nn.Module, state: Mapping[str, Tensor], path: Path, model: str) -> None:
+    """Fill `module` with tensors read from `path`, as `load_checkpoint`."""
     expected = {name: value for name, value in module.state_dict().items() if _counts(name)}
     given = {name: value for name, value in state.items() if _counts(name)}
     faults = _faults(expected, given)
@@ -64,7 +71,8 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:LISTED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file or a torch state_dict; no code in it is executed."""
     if not path.is_file():
         raise DataError(f"checkpoint must be a file, not missing ({path}); check the path")
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)

@@ -7,12 +7,14 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zapdeploy.errors import UsageError
 from zapdeploy.forecasters.build import build_model
+from zapdeploy.forecasters.conditions import HORIZON
+from zapdeploy.forecasters.recording import STIMULI
 from zapdeploy.forecasters.registry import ZAPBENCH_NEURONS, ModelInfo, find_model
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 OPSET = 17
 INPUT_NAME = "input"
+COVARIATES_NAME = "covariates"
 OUTPUT_NAME = "output"
 # A protobuf message, hence an ONNX file without external data, ends at 2 GiB.
 FILE_LIMIT_BYTES = 2**31 - 2**24
@@ -35,19 +38,37 @@ def export_model(
     seed: int = 0,
     checkpoint: str | Path | None = None,
     revin: bool = True,
+    nlinear: bool = False,
 ) -> Path:
     """Write the network `name` to `path` as float32 ONNX (opset 17) and return the path.
 
     The input "input" is [batch, 3, 224, 224] or [batch, context, neurons], the output "output"
-    [batch, 1000] or [batch, 32, neurons]. The batch is static. Other arguments as for
+    [batch, 1000] or [batch, 32, neurons]; a forecaster that reads the stimuli to come has a second
+    input "covariates" [batch, 32, 26]. The batch is static. Other arguments as for
     `build_model`. Equal arguments give equal bytes; an interrupted call leaves no file.
     """
     if batch < 1:
         raise UsageError(f"batch must be at least 1, not {batch}; give a batch size")
     info = find_model(name)
     module = build_model(
-        name, neurons=neurons, width=width, seed=seed, checkpoint=checkpoint, revin=revin
+        name,
+        neurons=neurons,
+        width=width,
+        seed=seed,
+        checkpoint=checkpoint,
+        revin=revin,
+        nlinear=nlinear,
     )
+    return export_module(module, info, path, neurons=neurons, batch=batch)
+
+
+def export_module(
+    module: nn.Module, info: ModelInfo, path: str | Path, *, neurons: int, batch: int = 1
+) -> Path:
+    """Write a network that is at hand, in evaluation mode, as `export_model` does.
+
+    Its BatchNorm layers are folded, in place.
+    """
     _check_file_size(module, info)
     target = Path(path)
     if not target.parent.is_dir():
@@ -55,8 +76,11 @@ def export_model(
             f"path must be in an existing folder, not {str(target)!r}; create it first"
         )
     shape = info.input_shape if info.kind == "image" else (info.input_shape[0], neurons)
+    inputs = {INPUT_NAME: (batch, *shape)}
+    if info.covariates:
+        inputs[COVARIATES_NAME] = (batch, HORIZON, STIMULI)
     with _replacing(target) as temporary:
-        _write_onnx(module, (batch, *shape), temporary)
+        _write_onnx(module, inputs, temporary)
     return target
 
 
@@ -69,19 +93,22 @@ def _check_file_size(module: nn.Module, info: ModelInfo) -> None:
         )
 
 
-def _write_onnx(module: nn.Module, shape: tuple[int, ...], path: Path) -> None:
+def _write_onnx(module: nn.Module, inputs: Mapping[str, tuple[int, ...]], path: Path) -> None:
     import torch
 
+    from zapdeploy.forecasters.residual_mlp import ResidualMLPForecaster, fold_residual_mlp
     from zapdeploy.forecasters.resnet50 import ResNet50, fold_batchnorm
 
     if isinstance(module, ResNet50):
         module = fold_batchnorm(module)
+    elif isinstance(module, ResidualMLPForecaster):
+        module = fold_residual_mlp(module)
     with _quiet(), torch.no_grad():
         torch.onnx.export(
             module,
-            (torch.zeros(shape),),
+            tuple(torch.zeros(shape) for shape in inputs.values()),
             str(path),
-            input_names=[INPUT_NAME],
+            input_names=list(inputs),
             output_names=[OUTPUT_NAME],
             opset_version=OPSET,
             dynamo=False,

@@ -13,8 +13,9 @@ ZAPBENCH_NEURONS = 71_721
 class ModelInfo:
     """One network at its published size.
 
-    Shapes exclude the batch. `context` (frames) and `width` (hidden neurons of the feature mix) are
-    None for an image network. `macs` counts multiply-accumulates of matrix layers per input.
+    Shapes exclude the batch. `context` (frames) is None for an image network, `width` (hidden
+    channels) where a network has no such size. `macs` counts multiply-accumulates of matrix layers
+    per input. `covariates`: whether it also reads the stimuli of the frames to come, [32, 26].
     """
 
     name: str
@@ -27,7 +28,42 @@ class ModelInfo:
     context: int | None = None
     width: int | None = None
     revin: bool = False
+    family: str = "resnet"
+    covariates: bool = False
 
+
+def _forecaster(
+    family: str,
+    context: int,
+    summary: str,
+    parameters: int,
+    macs: int,
+    *,
+    width: int | None = None,
+    revin: bool = False,
+    covariates: bool = False,
+) -> ModelInfo:
+    return ModelInfo(
+        name=f"{family}-c{context}",
+        summary=f"{summary}, {context} frames of context",
+        kind="traces",
+        input_shape=(context, ZAPBENCH_NEURONS),
+        output_shape=(32, ZAPBENCH_NEURONS),
+        parameters=parameters,
+        macs=macs,
+        context=context,
+        width=width,
+        revin=revin,
+        family=family,
+        covariates=covariates,
+    )
+
+
+_LINEAR = "ZAPBench linear"
+_TIME_MIX = "ZAPBench time-mix"
+_TSMIXER = "ZAPBench TSMixer"
+_TIDE = "ZAPBench TiDE with the stimuli to come"
+_RESIDUAL_MLP = "residual MLP per neuron with embedding and global state"
 
 _MODELS = (
     ModelInfo(
@@ -39,29 +75,16 @@ _MODELS = (
         parameters=25_557_032,
         macs=4_089_184_256,
     ),
-    ModelInfo(
-        name="tsmixer-c4",
-        summary="ZAPBench TSMixer, 4 frames of context",
-        kind="traces",
-        input_shape=(4, ZAPBENCH_NEURONS),
-        output_shape=(32, ZAPBENCH_NEURONS),
-        parameters=73_586_458,
-        macs=305_244_576,
-        context=4,
-        width=256,
-    ),
-    ModelInfo(
-        name="tsmixer-c256",
-        summary="ZAPBench TSMixer, 256 frames of context, reversible instance normalisation",
-        kind="traces",
-        input_shape=(256, ZAPBENCH_NEURONS),
-        output_shape=(32, ZAPBENCH_NEURONS),
-        parameters=37_148_100,
-        macs=19_388_768_256,
-        context=256,
-        width=128,
-        revin=True,
-    ),
+    _forecaster("linear", 4, _LINEAR, 160, 9_180_288),
+    _forecaster("linear", 256, _LINEAR, 8_224, 587_538_432),
+    _forecaster("time-mix", 4, _TIME_MIX, 260, 14_917_968),
+    _forecaster("time-mix", 256, _TIME_MIX, 480_626, 24_089_075_712, revin=True),
+    _forecaster("tsmixer", 4, _TSMIXER, 73_586_458, 305_244_576, width=256),
+    _forecaster("tsmixer", 256, _TSMIXER, 37_148_100, 19_388_768_256, width=128, revin=True),
+    _forecaster("tide", 4, _TIDE, 577_762, 31_002_491_008, covariates=True),
+    _forecaster("tide", 256, _TIDE, 650_338, 36_207_714_304, covariates=True),
+    _forecaster("residual-mlp", 4, _RESIDUAL_MLP, 13_858_720, 3_874_114_304, width=128),
+    _forecaster("residual-mlp", 256, _RESIDUAL_MLP, 15_955_360, 7_346_327_552, width=128),
 )
 
 
@@ -77,3 +100,12 @@ def find_model(name: str) -> ModelInfo:
             return info
     names = ", ".join(info.name for info in _MODELS)
     raise UsageError(f"model must be one of {names}, not {name!r}; run: zapdeploy models list")
+
+
+def find_forecaster(name: str) -> tuple[ModelInfo, int]:
+    """The forecaster of that name and its context; raises UsageError for any other network."""
+    info = find_model(name)
+    if info.context is None:
+        names = ", ".join(model.name for model in _MODELS if model.context is not None)
+        raise UsageError(f"forecaster must be one of {names}, not '{name}'")
+    return info, info.context

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from zapdeploy.errors import UsageError
-from zapdeploy.forecasters.export import INPUT_NAME
+from zapdeploy.forecasters.conditions import FRAMES, HORIZON
+from zapdeploy.forecasters.export import COVARIATES_NAME, INPUT_NAME
 from zapdeploy.forecasters.images import photograph_frames
 from zapdeploy.forecasters.registry import ZAPBENCH_NEURONS, find_model
 from zapdeploy.forecasters.synthetic import synthetic_windows
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -21,7 +23,8 @@ def sample_inputs(
     """`count` inputs for the network `name`, keyed by the ONNX input name, as an .npz file is.
 
     Real photographs [count, 3, 224, 224] for an image network; synthetic dF/F windows
-    [count, context, neurons] for a forecaster.
+    [count, context, neurons] for a forecaster, with the stimuli to come [count, 32, 26] where it
+    reads them.
     """
     info = find_model(name)
     if info.kind == "image":
@@ -30,4 +33,16 @@ def sample_inputs(
         raise UsageError(
             f"model must have a context, not none ({name}); run: zapdeploy models list"
         )
-    return {INPUT_NAME: synthetic_windows(neurons, info.context, count, seed)}
+    inputs = {INPUT_NAME: synthetic_windows(neurons, info.context, count, seed)}
+    if info.covariates:
+        inputs[COVARIATES_NAME] = _sample_stimuli(count, seed)
+    return inputs
+
+
+def _sample_stimuli(count: int, seed: int) -> NDArray[np.float32]:
+    """Stimuli of 32 frames from anywhere in the synthetic recording: [count, 32, 26]."""
+    from zapdeploy.forecasters.synthetic_recording import stimulus_features
+
+    features = stimulus_features()
+    starts = np.random.default_rng((seed, 4)).integers(0, FRAMES - HORIZON, count)
+    return np.stack([features[start : start + HORIZON] for start in starts])

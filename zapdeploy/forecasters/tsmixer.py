@@ -13,7 +13,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-HORIZON = 32
+from zapdeploy.forecasters.conditions import HORIZON
+
 BLOCKS = 2
 VARIANCE_FLOOR = 1e-5
 

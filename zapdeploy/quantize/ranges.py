@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 BINS = 2048
 NARROWEST = 1e-30  # a narrower range counts as a single value; float32 could not divide by its bins
+OUTLIERS = 1e-5  # share of values that percentile calibration leaves out at either end
 # Candidate clip ratios: the fraction of the seen range that the quantizer keeps at either end.
 CLIP_RATIOS = np.linspace(1.0, 0.2, 33)
 
@@ -90,3 +91,19 @@ def _errors(
     zero = zero_points[:, None]
     quantized = np.clip(np.rint(values / scale) + zero, 0, levels)
     return np.asarray(((quantized - zero) * scale - values) ** 2 @ counts)
+
+
+def percentile_quantizer(histogram: Histogram, bits: int) -> Quantizer:
+    """The unsigned quantizer over the range that leaves out OUTLIERS of the values at either end.
+
+    Zero is always representable; a tensor that is never negative gets zero point 0.
+    """
+    levels = 2**bits - 1
+    share = np.cumsum(histogram.counts) / max(int(histogram.counts.sum()), 1)
+    edges = np.linspace(histogram.low, histogram.high, BINS + 1)
+    low = min(float(edges[np.searchsorted(share, OUTLIERS, side="right")]), 0.0)
+    high = max(float(edges[np.searchsorted(share, 1 - OUTLIERS, side="left") + 1]), 0.0)
+    if high - low < float(np.finfo(np.float32).tiny) * levels:
+        return Quantizer(np.float32(1.0 / levels), 0, bits)
+    scale = np.float32((high - low) / levels)
+    return Quantizer(scale, int(np.clip(np.rint(-low / scale), 0, levels)), bits)

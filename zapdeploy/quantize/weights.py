@@ -76,6 +76,17 @@ def quantize_weight(
     )
 
 
+def channel_scales(
+    rows: NDArray[np.float32], biases: NDArray[np.float32], bits: int, scale: float, reach: int
+) -> NDArray[np.float32]:
+    """The scales [channels] that `quantize_weight` would choose for rows [channels, weights].
+
+    scale, reach: step and largest |q - zero_point| of what the layer reads.
+    """
+    source = LayerInput(np.float32(scale), reach, np.zeros((1, rows.shape[1])))
+    return _quantized_rows(rows, biases, bits, source)[1]
+
+
 def _quantized_rows(
     rows: NDArray[np.float32], biases: NDArray[np.float32], bits: int, source: LayerInput
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:

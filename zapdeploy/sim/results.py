@@ -84,6 +84,7 @@ class Result:
             "bound_throughput_fps": self.bound_throughput_fps,
             "timing_kind": Provenance.SIMULATED.value,
             "utilization": self.utilization,
+            "limiter": self.timeline.limiter,
             "energy_boundary": self.program.target.energy.boundary,
             "energy_per_frame_j": self.energy_per_frame.as_json(),
             "energy_parts_j": {k: e.as_json() for k, e in self.energy_parts.items()},

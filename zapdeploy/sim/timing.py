@@ -55,6 +55,17 @@ class Timeline:
         return max(self.array_s, self.host_in_s, self.host_out_s)
 
     @property
+    def limiter(self) -> str:
+        """What sets the interval: the host link, or the unit that limits most of the time."""
+        if self.array_s < max(self.host_in_s, self.host_out_s):
+            return "host link"
+        shares: dict[str, int] = {}
+        for span in self.spans:
+            slowest = max(span.unit_cycles, key=lambda unit: span.unit_cycles[unit])
+            shares[slowest] = shares.get(slowest, 0) + span.end - span.start
+        return max(shares, key=lambda unit: shares[unit], default="none")
+
+    @property
     def throughput_fps(self) -> float:
         return self.batch / self.interval_s
 

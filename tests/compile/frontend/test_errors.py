@@ -11,7 +11,15 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.compile.frontend.dialects import Kind, Style, Writer, perceptron
+from tests.compile.frontend.dialects import (
+    Kind,
+    OperatorWriter,
+    QcdqWriter,
+    QonnxWriter,
+    Style,
+    Writer,
+    perceptron,
+)
 from tests.compile.frontend.onnx_files import OnnxFile
 from zapdeploy.compile.frontend import UnsupportedModel, import_model
 from zapdeploy.errors import ModelError, UsageError
@@ -558,7 +566,70 @@ def test_two_meanings_of_one_tensor(tmp_path: Path) -> None:
     codes = file.node(
         "QuantizeLinear", [file.input("x", [2]), file.constant(np.float32(1)), zero], "codes"
     )
-    file.output(file.node("DequantizeLinear", [codes, file.constant(np.float32(2)), zero]))
+    file.output(file.node("DequantizeLinear", [codes, file.constant(np.float32(3)), zero]))
     assert "scale and zero point of 'codes' must be the same wherever it is written and read" in (
         message(file.save(tmp_path / "model.onnx"))
     )
+
+
+# Damage anywhere
+
+
+def test_attribute_of_the_wrong_type(tmp_path: Path) -> None:
+    file = one_node("Softmax", (2, 4), axis=[1, 2])
+    assert message(file.save(tmp_path / "model.onnx")) == (
+        "attribute 'axis' must be a whole number, not '(1, 2)' (node 'node'); "
+        "export the model again"
+    )
+
+
+def test_list_attribute_of_the_wrong_type(tmp_path: Path) -> None:
+    file = one_node("Transpose", (2, 4), perm=[0.0, 1.0])
+    assert message(file.save(tmp_path / "model.onnx")) == (
+        "attribute 'perm' must be whole numbers, not '(0.0, 1.0)' (node 'node'); "
+        "export the model again"
+    )
+
+
+def test_tensor_without_its_data(tmp_path: Path) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        model.graph.initializer[0].dims[:] = [7]
+
+    name = valid().initializers[0].name
+    found = proto_message(tmp_path, change)
+    assert found.startswith(f"initializer '{name}' must hold the data of its shape [7]: ")
+    assert found.endswith("; the file is damaged")
+
+
+def test_names_of_more_than_one_line(tmp_path: Path) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        model.graph.node[0].name = "a\nb"
+
+    assert proto_message(tmp_path, change) == (
+        "names must be printable text, not 'a\\nb'; export the model again"
+    )
+
+
+@pytest.mark.parametrize("writer", [Writer, QcdqWriter, QonnxWriter, OperatorWriter])
+def test_any_damage_is_one_line(tmp_path: Path, writer: type[Writer]) -> None:
+    """Bytes changed and bytes lost: an import works or raises ModelError, nothing else."""
+    rng = np.random.default_rng(1)
+    whole = perceptron(writer(), Style())[0].model().SerializeToString()
+    path = tmp_path / "model.onnx"
+    messages = []
+    for _ in range(120):
+        data = bytearray(whole)
+        place = int(rng.integers(len(data)))
+        if rng.integers(2):
+            data[place] = int(rng.integers(256))
+        else:
+            del data[place : place + int(rng.integers(1, 6))]
+        path.write_bytes(bytes(data))
+        try:
+            import_model(path)
+            messages.append("")
+        except ModelError as error:
+            messages.append(str(error))
+    assert not any("\n" in text for text in messages)
+    assert "" in messages
+    assert any(messages)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from tests.compile.passes.sketch import INT4, Codes, Q, Sketch, check_pass
+from tests.compile.passes.sketch import INT4, INT32, Codes, Q, Sketch, check_pass
 from zapdeploy.compile.graph import Value
 from zapdeploy.compile.ops.codes import quantize
 from zapdeploy.compile.passes import fold_constants
 from zapdeploy.compile.passes.fold_constants import FoldConstants, quantize_in_blocks
+from zapdeploy.errors import ModelError
 
 
 def test_weights_are_quantized_moved_and_not_dequantized() -> None:
@@ -43,6 +45,24 @@ def test_weights_are_quantized_moved_and_not_dequantized() -> None:
     # By hand: rows 1/0.5, 2/0.5, -198 clamped to -8; 1/0.25, 8 clamped to 7, a half to even.
     assert result.values["t"].data is not None
     assert result.values["t"].data.T.tolist() == [[2, 4, -8], [4, 7, 0]]
+
+
+def test_constants_must_be_finite() -> None:
+    s = Sketch()
+    q = s.node("Quantize", (s.constant("w", [1.0, np.nan]),), "q", Q)
+    with pytest.raises(ModelError) as caught:
+        FoldConstants()(s.graph(s.node("Dequantize", (q,), "y")))
+    assert str(caught.value) == "constants must be finite where 'q' quantizes them"
+
+
+def test_wide_codes_stay_in_their_range() -> None:
+    s = Sketch()
+    bias = s.constant("b", [-3e38, -2.0, 0.75, 2.0**30, 3e38])
+    q = s.node("Quantize", (bias,), "q", Codes(INT32, 0.5))
+    graph = FoldConstants()(s.graph(s.node("Dequantize", (q,), "y")))
+    assert graph.values["q"].data is not None
+    low, high = INT32.limits
+    assert graph.values["q"].data.tolist() == [low, -4, 2, high, high]
 
 
 def test_moves_of_constants_are_views() -> None:

@@ -30,9 +30,16 @@ def same_name(draft: Draft, node: OnnxNode) -> None:
     names = tuple(draft.real(name).name for name in node.inputs)
     attributes: dict[str, Attribute] = {}
     for name, default in _ATTRIBUTES.get(node.op, {}).items():
-        value = node.attributes.get(name, default)
-        attributes[name] = type(default)(value)
+        attributes[name] = _attribute(node, name, default)
     draft.emit(node, node.op, names, attributes)
+
+
+def _attribute(node: OnnxNode, name: str, default: float | int | str) -> Attribute:
+    if isinstance(default, str):
+        return node.text(name, default)
+    if isinstance(default, float):
+        return node.number(name, default)
+    return node.integer(name, default)
 
 
 @translates("Gelu", "FastGelu", domains=(MICROSOFT,))

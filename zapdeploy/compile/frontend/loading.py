@@ -33,8 +33,10 @@ def load(path: Path) -> Source:
     """Read an ONNX file. Big tensors stay in the file's buffer (or on disk) until they are used."""
     proto, sha256 = _parse(path)
     opset = _check_opset(proto, path.name)
-    _check_names(proto.graph)
+    in_order = _check_names(proto.graph)
     model = _deserialize(proto, path)
+    if not in_order:
+        model.graph.sort()
     for file in _external_files(model, path.parent):
         with file.open("rb") as handle:
             sha256.update(hashlib.file_digest(handle, "sha256").digest())
@@ -86,8 +88,12 @@ def _check_opset(proto: onnx.ModelProto, file: str) -> int:
     return opset
 
 
-def _check_names(graph: onnx.GraphProto) -> None:
-    """Every tensor is defined once, every tensor read is defined, and no node waits for itself."""
+def _check_names(graph: onnx.GraphProto) -> bool:
+    """Every tensor is defined once, every tensor read is defined, and no node waits for itself.
+
+    Returns whether each node comes after those that it reads from.
+    """
+    _check_text(graph)
     titles = [_title(node, index) for index, node in enumerate(graph.node)]
     initial = [t.name for t in graph.initializer] + [
         t.values.name for t in graph.sparse_initializer
@@ -115,7 +121,18 @@ def _check_names(graph: onnx.GraphProto) -> None:
     for value in graph.output:
         if value.name not in producer and value.name not in given:
             raise ModelError(f"graph output '{value.name}' must be computed by some node")
-    _check_acyclic(graph, producer, titles)
+    return _check_acyclic(graph, producer, titles)
+
+
+def _check_text(graph: onnx.GraphProto) -> None:
+    """Names end up in messages and reports of one line."""
+    names = [v.name for v in (*graph.input, *graph.output, *graph.initializer, *graph.node)]
+    for node in graph.node:
+        names += [node.op_type, node.domain, *node.input, *node.output]
+        names += [attribute.name for attribute in node.attribute]
+    for name in names:
+        if not isinstance(name, str) or not name.isprintable():
+            raise ModelError(f"names must be printable text, not {name!r}; export the model again")
 
 
 def _check_unique(what: str, names: list[str]) -> None:
@@ -124,18 +141,19 @@ def _check_unique(what: str, names: list[str]) -> None:
             raise ModelError(f"{what} '{name}' must be defined once, not {count} times")
 
 
-def _check_acyclic(graph: onnx.GraphProto, producer: dict[str, int], titles: list[str]) -> None:
+def _check_acyclic(graph: onnx.GraphProto, producer: dict[str, int], titles: list[str]) -> bool:
     needs = {
         index: {producer[name] for name in node.input if name in producer}
         for index, node in enumerate(graph.node)
     }
     if all(before < index for index, wanted in needs.items() for before in wanted):
-        return
+        return True
     try:
         TopologicalSorter(needs).prepare()
     except CycleError as error:
         circle = " -> ".join(f"'{titles[index]}'" for index in reversed(error.args[1]))
         raise ModelError(f"graph must have no cycle, not {circle}; export it again") from None
+    return False
 
 
 def _title(node: onnx.NodeProto, index: int) -> str:
@@ -150,7 +168,6 @@ def _deserialize(proto: onnx.ModelProto, path: Path) -> ir.Model:
             from onnx_ir.passes.common import InlinePass
 
             model = InlinePass()(model).model
-        model.graph.sort()
     except Exception as error:
         reason = str(error).partition("\n")[0]
         raise ModelError(f"model must follow the ONNX format: {reason} ('{path}')") from error

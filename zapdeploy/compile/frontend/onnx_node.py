@@ -9,6 +9,7 @@ from typing import Any
 import onnx_ir as ir
 
 from zapdeploy.compile.frontend.errors import RefusedError
+from zapdeploy.errors import ModelError
 
 STANDARD = ""
 MICROSOFT = "com.microsoft"
@@ -46,16 +47,32 @@ class OnnxNode:
         return name
 
     def integer(self, name: str, default: int) -> int:
-        return int(self.attributes.get(name, default))
+        return self._typed(name, default, int, "a whole number")
 
     def number(self, name: str, default: float) -> float:
-        return float(self.attributes.get(name, default))
+        return float(self._typed(name, default, (int, float), "a number"))
 
     def text(self, name: str, default: str) -> str:
-        return str(self.attributes.get(name, default))
+        return self._typed(name, default, str, "text")
 
     def integers(self, name: str, default: tuple[int, ...] = ()) -> tuple[int, ...]:
-        return tuple(int(v) for v in self.attributes.get(name, default))
+        found = self._typed(name, default, (tuple, list), "whole numbers")
+        if not all(isinstance(value, int) for value in found):
+            raise self._wrong(name, "whole numbers")
+        return tuple(found)
+
+    def _typed(self, name: str, default: Any, types: Any, what: str) -> Any:
+        found = self.attributes.get(name, default)
+        if not isinstance(found, types):
+            raise self._wrong(name, what)
+        return found
+
+    def _wrong(self, name: str, what: str) -> ModelError:
+        shown = str(self.attributes[name])[:40]
+        return ModelError(
+            f"attribute '{name}' must be {what}, not {shown!r} (node '{self.name}'); "
+            "export the model again"
+        )
 
 
 def onnx_node(node: ir.Node, name: str, version: int) -> OnnxNode:
@@ -70,5 +87,9 @@ def onnx_node(node: ir.Node, name: str, version: int) -> OnnxNode:
         version=version,
         inputs=tuple("" if value is None else value.name or "" for value in node.inputs),
         outputs=tuple(outputs),
-        attributes={key: attribute.value for key, attribute in node.attributes.items()},
+        attributes={
+            key: attribute.value
+            for key, attribute in node.attributes.items()
+            if attribute.value is not None
+        },
     )

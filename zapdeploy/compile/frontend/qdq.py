@@ -7,6 +7,7 @@ bounds are the true range.
 from __future__ import annotations
 
 from dataclasses import replace
+from math import frexp
 
 import numpy as np
 import onnx_ir as ir
@@ -17,7 +18,7 @@ from zapdeploy.compile.frontend.onnx_node import MICROSOFT, STANDARD, OnnxNode
 from zapdeploy.compile.frontend.parameters import parameters
 from zapdeploy.compile.frontend.registry import translates
 from zapdeploy.compile.frontend.tensors import element_type
-from zapdeploy.compile.graph import ElementType
+from zapdeploy.compile.graph import ElementType, Quantization, Value
 from zapdeploy.errors import ModelError
 
 
@@ -43,8 +44,12 @@ def dequantize_linear(draft: Draft, node: OnnxNode) -> None:
     if declared is not None and declared.kind != "float":
         raise RefusedError(f"output_dtype must be float32, not {declared.name}")
     _, quantization = parameters(draft, node, 1, x.shape, x.element, node.integer("axis", 1))
-    codes = draft.interpret(x.name, quantization)
-    draft.emit(node, "Dequantize", (codes,))
+    factor = _shift(x, quantization)
+    if factor is None:
+        draft.emit(node, "Dequantize", (draft.interpret(x.name, quantization),))
+        return
+    real = draft.emit(node, "Dequantize", (x.name,), output=draft.fresh(f"{node.output}_unshifted"))
+    draft.emit(node, "Mul", (real, draft.constant(f"{node.name}_factor", factor)))
 
 
 def clip_codes(draft: Draft, node: OnnxNode) -> None:
@@ -62,6 +67,20 @@ def clip_codes(draft: Draft, node: OnnxNode) -> None:
         low, high = max(low, quantization.low), min(high, quantization.high)
         quantization = replace(quantization, low=low, high=high)
     draft.emit(node, "Requantize", (x.name,), element=x.element, quantization=quantization)
+
+
+def _shift(x: Value, meaning: Quantization) -> float | None:
+    """The power of two between the scale that codes were written with and the one they are read
+    with, None where it is something else (or 1).
+
+    Brevitas truncates sums so: it quantizes with a scale of 2^t s and dequantizes with s.
+    """
+    written = x.quantization
+    if written is None or x.is_constant or written.axis is not None or meaning.axis is not None:
+        return None
+    factor = float(meaning.scale[0]) / float(written.scale[0])
+    power = frexp(factor)[0] == 0.5 and factor != 1
+    return factor if power and written.zero_point[0] == meaning.zero_point[0] else None
 
 
 def _bound(draft: Draft, node: OnnxNode, index: int, default: int) -> int:

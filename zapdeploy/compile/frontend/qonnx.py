@@ -18,6 +18,7 @@ from zapdeploy.compile.frontend.registry import translates
 from zapdeploy.compile.graph import INT32, Array, ElementType, Quantization, Value
 from zapdeploy.errors import ModelError
 
+MOST_BITS = 32
 QONNX = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
 
 
@@ -98,6 +99,8 @@ def _bit_width(draft: Draft, node: OnnxNode, index: int) -> int:
     widths = np.unique(np.asarray(draft.array(node.required(index), "bit width")))
     if widths.size != 1 or widths[0] != np.rint(widths[0]):
         raise RefusedError(f"bit width must be one whole number, not {widths.tolist()}")
+    if not 2 <= widths[0] <= MOST_BITS:
+        raise RefusedError(f"bit width must be 2 to {MOST_BITS}, not {widths[0]:g}")
     return int(widths[0])
 
 

@@ -45,14 +45,16 @@ def array_of(tensor: ir.TensorProtocol, where: str) -> tuple[Array, ElementType]
     """A read-only array [*shape]; integers below 8 bits come one to a byte, sign-extended."""
     element = element_type(tensor.dtype, where)
     shape = tuple(int(d) for d in tensor.shape.numpy())
-    if element.bits >= 8:
-        array = np.asarray(tensor.numpy())
-    else:
+    try:
+        if element.bits >= 8:
+            return frozen(np.asarray(tensor.numpy()).reshape(shape)), element
         packed = np.frombuffer(tensor.tobytes(), np.uint8)
-        array = unpack(packed, element, shape)
-    if array.shape != shape:
-        raise ModelError(f"{where} must have shape {list(shape)}, not {list(array.shape)}")
-    return frozen(array), element
+    except (ValueError, TypeError, OverflowError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ModelError(
+            f"{where} must hold the data of its shape {list(shape)}: {reason}; the file is damaged"
+        ) from error
+    return frozen(unpack(packed, element, shape)), element
 
 
 def unpack(packed: Array, element: ElementType, shape: Shape) -> Array:

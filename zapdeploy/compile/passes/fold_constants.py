@@ -10,6 +10,7 @@ from zapdeploy.compile.graph import Array, Graph, Node, Quantization, Value, fro
 from zapdeploy.compile.ops.base import operator
 from zapdeploy.compile.ops.codes import quantize
 from zapdeploy.compile.passes.rewriting import same_meaning
+from zapdeploy.errors import ModelError
 
 FOLDED = frozenset(("Quantize", "Requantize", "Reshape", "Transpose", "Slice", "Concat", "Pad"))
 BLOCK_ELEMENTS = 1 << 22
@@ -61,14 +62,32 @@ def quantize_in_blocks(reals: Array, result: Value) -> Array:
     """The codes of a float32 constant, some rows at a time to save memory."""
     assert result.quantization is not None
     if reals.size <= BLOCK_ELEMENTS:
-        return quantize(reals, result)
+        return _quantize(reals, result)
     codes = np.empty(reals.shape, result.element.numpy)
     rows = max(BLOCK_ELEMENTS * len(reals) // reals.size, 1)
     for start in range(0, len(reals), rows):
         part = slice(start, start + rows)
         block = replace(result, quantization=_rows(result.quantization, part))
-        codes[part] = quantize(reals[part], block)
+        codes[part] = _quantize(reals[part], block)
     return codes
+
+
+def _quantize(reals: Array, result: Value) -> Array:
+    if not np.isfinite(reals).all():
+        raise ModelError(f"constants must be finite where '{result.name}' quantizes them")
+    with np.errstate(over="ignore"):
+        return (
+            quantize(reals, result) if result.element.bits < 32 else _quantize_wide(reals, result)
+        )
+
+
+def _quantize_wide(reals: Array, result: Value) -> Array:
+    """int32 codes, whose limits float32 does not hold."""
+    meaning = result.quantization
+    assert meaning is not None
+    steps = np.divide(reals, meaning.along(meaning.scale, reals.ndim), dtype=np.float32)
+    codes = np.rint(steps).astype(np.float64) + meaning.along(meaning.zero_point, reals.ndim)
+    return np.clip(codes, meaning.low, meaning.high).astype(np.int32)
 
 
 def _rows(quantization: Quantization, part: slice) -> Quantization:

@@ -22,21 +22,70 @@ class RemoveRequantize:
 
     def __call__(self, graph: Graph) -> Graph:
         while True:
-            node = next((n for n in graph.nodes if _removable(graph, n)), None)
-            if node is None:
+            removed = _sweep(graph)
+            if removed is graph:
                 return graph
-            graph = _removed(graph, node)
+            graph = removed
 
 
-def _removable(graph: Graph, node: Node) -> bool:
-    if node.op != "Requantize" or node.outputs[0] == node.inputs[0]:
-        return False
-    before, after = graph.values[node.inputs[0]], graph.values[node.outputs[0]]
-    if not same_meaning(before, after):
-        return False
-    if after.name in graph.outputs and not _renamable(graph, before):
-        return False
-    return _fits(before, after) or _can_clamp(graph, before, after)
+def _sweep(graph: Graph) -> Graph:
+    """Remove as many as there are, one for each tensor; the same graph when there is none."""
+    around = _Neighbours(graph, graph.consumers(), graph.producers())
+    values = dict(graph.values)
+    names: dict[str, str] = {}  # value -> the name that takes its place
+    writers: dict[str, Node] = {}  # name of the operator before -> the node that goes
+    touched: set[str] = set()
+    gone: set[str] = set()
+    for node in graph.nodes:
+        ends = {*node.inputs, *node.outputs}
+        if not around.removable(node) or ends & touched:
+            continue
+        touched |= ends
+        gone.add(node.name)
+        before, after = graph.values[node.inputs[0]], graph.values[node.outputs[0]]
+        if around.renamable(before):
+            names[before.name] = after.name
+            values[after.name] = _tighter(before, after) if _fits(before, after) else after
+            writers[around.producers[before.name].name] = node
+        else:
+            names[after.name] = before.name
+    if not gone:
+        return graph
+    nodes = tuple(
+        _renamed(node, names, writers.get(node.name))
+        for node in graph.nodes
+        if node.name not in gone
+    )
+    return graph.with_nodes(nodes, values)
+
+
+@dataclass(frozen=True, eq=False)
+class _Neighbours:
+    graph: Graph
+    consumers: dict[str, list[Node]]
+    producers: dict[str, Node]
+
+    def removable(self, node: Node) -> bool:
+        if node.op != "Requantize":
+            return False
+        before, after = (self.graph.values[name] for name in (node.inputs[0], node.outputs[0]))
+        if not same_meaning(before, after):
+            return False
+        if after.name in self.graph.outputs and not self.renamable(before):
+            return False
+        return _fits(before, after) or self._can_clamp(before)
+
+    def renamable(self, value: Value) -> bool:
+        ends = (*self.graph.inputs, *self.graph.outputs)
+        return not (value.is_constant or value.name in ends)
+
+    def _can_clamp(self, before: Value) -> bool:
+        """Whether the operator before writes these codes for this reader alone, with a clamp."""
+        if not self.renamable(before):
+            return False
+        if only_consumer(self.graph, self.consumers, before.name) is None:
+            return False
+        return operator(self.producers[before.name].op).unit in (Unit.MATRIX, Unit.VECTOR)
 
 
 def _fits(before: Value, after: Value) -> bool:
@@ -46,41 +95,14 @@ def _fits(before: Value, after: Value) -> bool:
     return b.low <= a.low and a.high <= b.high
 
 
-def _can_clamp(graph: Graph, before: Value, after: Value) -> bool:
-    """Whether the operator before writes these codes for this reader alone, with a clamp."""
-    if not _renamable(graph, before):
-        return False
-    if only_consumer(graph, graph.consumers(), before.name) is None:
-        return False
-    producer = graph.producers()[before.name]
-    return operator(producer.op).unit in (Unit.MATRIX, Unit.VECTOR)
-
-
-def _renamable(graph: Graph, value: Value) -> bool:
-    return not (value.is_constant or value.name in graph.inputs or value.name in graph.outputs)
-
-
-def _removed(graph: Graph, node: Node) -> Graph:
-    before, after = graph.values[node.inputs[0]], graph.values[node.outputs[0]]
-    values = dict(graph.values)
-    if _renamable(graph, before):
-        survivor = after if not _fits(before, after) else _tighter(before, after)
-        names = {before.name: survivor.name}
-        values[survivor.name] = survivor
-    else:
-        names = {after.name: before.name}
-    nodes = []
-    for other in graph.nodes:
-        if other.name == node.name:
-            continue
-        other = reading(other, names)
-        if before.name in other.outputs:
-            outputs = tuple(names.get(name, name) for name in other.outputs)
-            other = replace(other, outputs=outputs, sources=sources_of((other, node)))
-        nodes.append(other)
-    return graph.with_nodes(tuple(nodes), values)
-
-
 def _tighter(before: Value, after: Value) -> Value:
     """The value behind, with the type and range that its codes really have."""
     return replace(after, element=before.element, quantization=before.quantization)
+
+
+def _renamed(node: Node, names: dict[str, str], gone: Node | None) -> Node:
+    node = reading(node, names)
+    if gone is None:
+        return node
+    outputs = tuple(names.get(name, name) for name in node.outputs)
+    return replace(node, outputs=outputs, sources=sources_of((node, gone)))

@@ -12,6 +12,7 @@ from zapdeploy.quantize.modules.roles import Role, Roles
 from zapdeploy.quantize.recipes import LayerBits, ModuleRecipe
 
 OUTSIDE_BITS = 8  # of what the network reads and writes
+METADATA = frozenset({"size", "dim"})  # they look at a tensor's shape alone
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,8 @@ def _readers(roles: Roles, node: fx.Node) -> list[fx.Node]:
     """What reads a value, directly or through operators that only move it."""
     found: list[fx.Node] = []
     for user in node.users:
+        if user.op == "call_method" and user.target in METADATA or user.target is getattr:
+            continue
         if roles.kind(user) is Role.PASSING and user in roles.carried:
             found += _readers(roles, user)
         else:

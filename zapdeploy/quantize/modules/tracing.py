@@ -9,12 +9,12 @@ from pathlib import Path
 
 import torch
 from brevitas.graph.equalize import EqualizeGraph  # type: ignore[import-untyped]
+from brevitas.graph.fixed_point import MergeBatchNorm  # type: ignore[import-untyped]
 from brevitas.graph.standardize import (  # type: ignore[import-untyped]
     DuplicateSharedStatelessModule,
     MeanMethodToAdaptiveAvgPool2d,
     TorchFunctionalToModule,
 )
-from brevitas.graph.target.flexml import MergeBatchNorm  # type: ignore[import-untyped]
 from torch import Tensor, fx, nn
 
 from zapdeploy.errors import ModelError

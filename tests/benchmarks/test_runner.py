@@ -1,0 +1,58 @@
+"""Queries through the real ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.benchmarks.examples import write_network
+from zapdeploy.benchmarks import ModelSize
+from zapdeploy.benchmarks.runner import CPU_PROVIDER, Configuration, open_query
+from zapdeploy.benchmarks.workloads import ModelFile, find_workload, float_file, quantized_file
+from zapdeploy.errors import ModelError
+
+
+def _float(path: Path) -> ModelFile:
+    return float_file(find_workload(str(path), ModelSize()), path.parent)
+
+
+def _configuration(batch: int = 1, streams: int = 1) -> Configuration:
+    return Configuration("given", "float", CPU_PROVIDER, 1, streams, batch)
+
+
+@pytest.mark.parametrize(("batch", "streams"), [(1, 1), (8, 1), (4, 2)])
+def test_query_runs_at_any_batch_in_any_number_of_streams(
+    tmp_path: Path, batch: int, streams: int
+) -> None:
+    file = _float(write_network(tmp_path / "net.onnx"))
+    asked: list[int] = []
+
+    def frames(count: int) -> dict[str, np.ndarray]:
+        asked.append(count)
+        return {"x": np.ones((count, 8), np.float32)}
+
+    with open_query(file, _configuration(batch, streams), frames) as query:
+        for _ in range(3):
+            query()
+    assert asked == [batch]
+
+
+@pytest.mark.parametrize("form", ["qdq", "qoperator"])
+def test_quantized_forms_run_on_random_frames(tmp_path: Path, form: str) -> None:
+    workload = find_workload(str(write_network(tmp_path / "net.onnx")), ModelSize())
+    file = quantized_file(workload, "int8", form, tmp_path)  # type: ignore[arg-type]
+    with open_query(file, _configuration(8), lambda count: None) as query:
+        query()
+
+
+def test_network_with_a_fixed_batch_inside_is_refused_at_another(tmp_path: Path) -> None:
+    file = _float(write_network(tmp_path / "net.onnx", fixed_batch=True))
+    with open_query(file, _configuration(1), lambda count: None) as query:
+        query()
+    with (
+        pytest.raises(ModelError, match=r"model must be one that ONNX Runtime runs, not refused"),
+        open_query(file, _configuration(8), lambda count: None),
+    ):
+        pass

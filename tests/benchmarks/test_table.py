@@ -1,0 +1,83 @@
+"""The table for people says of every number what it is."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from tests.benchmarks.examples import row
+from zapdeploy.benchmarks import NotRun, Row, Scenario, compare_rows, print_comparison
+from zapdeploy.benchmarks.claims import published_ratios
+from zapdeploy.benchmarks.published import published_rows
+from zapdeploy.benchmarks.table import si_text
+
+
+def _printed(*rows: Row, width: int = 200, frame_rate_hz: float | None = None) -> str:
+    reason = NotRun("k", rows[0].model, "int4", "cpu", Scenario.OFFLINE, "no [bold]such kernels")
+    console = Console(file=io.StringIO(), width=width)
+    comparison = compare_rows(rows, [reason], frame_rate_hz=frame_rate_hz)
+    print_comparison(comparison, console, published_ratios(rows))
+    file = console.file
+    assert isinstance(file, io.StringIO)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.00193, "1.93 mJ"),
+        (2.5, "2.5 J"),
+        (42e-6, "42 µJ"),
+        (3e-13, "0.3 pJ"),
+        (0.0, "0 pJ"),
+        (1234.0, "1.23e+03 J"),
+    ],
+)
+def test_si_text(value: float, text: str) -> None:
+    assert si_text(value, "J") == text
+
+
+def test_a_line_has_its_numbers_with_words_and_boundary() -> None:
+    text = _printed(row(), frame_rate_hz=10.0)
+    (line,) = (line for line in text.splitlines() if "cpu int8  " in line and "100" in line)
+    for part in ("10 ms", "measured", "yes", "50 [20, 100] mJ", "modelled", "chip", "20", "1x"):
+        assert part in line
+
+
+def test_notes_explain_every_word_and_boundary_that_appears() -> None:
+    text = _printed(row())
+    assert "measured: a clock or a meter, on this machine." in text
+    assert "modelled: a formula over assumptions" in text
+    assert "simulated:" not in text
+    assert "boundary chip:" in text
+    assert "boundary system:" not in text
+    assert "cpu int4: not run: no [bold]such kernels" in text
+
+
+def test_datasheet_bounds_and_other_boundaries_are_marked() -> None:
+    text = _printed(row(model="resnet50"), *published_rows("resnet50"))
+    (line,) = (line for line in text.splitlines() if "NVIDIA T4" in line and "6,121" in line)
+    assert "<= 11.4 mJ" in line
+    assert ">= 87.4" in line
+    assert line.rstrip().endswith("*")
+    assert "* compares different boundaries" in text
+    assert "IBM NorthPole (Science 2023) against NVIDIA H100-SXM (v2.1): 4.94x" in text
+    assert "claimed: 5x, which agrees" in text
+
+
+def test_narrow_terminals_get_two_tables() -> None:
+    text = _printed(row(), width=100)
+    assert "net: speed" in text
+    assert "net: energy" in text
+    assert max(len(line) for line in text.splitlines()) <= 100
+
+
+def test_noise_is_confessed() -> None:
+    assert "cpu int8: varied by 40% within the run" in _printed(row(noise=0.4))
+    assert "varied" not in _printed(row(noise=0.01))
+
+
+def test_text_of_a_user_is_not_taken_for_markup() -> None:
+    assert "[red]net.onnx" in _printed(row("[red]net.onnx"))

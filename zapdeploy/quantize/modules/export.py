@@ -1,0 +1,81 @@
+"""From a quantized graph to ONNX: QCDQ as Brevitas writes it, or real INT4 and INT2 tensors."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import onnx
+import torch
+from brevitas.export import export_onnx_qcdq  # type: ignore[import-untyped]
+from torch import Tensor, fx
+
+from zapdeploy.errors import ModelError
+from zapdeploy.quantize.modules.packing import pack, tidy
+
+if TYPE_CHECKING:
+    from zapdeploy.quantize.recipe import Form
+
+OPSET = 17
+
+
+def export(graph: fx.GraphModule, example: tuple[Tensor, ...], form: Form) -> onnx.ModelProto:
+    """The graph as a model of static shape: that of `example`, whose names are the arguments'.
+
+    form "qcdq": low bits in 8-bit tensors behind a Clip (opset 17). "packed": INT4, UINT4 and INT2
+    tensors (opset 21, and 25 where a tensor has 2 bits).
+    """
+    names = input_names(graph)
+    with _quiet(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "exported.onnx")
+        try:
+            export_onnx_qcdq(
+                copy.deepcopy(graph).eval(),
+                args=example,
+                export_path=str(path),
+                dynamo=False,
+                input_names=list(names),
+                output_names=_output_names(graph),
+                opset_version=OPSET,
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ModelError(
+                f"module must be exportable to ONNX, not refused: {reason}; "
+                "replace that operator or take it out of the module"
+            ) from error
+        model = tidy(onnx.load(path), names)
+    return pack(model) if form == "packed" else model
+
+
+def input_names(graph: fx.GraphModule) -> tuple[str, ...]:
+    """The names of the module's arguments."""
+    return tuple(str(node.target) for node in graph.graph.nodes if node.op == "placeholder")
+
+
+def _output_names(graph: fx.GraphModule) -> list[str]:
+    last = next(node for node in graph.graph.nodes if node.op == "output")
+    returned = last.args[0]
+    if isinstance(returned, fx.Node):
+        return ["output"]
+    return [f"output_{index}" for index in range(len(last.all_input_nodes))]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's deprecation warnings and notes from the user's terminal."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

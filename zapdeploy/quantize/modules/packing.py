@@ -1,0 +1,123 @@
+"""Rewrites of an exported QCDQ file: constants made plain, low bits packed into narrow types."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import NodeProto, TensorProto, numpy_helper
+
+from zapdeploy.quantize.source import raise_opset, standard_opset
+from zapdeploy.quantize.tensors import packed_constant
+
+PACKED_OPSET, PACKED_IR = 21, 10
+INT2_OPSET, INT2_IR = 25, 12
+
+
+def tidy(model: onnx.ModelProto, inputs: tuple[str, ...]) -> onnx.ModelProto:
+    """Drop what the exporter leaves beside the graph; changes and returns `model`.
+
+    Initializers stop being inputs, and the zero points of biases, which are zero, go.
+    """
+    graph = model.graph
+    kept = [value for value in graph.input if value.name in inputs]
+    del graph.input[:]
+    graph.input.extend(kept)
+    del graph.value_info[:]
+    types = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    for node in graph.node:
+        node.doc_string = ""
+        biases = (
+            node.op_type == "DequantizeLinear" and types.get(node.input[0]) == TensorProto.INT32
+        )
+        if biases and len(node.input) == 3:
+            del node.input[2]
+    _drop_unread(model)
+    model.producer_name = "zapdeploy"
+    return model
+
+
+def pack(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same function with INT4, UINT4, INT2 tensors in the place of Clip over 8-bit ones."""
+    held = {tensor.name: tensor for tensor in model.graph.initializer}
+    widths = _clipped_bits(model, held)
+    two = 2 in widths.values()
+    opset, ir_version = (INT2_OPSET, INT2_IR) if two else (PACKED_OPSET, PACKED_IR)
+    if standard_opset(model) < opset:
+        model = raise_opset(model, opset)
+    del model.graph.value_info[:]
+    model.ir_version = ir_version
+    _Packer(model, widths).pack()
+    _drop_unread(model)
+    return model
+
+
+def _clipped_bits(model: onnx.ModelProto, held: dict[str, TensorProto]) -> dict[str, int]:
+    """Bits of every tensor that a Clip between quantizer and dequantizer makes, by its name."""
+    read_by = {node.input[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
+    found = {}
+    for node in model.graph.node:
+        if node.op_type == "Clip" and node.output[0] in read_by:
+            low, high = (int(numpy_helper.to_array(held[name])) for name in node.input[1:3])
+            found[node.output[0]] = int(high - low).bit_length()
+    return found
+
+
+class _Packer:
+    """Rewrites one model in place. `bits` has the output of every Clip that goes."""
+
+    def __init__(self, model: onnx.ModelProto, bits: dict[str, int]) -> None:
+        self.graph = model.graph
+        self.bits = bits
+        self.held = {tensor.name: tensor for tensor in self.graph.initializer}
+        self.makers = {name: node for node in self.graph.node for name in node.output}
+
+    def pack(self) -> None:
+        clips = [node for node in self.graph.node if node.output and node.output[0] in self.bits]
+        for clip in clips:
+            bits, source = self.bits[clip.output[0]], clip.input[0]
+            if source in self.held:
+                narrow = self._narrowed(source, bits, signed=True)
+                self._point_readers(clip.output[0], narrow, bits, signed=True)
+            else:
+                maker = self.makers[source]
+                maker.input[2] = self._narrowed(maker.input[2], bits, signed=False)
+                self._point_readers(clip.output[0], source, bits, signed=False)
+            self.graph.node.remove(clip)
+
+    def _point_readers(self, old: str, new: str, bits: int, *, signed: bool) -> None:
+        """Let the dequantizers of `old` read `new`, with a zero point of its type."""
+        for node in self.graph.node:
+            if node.op_type == "DequantizeLinear" and node.input[0] == old:
+                node.input[0] = new
+                node.input[2] = self._narrowed(node.input[2], bits, signed=signed)
+
+    def _narrowed(self, name: str, bits: int, *, signed: bool) -> str:
+        """An initializer of fewer bits with the same values; its name."""
+        narrow = f"{name}_{'int' if signed else 'uint'}{bits}"
+        if narrow not in self.held:
+            values: NDArray[np.integer] = numpy_helper.to_array(self.held[name])
+            self.held[narrow] = packed_constant(narrow, values, bits, signed=signed)
+            self.graph.initializer.append(self.held[narrow])
+        return narrow
+
+
+def _drop_unread(model: onnx.ModelProto) -> None:
+    """Remove nodes and initializers whose results nobody reads."""
+    graph = model.graph
+    outputs = {value.name for value in graph.output}
+    while True:
+        reads = Counter(name for node in graph.node for name in node.input)
+        dead: list[NodeProto] = [
+            node for node in graph.node if not any(reads[n] or n in outputs for n in node.output)
+        ]
+        if not dead:
+            break
+        for node in dead:
+            graph.node.remove(node)
+    used = {name for node in graph.node for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
