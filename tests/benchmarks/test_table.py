@@ -75,7 +75,7 @@ def test_narrow_terminals_get_two_tables() -> None:
 
 
 def test_noise_is_confessed() -> None:
-    assert "cpu int8: varied by 40% within the run" in _printed(row(noise=0.4))
+    assert "net, cpu int8: varied by 40% within the run" in _printed(row(noise=0.4))
     assert "varied" not in _printed(row(noise=0.01))
 
 

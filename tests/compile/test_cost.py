@@ -367,7 +367,7 @@ def test_cores_without_work_need_no_parameters() -> None:
 
 def test_slices_of_many_parameters_stay_apart() -> None:
     """Numbers of slices must not run over, however many per-channel constants a layer has."""
-    target, channels = mesh(4, 4), 4096
+    target, channels = mesh(4, 4), 5000
     net = NetworkBuilder("n")
     x = net.conv(net.input("x", (1, 4, 1, 1)), channels, 1, name="conv")
     for i in range(6):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -129,6 +130,15 @@ def test_no_other_choice_of_the_candidates_is_cheaper(name: str) -> None:
     assert found.least_cost <= found.cost
 
 
+@pytest.mark.parametrize("target", [mesh(4, 4), northpole()], ids=["4x4", "16x16"])
+def test_the_cost_is_that_of_the_choice(target: Target) -> None:
+    """Every transfer of the choice has been routed; no estimate is left in its cost."""
+    for graph in (small_cnn(2), mlp(4, (512, 256, 128))):
+        found = mapped(graph, target)
+        expected = Costs(group_layers(graph), target).objective(choice_of(found))
+        assert found.cost == pytest.approx(expected, abs=TIES * len(found.layers))
+
+
 def _sample(candidates: list[list[IntArray]], most: int) -> list[tuple[IntArray, ...]]:
     """All combinations, or that many of them picked at random."""
     if np.prod([len(c) for c in candidates]) <= most:
@@ -243,6 +253,24 @@ def test_layers_are_of_one_form_only_if_they_cost_the_same() -> None:
     assert _form(0) != _form(0, outputs=5)
     assert _form(0) != _form(3), "a zero point is an addition for every element"
     assert _form(3) == _form(4)
+
+
+def test_a_movement_between_scales_is_another_form() -> None:
+    """With equal scales the codes move as they are, otherwise each is requantized."""
+
+    def form(scale: float) -> object:
+        net = NetworkBuilder("n")
+        net.max_pool(net.input("x", (1, 4, 8, 8), 4), 2, 2, 0)
+        out = net.values["maxpool_out"]
+        assert out.quantization is not None
+        quantization = replace(out.quantization, scale=np.array([scale]))
+        net.values["maxpool_out"] = replace(out, quantization=quantization)
+        (layer,) = group_layers(net.graph("maxpool_out"))
+        return layer_form(layer)
+
+    assert form(0.1) == form(0.1)
+    assert form(0.1) != form(0.2)
+    assert form(0.2) == form(0.3)
 
 
 def test_layers_of_one_form_are_priced_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,5 +23,5 @@ def test_resnet50_gets_photographs() -> None:
 
 
 def test_an_unknown_model_is_refused() -> None:
-    with pytest.raises(UsageError, match="model must be one of resnet50, tsmixer-c4"):
+    with pytest.raises(UsageError, match="model must be one of resnet50, linear-c4"):
         sample_inputs("vgg", 1)

@@ -213,7 +213,8 @@ def _notes(comparison: Comparison, ratios: Sequence[Ratio]) -> list[str]:
             "where measured) is done before the next one comes; its energy includes the waiting."
         )
     notes += [
-        f"{line.device}: varied by {noise:.0%} within the run; repeat it on an idle machine."
+        f"{line.main.model}, {line.device}: varied by {noise:.0%} within the run; repeat it on an "
+        "idle machine."
         for line in lines
         if (noise := line.noise) > NOISY
     ]

@@ -1,9 +1,99 @@
-"""zapdeploy bench"""
+"""zapdeploy bench --models A,B --targets northpole-sim,cpu -o DIR"""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
+
+from zapdeploy.cli import options, show
+from zapdeploy.errors import UsageError
+
+if TYPE_CHECKING:
+    from zapdeploy.benchmarks import BenchmarkResult
 
 
 def add_to(app: typer.Typer) -> None:
-    pass
+    app.command("bench", help=_bench.__doc__)(_bench)
+
+
+def _bench(
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="For results.")],
+    models: Annotated[
+        str, typer.Option("--models", metavar="A,B,...", help="Names, or ONNX files.")
+    ] = "resnet50,tsmixer-c4",
+    targets: Annotated[
+        str, typer.Option("--targets", metavar="A,B,...", help="cpu, gpu, chips or their files.")
+    ] = "northpole-sim,cpu",
+    precisions: Annotated[
+        str, typer.Option("--precisions", metavar="A,B,...", help="Of fp32, int8, int4.")
+    ] = "fp32,int8,int4",
+    frame_rate: options.FrameRate = None,
+    neurons: Annotated[
+        int | None, typer.Option("--neurons", help="Neurons of forecasters (default: all 71,721).")
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", metavar="TARGET,PRECISION", help="What ratios compare with."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep finished rows of an earlier run in DIR.")
+    ] = False,
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+) -> int:
+    """Networks on simulated chips beside this machine and published results.
+
+    Example: zapdeploy bench --models resnet50 --targets northpole-sim,cpu -o results --resume
+    """
+    from zapdeploy.benchmarks import BenchmarkRequest, ModelSize, run_benchmark
+
+    request = BenchmarkRequest(
+        models=_listed(models),
+        targets=_listed(targets),
+        precisions=_listed(precisions),
+        frame_rate_hz=frame_rate,
+        size=ModelSize(neurons=neurons),
+    )
+    compared_with = _baseline(baseline)
+    with show.progress(not as_json) as progress:
+        result = run_benchmark(request, output, resume=resume, progress=progress)
+    if as_json:
+        show.print_json(result.as_json())
+    else:
+        print_result(result, compared_with)
+    return 0
+
+
+def print_result(result: BenchmarkResult, baseline: tuple[str, str] | None = None) -> None:
+    """The comparison of all rows of a result directory."""
+    from rich.console import Console
+
+    from zapdeploy.benchmarks.claims import published_ratios
+    from zapdeploy.benchmarks.comparison import DEFAULT_BASELINE, compare_rows
+    from zapdeploy.benchmarks.table import WIDE, print_comparison
+
+    comparison = compare_rows(
+        result.rows,
+        result.not_run,
+        frame_rate_hz=result.frame_rate_hz,
+        baseline=baseline or DEFAULT_BASELINE,
+    )
+    console = Console()
+    console = console if console.is_terminal else Console(width=WIDE)
+    print_comparison(comparison, console, published_ratios(result.rows))
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part for part in (p.strip() for p in text.split(",")) if part)
+
+
+def _baseline(text: str | None) -> tuple[str, str] | None:
+    if text is None:
+        return None
+    parts = _listed(text)
+    if len(parts) != 2:
+        raise UsageError(f"--baseline must be TARGET,PRECISION such as cpu,int8, not '{text}'")
+    return parts[0], parts[1]

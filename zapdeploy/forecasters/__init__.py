@@ -1,22 +1,62 @@
-"""Networks to deploy: ResNet-50 and the ZAPBench forecasters, their inputs and their ONNX files.
+"""Networks to deploy: ResNet-50 and the ZAPBench forecasters; their data, training and scores.
 
-torch and scikit-learn load when a network or a photograph is asked for, not with this package.
+torch, TensorStore and scikit-learn load when something that needs them is asked for, not with this
+package.
 """
 
+from zapdeploy.forecasters.baselines import MeanBaseline, stimulus_response
 from zapdeploy.forecasters.build import build_model
-from zapdeploy.forecasters.export import export_model
+from zapdeploy.forecasters.conditions import CONDITIONS, Condition, Split, window_starts
+from zapdeploy.forecasters.evaluation import Scores, evaluate, evaluate_response, mean_forecast
+from zapdeploy.forecasters.export import export_model, export_module
+from zapdeploy.forecasters.folder import (
+    ForecasterSpec,
+    Trained,
+    is_forecaster_folder,
+    load_forecaster,
+    save_forecaster,
+)
 from zapdeploy.forecasters.images import photograph_frames
+from zapdeploy.forecasters.recording import Recording, open_recording
 from zapdeploy.forecasters.registry import ModelInfo, find_model, list_models
 from zapdeploy.forecasters.samples import sample_inputs
 from zapdeploy.forecasters.synthetic import synthetic_windows
+from zapdeploy.forecasters.training import (
+    TrainingOptions,
+    TrainingResult,
+    calibration_windows,
+    train,
+)
 
 __all__ = [
+    "CONDITIONS",
+    "Condition",
+    "ForecasterSpec",
+    "MeanBaseline",
     "ModelInfo",
+    "Recording",
+    "Scores",
+    "Split",
+    "Trained",
+    "TrainingOptions",
+    "TrainingResult",
     "build_model",
+    "calibration_windows",
+    "evaluate",
+    "evaluate_response",
     "export_model",
+    "export_module",
     "find_model",
+    "is_forecaster_folder",
     "list_models",
+    "load_forecaster",
+    "mean_forecast",
+    "open_recording",
     "photograph_frames",
     "sample_inputs",
+    "save_forecaster",
+    "stimulus_response",
     "synthetic_windows",
+    "train",
+    "window_starts",
 ]

@@ -38,9 +38,7 @@ def build_model(
     from `seed`, unless a checkpoint gives them: a file of tensors, or a folder that training wrote.
     """
     info = find_model(name)
-    _check_size(info, neurons, width)
-    if nlinear and info.family != "linear":
-        raise UsageError(f"nlinear must be left out for {name}, not set; it is the linear's switch")
+    check_options(info, neurons, width, nlinear=nlinear)
     if info.kind == "image":
         module = _resnet50(seed, random=checkpoint is None)
     else:
@@ -52,7 +50,12 @@ def build_model(
     return module.eval()
 
 
-def _check_size(info: ModelInfo, neurons: int, width: int | None) -> None:
+def check_options(info: ModelInfo, neurons: int, width: int | None, *, nlinear: bool) -> None:
+    """Raise UsageError unless a network of that size can be built."""
+    if nlinear and info.family != "linear":
+        raise UsageError(
+            f"nlinear must be left out for {info.name}, not set; it is the linear's switch"
+        )
     if info.kind == "image" and (width is not None or neurons != ZAPBENCH_NEURONS):
         raise UsageError(
             f"neurons and width must be left out for {info.name}, not set; they size a forecaster"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from zapdeploy.errors import DataError
 from zapdeploy.files import atomic_write
-from zapdeploy.forecasters.build import build_model, make_forecaster
+from zapdeploy.forecasters.build import build_model, check_options
 from zapdeploy.forecasters.checkpoint import WEIGHTS_FILE
 from zapdeploy.forecasters.registry import ModelInfo, find_forecaster
 
@@ -52,15 +52,9 @@ class ForecasterSpec:
             nlinear=self.nlinear,
         )
 
-    def parameters(self) -> int:
-        """How many numbers training sets."""
-        import torch
-
-        with torch.device("meta"):
-            network = make_forecaster(
-                self.name, self.neurons, self.width, revin=self.revin, nlinear=self.nlinear
-            )
-        return sum(value.numel() for value in network.parameters())
+    def check(self) -> None:
+        """Raise UsageError unless there is such a forecaster."""
+        check_options(self.info, self.neurons, self.width, nlinear=self.nlinear)
 
 
 @dataclass(frozen=True, eq=False)

@@ -102,6 +102,11 @@ def find_model(name: str) -> ModelInfo:
     raise UsageError(f"model must be one of {names}, not {name!r}; run: zapdeploy models list")
 
 
+def forecaster_families() -> tuple[str, ...]:
+    """The kinds of forecasters, each of which has one network per context."""
+    return tuple(dict.fromkeys(info.family for info in _MODELS if info.context is not None))
+
+
 def find_forecaster(name: str) -> tuple[ModelInfo, int]:
     """The forecaster of that name and its context; raises UsageError for any other network."""
     info = find_model(name)

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zapdeploy.arrays import save_arrays
 from zapdeploy.errors import DataError, UsageError
 from zapdeploy.forecasters.conditions import Condition, Split, window_starts
+from zapdeploy.forecasters.export import COVARIATES_NAME, INPUT_NAME
 from zapdeploy.forecasters.folder import (
     WEIGHTS,
     ForecasterSpec,
@@ -29,6 +31,8 @@ from zapdeploy.forecasters.resuming import Progressed, read_resume, write_resume
 if TYPE_CHECKING:
     from torch import Tensor
 
+CALIBRATION = "calibration.npz"
+CALIBRATION_BYTES = 128 * 2**20
 Progress = Callable[[str, int, int], None]
 
 
@@ -73,6 +77,7 @@ class TrainingResult:
     best_step: int
     validation_mae: float
     stopped: str
+    parameters: int
     history: tuple[tuple[int, float], ...]
 
 
@@ -84,7 +89,7 @@ def train(
     *,
     progress: Progress = lambda what, done, total: None,
 ) -> TrainingResult:
-    """Train a forecaster and keep its best weights in `folder`.
+    """Train a forecaster and keep its best weights in `folder`, with windows to quantize it on.
 
     A folder that holds the same training, unfinished, is continued. Raises UsageError when it holds
     another one.
@@ -97,7 +102,22 @@ def train(
     while not run.finished:
         run.step()
         progress(run.line, run.state.step, chosen.steps)
+    save_arrays(place / CALIBRATION, calibration_windows(recording, spec, seed=chosen.seed))
     return run.result()
+
+
+def calibration_windows(
+    recording: Recording, spec: ForecasterSpec, *, count: int = 8, seed: int = 0
+) -> dict[str, NDArray[np.float32]]:
+    """Windows of the training split to quantize with, by ONNX input name; at most 128 MiB."""
+    starts = window_starts(Split.TRAIN, spec.context, recording.conditions)
+    affordable = CALIBRATION_BYTES // (4 * spec.context * recording.neurons)
+    wanted = min(count, max(1, affordable), starts.size)
+    chosen = np.sort(np.random.default_rng((seed, 2)).choice(starts, wanted, replace=False))
+    windows = {INPUT_NAME: recording.contexts(chosen.tolist(), spec.context)}
+    if spec.info.covariates:
+        windows[COVARIATES_NAME] = recording.covariates(chosen.tolist(), spec.context)
+    return windows
 
 
 class _Run:
@@ -171,7 +191,10 @@ class _Run:
     def result(self) -> TrainingResult:
         state = self.state
         stopped = "no improvement" if self.out_of_patience else "steps"
-        return TrainingResult(state.step, state.best_step, state.best, stopped, state.history)
+        parameters = sum(value.numel() for value in self.network.parameters())
+        return TrainingResult(
+            state.step, state.best_step, state.best, stopped, parameters, state.history
+        )
 
     def _batch(self) -> tuple[tuple[Tensor, ...], Tensor]:
         """The inputs and targets of this step: windows in an order drawn for every epoch."""

@@ -54,15 +54,15 @@ class ModuleRecipe:
                     "choose one of them"
                 )
 
-    def bits(self, *, edge: bool) -> LayerBits:
+    def bits(self, *, edge: bool) -> BitChoice:
         """The bits of a layer at one of the network's ends, or inside."""
         if not edge:
-            return LayerBits(self.weights, self.activations)
-        return LayerBits(max(self.weights, self.edges), max(self.activations, self.edges))
+            return BitChoice(self.weights, self.activations)
+        return BitChoice(max(self.weights, self.edges), max(self.activations, self.edges))
 
 
 @dataclass(frozen=True)
-class LayerBits:
+class BitChoice:
     """Bits of a matrix layer's weights and of what it reads."""
 
     weights: int

@@ -39,7 +39,7 @@ def check_samples(network: Network, samples: Arrays) -> None:
         )
     for name, shape in shapes.items():
         _check_shape(name, samples[name], shape)
-        _check_values(name, samples[name])
+        check_values(name, samples[name])
     counts = {name: len(samples[name]) for name in shapes}
     if len(set(counts.values())) > 1:
         raise DataError(
@@ -67,7 +67,8 @@ def _check_shape(name: str, values: NDArray[Any], shape: tuple[int, ...]) -> Non
         )
 
 
-def _check_values(name: str, values: NDArray[Any]) -> None:
+def check_values(name: str, values: NDArray[Any]) -> None:
+    """Raise DataError unless the values are finite floating-point numbers that vary."""
     where = f"(calibration input {name!r})"
     if values.dtype.kind != "f":
         raise DataError(f"values must be floating point, not {values.dtype} {where}; convert them")

@@ -75,7 +75,7 @@ def _run(
                 values.pop(name, None)
         if progress is not None:
             progress(index + 1, len(graph.nodes))
-    return {name: np.ascontiguousarray(values[name]) for name in values if name in wanted}
+    return {name: np.asarray(values[name], order="C") for name in values if name in wanted}
 
 
 def run_node(graph: Graph, node: Node, values: Mapping[str, Array]) -> dict[str, Array]:

@@ -1,7 +1,6 @@
 """The same small quantized networks in every dialect.
 
-Scales are powers of two, so that ONNX Runtime's floating point is exact and all must agree to the
-bit.
+Scales are powers of two: ONNX Runtime's floating point is exact, and all agree to the bit.
 """
 
 from __future__ import annotations
@@ -121,11 +120,7 @@ class Writer:
 
 @dataclass
 class QcdqWriter(Writer):
-    """As Brevitas writes it: int8 or uint8, with a Clip for fewer bits.
-
-    `weight_form` is "quantize" (float -> QuantizeLinear -> Clip -> DequantizeLinear), "clip" (int8
-    -> Clip -> DequantizeLinear).
-    """
+    """As Brevitas writes it: bytes, with a Clip for fewer bits; weights "quantize"d or as codes."""
 
     dialect: ClassVar[str] = "QCDQ"
     weight_form: str = "quantize"

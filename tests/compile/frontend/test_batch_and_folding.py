@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from tests.compile.frontend.comparing import differences
 from tests.compile.frontend.dialects import Kind, Style, Writer, residual_network
 from tests.compile.frontend.onnx_files import OnnxFile, reference
-from zapdeploy.compile.frontend import import_model
+from zapdeploy.compile.frontend import UnsupportedModel, import_model
 from zapdeploy.compile.graph import Graph
 from zapdeploy.compile.passes import IMPORT_PASSES
 from zapdeploy.sim.functional import run
@@ -80,6 +80,36 @@ def test_shape_arithmetic_is_folded(tmp_path: Path) -> None:
     rows = {row.op: row for row in imported.decisions}
     assert rows["Shape"].outcome.value == "folded"
     assert rows["Shape"].reason == "constant, or without effect"
+
+
+def test_size_is_folded(tmp_path: Path) -> None:
+    file = OnnxFile()
+    x = Writer(file).start("x", (2, 6), BYTE).name
+    size = file.node("Unsqueeze", [file.node("Size", [x]), file.constant(np.asarray([0]))])
+    file.output(file.node("Reshape", [x, size]))
+    graph = import_model(file.save(tmp_path / "model.onnx")).graph
+    assert graph.values[graph.outputs[0]].shape == (12,)
+
+
+def test_initializers_that_are_inputs_too(tmp_path: Path) -> None:
+    """Old exporters list every initializer among the inputs."""
+    file, inputs = residual_network(Writer(), Style())
+    (expected,) = reference(file.model(), inputs).values()
+    for tensor in file.initializers:
+        value = helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        file.inputs.append(value)
+    graph = import_model(file.save(tmp_path / "model.onnx")).graph
+    assert graph.inputs == ("x",)
+    np.testing.assert_array_equal(*run(graph, inputs).values(), expected)
+
+
+def test_random_numbers_are_not_constants(tmp_path: Path) -> None:
+    file = OnnxFile()
+    x = Writer(file).start("x", (2, 6), BYTE).name
+    noise = file.node("RandomNormal", [], name="noise", shape=[2, 6])
+    file.output(file.node("Add", [x, noise]))
+    with pytest.raises(UnsupportedModel, match="operator RandomNormal is not supported"):
+        import_model(file.save(tmp_path / "model.onnx"))
 
 
 def test_identities_of_initializers(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from tests.compile.frontend.dialects import (
@@ -20,7 +21,7 @@ from tests.compile.frontend.dialects import (
     residual_network,
 )
 from tests.compile.frontend.onnx_files import reference
-from zapdeploy.compile.frontend import Imported, Outcome, import_model
+from zapdeploy.compile.frontend import Imported, Outcome, import_model, supported_operators
 from zapdeploy.compile.graph import FLOAT32
 from zapdeploy.sim.functional import run
 
@@ -116,6 +117,15 @@ def test_quantized_tensors_keep_their_names(tmp_path: Path) -> None:
     found = run(graph, inputs, keep=names)
     for name in names:
         np.testing.assert_array_equal(found[name], expected[name])
+
+
+def test_supported_operators_are_those_of_onnx_and_the_dialects() -> None:
+    found = supported_operators()
+    assert {domain for domain, _ in found} == {
+        "", "com.microsoft", "onnx.brevitas", "qonnx.custom_op.general", "finn.custom_op.general",
+    }  # fmt: skip
+    for domain, op in found:
+        assert domain or onnx.defs.has(op)
 
 
 def test_decisions_say_what_became_of_each_node(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.compile.frontend.comparing import differences
-from tests.compile.frontend.dialects import Kind, Writer
+from tests.compile.frontend.dialects import MICROSOFT, Kind, Writer
 from tests.compile.frontend.onnx_files import OnnxFile, reference
 from zapdeploy.compile.frontend import Outcome, import_model
 from zapdeploy.compile.graph import Graph
@@ -228,6 +228,41 @@ def test_operators_on_codes(tmp_path: Path) -> None:
     file.output(file.node("DequantizeLinear", [g, *parameters]))
     graph = compare(tmp_path, file, {"x": (1, 2, 6, 6)}, steps=0)
     assert graph.values[g].element.name == "int4"
+
+
+def test_operators_of_onnx_runtime(tmp_path: Path) -> None:
+    file = OnnxFile()
+    writer = Writer(file)
+    x = writer.start("x", (2, 5), BYTE)
+    bias = file.constant(reals(5))
+    for op, inputs in (("Gelu", [x.name]), ("FastGelu", [x.name]), ("FastGelu", [x.name, bias])):
+        file.output(writer.activation(file.node(op, inputs, domain=MICROSOFT), OUT).name)
+    graph = compare(tmp_path, file, {"x": (2, 5)})
+    assert [n.op for n in graph.nodes].count("Gelu") == 3
+
+
+def test_gemm_with_c_computed_at_run_time(tmp_path: Path) -> None:
+    file = OnnxFile()
+    writer = Writer(file)
+    x, c = writer.start("x", (3, 4), BYTE), writer.start("c", (3, 5), BYTE)
+    weights = writer.dequantize(file.constant(np.ones((4, 5), np.int8)), BYTE)
+    real = file.node("Gemm", [x.name, weights, c.name], beta=2.0)
+    file.output(writer.activation(real, Kind(8, True, 0.25)).name)
+    graph = compare(tmp_path, file, {"x": (3, 4), "c": (3, 5)}, steps=0)
+    assert [n.op for n in graph.nodes if n.op not in ("Quantize", "Dequantize")] == [
+        "Mul", "MatMul", "Add",
+    ]  # fmt: skip
+
+
+def test_quantizer_without_a_zero_point(tmp_path: Path) -> None:
+    """uint8 unless output_dtype says otherwise."""
+    for attributes, name in (({}, "uint8"), ({"output_dtype": 3}, "int8")):
+        file = OnnxFile()
+        scale = file.constant(np.float32(0.5))
+        q = file.node("QuantizeLinear", [file.input("x", (9,)), scale], "q", **attributes)
+        file.output(file.node("DequantizeLinear", [q, scale]))
+        graph = compare(tmp_path, file, {"x": (9,)}, steps=0)
+        assert graph.values["q"].element.name == name
 
 
 def test_runtime_cast(tmp_path: Path) -> None:

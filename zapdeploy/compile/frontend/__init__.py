@@ -9,5 +9,14 @@ passes, and `decisions` (what became of each node).
 from zapdeploy.compile.frontend.decisions import Decision, Outcome
 from zapdeploy.compile.frontend.errors import UnsupportedModel
 from zapdeploy.compile.frontend.importing import Imported, Origin, import_model
+from zapdeploy.compile.frontend.registry import supported_operators
 
-__all__ = ["Decision", "Imported", "Origin", "Outcome", "UnsupportedModel", "import_model"]
+__all__ = [
+    "Decision",
+    "Imported",
+    "Origin",
+    "Outcome",
+    "UnsupportedModel",
+    "import_model",
+    "supported_operators",
+]

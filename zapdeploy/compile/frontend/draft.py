@@ -61,6 +61,8 @@ class Draft:
         """The value of this name. Raises UnjudgedError when a refused node should have made it."""
         if name in self.values:
             return self.values[name]
+        if not name:
+            raise RefusedError("an input that is not optional must be given")
         if name not in self.initializers:
             raise UnjudgedError(f"reads '{name}', which a refused node makes")
         tensor = self.initializers[name].const_value

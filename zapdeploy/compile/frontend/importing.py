@@ -25,7 +25,7 @@ from zapdeploy.compile.frontend.errors import RefusedError, UnjudgedError, Unsup
 from zapdeploy.compile.frontend.folding import fold
 from zapdeploy.compile.frontend.inputs import network_inputs
 from zapdeploy.compile.frontend.loading import Source, load
-from zapdeploy.compile.frontend.onnx_node import OnnxNode, onnx_node
+from zapdeploy.compile.frontend.onnx_node import OnnxNode, check_inputs, onnx_node
 from zapdeploy.compile.frontend.registry import translator
 from zapdeploy.compile.frontend.tensors import element_type
 from zapdeploy.compile.graph import FLOAT32, Call, Graph, Value
@@ -122,6 +122,7 @@ def _translate(source: Source, draft: Draft) -> _Translation:
 
 def _translate_node(result: _Translation, node: OnnxNode, original: ir.Node) -> None:
     """Fold, translate or refuse one node; a refused one leaves results of unknown value."""
+    check_inputs(node)
     try:
         if fold(result.draft, node, original):
             return

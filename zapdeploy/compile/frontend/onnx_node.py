@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
+import onnx
 import onnx_ir as ir
 
 from zapdeploy.compile.frontend.errors import RefusedError
 from zapdeploy.errors import ModelError
 
 STANDARD = ""
+UNLIMITED = 1 << 20
 MICROSOFT = "com.microsoft"
 
 
@@ -73,6 +76,32 @@ class OnnxNode:
             f"attribute '{name}' must be {what}, not {shown!r} (node '{self.name}'); "
             "export the model again"
         )
+
+
+def check_inputs(node: OnnxNode) -> None:
+    """Raise ModelError for more or fewer inputs than ONNX gives the operator."""
+    limits = _input_limits(node.op, node.version) if node.domain == STANDARD else None
+    if limits is None or limits[0] <= len(node.inputs) <= limits[1]:
+        return
+    low, high = limits
+    if high > low:
+        wanted = f"{low} to {high}" if high < UNLIMITED else f"at least {low}"
+    else:
+        wanted = str(low)
+    raise ModelError(
+        f"{node.op} must have {wanted} inputs, not {len(node.inputs)} (node '{node.name}'); "
+        "export the model again"
+    )
+
+
+@cache
+def _input_limits(op: str, version: int) -> tuple[int, int] | None:
+    """The smallest and the largest number of inputs, None for an operator that ONNX has not."""
+    try:
+        schema = onnx.defs.get_schema(op, version)
+    except onnx.defs.SchemaError:
+        return None
+    return schema.min_input, schema.max_input
 
 
 def onnx_node(node: ir.Node, name: str, version: int) -> OnnxNode:

@@ -15,11 +15,13 @@ import onnx_ir as ir
 from zapdeploy.compile.frontend.draft import Draft
 from zapdeploy.compile.frontend.errors import RefusedError
 from zapdeploy.compile.frontend.onnx_node import MICROSOFT, STANDARD, OnnxNode
-from zapdeploy.compile.frontend.parameters import parameters
+from zapdeploy.compile.frontend.parameters import parameters, zero_point_of
 from zapdeploy.compile.frontend.registry import translates
 from zapdeploy.compile.frontend.tensors import element_type
 from zapdeploy.compile.graph import ElementType, Quantization, Value
 from zapdeploy.errors import ModelError
+
+MOST_BITS = 16
 
 
 @translates("QuantizeLinear", domains=(STANDARD, MICROSOFT))
@@ -28,11 +30,11 @@ def quantize_linear(draft: Draft, node: OnnxNode) -> None:
     _refuse_blocks(node)
     declared = _declared_type(node, "output_dtype")
     axis = node.integer("axis", 1)
-    if node.input(2) and draft.value(node.input(2)).element.bits > 16:
-        raise RefusedError("zero point must have at most 16 bits")
-    element, quantization = parameters(
-        draft, node, 1, x.shape, None if node.input(2) else declared, axis
-    )
+    zero_point = zero_point_of(draft, node, 2)
+    if zero_point is not None and zero_point.element.bits > MOST_BITS:
+        raise RefusedError(f"zero point must have at most {MOST_BITS} bits")
+    element = declared if zero_point is None else zero_point.element
+    element, quantization = parameters(draft, node, 1, x.shape, element, axis)
     draft.emit(node, "Quantize", (x.name,), element=element, quantization=quantization)
 
 
@@ -59,7 +61,9 @@ def clip_codes(draft: Draft, node: OnnxNode) -> None:
     low = max(low, _bound(draft, node, 1, low))
     high = min(high, _bound(draft, node, 2, high))
     if low > high:
-        raise ModelError(f"Clip's min must be at most its max, not {low} > {high} ('{node.name}')")
+        raise ModelError(
+            f"Clip's min must be at most its max, not {low} > {high} (node '{node.name}')"
+        )
     quantization = x.quantization
     if quantization is None:
         draft.ranges[node.output] = (low, high)

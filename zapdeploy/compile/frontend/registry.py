@@ -34,6 +34,6 @@ def translator(node: OnnxNode) -> Translator | None:
     return _TRANSLATORS.get((node.domain, node.op))
 
 
-def translated() -> tuple[tuple[str, str], ...]:
-    """All (domain, operator) pairs that the frontend knows."""
+def supported_operators() -> tuple[tuple[str, str], ...]:
+    """All (domain, operator) pairs that can be imported, besides those that are folded."""
     return tuple(sorted(_TRANSLATORS))

@@ -18,6 +18,7 @@ from torch import Tensor, fx
 
 from zapdeploy.errors import ModelError
 from zapdeploy.quantize.modules.packing import pack, tidy
+from zapdeploy.quantize.modules.samples import argument_names
 
 if TYPE_CHECKING:
     from zapdeploy.quantize.recipe import Form
@@ -26,12 +27,13 @@ OPSET = 17
 
 
 def export(graph: fx.GraphModule, example: tuple[Tensor, ...], form: Form) -> onnx.ModelProto:
-    """The graph as a model of static shape: that of `example`, whose names are the arguments'.
+    """The graph as a model of static shape: that of `example`, named as the arguments are.
 
     form "qcdq": low bits in 8-bit tensors behind a Clip (opset 17). "packed": INT4, UINT4 and INT2
     tensors (opset 21, and 25 where a tensor has 2 bits).
     """
-    names = input_names(graph)
+    names = argument_names(graph)
+    layers = tuple(str(node.target) for node in layer_nodes(graph))
     with _quiet(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "exported.onnx")
         try:
@@ -50,13 +52,17 @@ def export(graph: fx.GraphModule, example: tuple[Tensor, ...], form: Form) -> on
                 f"module must be exportable to ONNX, not refused: {reason}; "
                 "replace that operator or take it out of the module"
             ) from error
-        model = tidy(onnx.load(path), names)
+        model = tidy(onnx.load(path), names, layers)
     return pack(model) if form == "packed" else model
 
 
-def input_names(graph: fx.GraphModule) -> tuple[str, ...]:
-    """The names of the module's arguments."""
-    return tuple(str(node.target) for node in graph.graph.nodes if node.op == "placeholder")
+def layer_nodes(graph: fx.GraphModule) -> tuple[fx.Node, ...]:
+    """The calls of quantized layers, in topological order."""
+    return tuple(
+        node
+        for node in graph.graph.nodes
+        if node.op == "call_module" and hasattr(graph.get_submodule(str(node.target)), "bias_quant")
+    )
 
 
 def _output_names(graph: fx.GraphModule) -> list[str]:

@@ -16,10 +16,18 @@ PACKED_OPSET, PACKED_IR = 21, 10
 INT2_OPSET, INT2_IR = 25, 12
 
 
-def tidy(model: onnx.ModelProto, inputs: tuple[str, ...]) -> onnx.ModelProto:
+CONSTANT_READERS = frozenset({"QuantizeLinear", "DequantizeLinear", "Clip"})
+MATRIX_OPERATORS = frozenset({"Conv", "Gemm", "MatMul"})
+
+
+def tidy(
+    model: onnx.ModelProto, inputs: tuple[str, ...], layers: tuple[str, ...]
+) -> onnx.ModelProto:
     """Drop what the exporter leaves beside the graph; changes and returns `model`.
 
-    Initializers stop being inputs, and the zero points of biases, which are zero, go.
+    Initializers stop being inputs, and the zero points of biases, which are zero, go. Every node
+    gets constants of its own: ONNX Runtime's optimizer fails on some that are shared. Matrix nodes
+    are named after `layers`, which are in topological order.
     """
     graph = model.graph
     kept = [value for value in graph.input if value.name in inputs]
@@ -34,9 +42,39 @@ def tidy(model: onnx.ModelProto, inputs: tuple[str, ...]) -> onnx.ModelProto:
         )
         if biases and len(node.input) == 3:
             del node.input[2]
+    _own_constants(graph)
+    _name_layers(graph, layers)
     _drop_unread(model)
     model.producer_name = "zapdeploy"
     return model
+
+
+def _own_constants(graph: onnx.GraphProto) -> None:
+    """Copy constants that several quantizers, dequantizers and clips read."""
+    held = {tensor.name: tensor for tensor in graph.initializer}
+    seen: Counter[str] = Counter()
+    for node in graph.node:
+        if node.op_type not in CONSTANT_READERS:
+            continue
+        for index, name in enumerate(node.input):
+            if name in held and seen[name]:
+                copy = TensorProto()
+                copy.CopyFrom(held[name])
+                copy.name = node.input[index] = f"{name}_{seen[name]}"
+                graph.initializer.append(copy)
+            seen[name] += 1
+
+
+def _name_layers(graph: onnx.GraphProto, layers: tuple[str, ...]) -> None:
+    """Name the nodes that multiply by constant weights as the module names its layers."""
+    constant = {tensor.name for tensor in graph.initializer}
+    names = iter(layers)
+    for node in graph.node:
+        moves = node.op_type in (*CONSTANT_READERS, "Transpose")
+        if moves and node.input[0] in constant:
+            constant.update(node.output)
+        elif node.op_type in MATRIX_OPERATORS and node.input[1] in constant:
+            node.name = next(names, node.name)
 
 
 def pack(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -19,7 +19,8 @@ PASSING_MODULES = (nn.MaxPool1d, nn.MaxPool2d, nn.Flatten)
 PASSING_FUNCTIONS: frozenset[Any] = frozenset(
     {
         torch.flatten, torch.reshape, torch.permute, torch.transpose, torch.squeeze,
-        torch.unsqueeze, functional.max_pool1d, functional.max_pool2d, operator.getitem,
+        torch.unsqueeze, functional.max_pool1d, functional.max_pool2d, torch.max_pool1d,
+        torch.max_pool2d, operator.getitem,
     }
 )  # fmt: skip
 PASSING_METHODS = frozenset(
@@ -27,6 +28,9 @@ PASSING_METHODS = frozenset(
 )
 ADDITIONS: frozenset[Any] = frozenset({operator.add, operator.iadd, torch.add, "add", "add_"})
 CONCATENATIONS: frozenset[Any] = frozenset({torch.cat, torch.concat, torch.concatenate})
+POOLING_FUNCTIONS: frozenset[Any] = frozenset(
+    {functional.adaptive_avg_pool1d, functional.adaptive_avg_pool2d, functional.avg_pool2d}
+)
 POOLING = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AvgPool1d, nn.AvgPool2d)
 
 
@@ -69,6 +73,8 @@ class Roles:
             if node.target in ADDITIONS:
                 both = len(node.all_input_nodes) == 2 and node.kwargs.get("alpha", 1) == 1
                 return Role.ADDITION if both else Role.FLOAT
+            if node.target in POOLING_FUNCTIONS:
+                return Role.POOLING
             if node.target in PASSING_FUNCTIONS or node.target in PASSING_METHODS:
                 return Role.PASSING
         return Role.FLOAT

@@ -9,7 +9,7 @@ from torch import fx
 
 from zapdeploy.errors import UsageError
 from zapdeploy.quantize.modules.roles import Role, Roles
-from zapdeploy.quantize.recipes import LayerBits, ModuleRecipe
+from zapdeploy.quantize.recipes import BitChoice, ModuleRecipe
 
 OUTSIDE_BITS = 8  # of what the network reads and writes
 METADATA = frozenset({"size", "dim"})  # they look at a tensor's shape alone
@@ -31,12 +31,12 @@ class Placement:
 
     sites: tuple[Site, ...]
     layers: Mapping[str, str]  # module -> node
-    bits: Mapping[str, LayerBits]
+    bits: Mapping[str, BitChoice]
     sources: Mapping[str, Site]
 
 
 def place(
-    roles: Roles, recipe: ModuleRecipe, chosen: Mapping[str, LayerBits] | None = None
+    roles: Roles, recipe: ModuleRecipe, chosen: Mapping[str, BitChoice] | None = None
 ) -> Placement:
     """Sites and bits for a recipe; `chosen` overrides the bits of layers by module name."""
     names = {str(layer.target): layer.name for layer in roles.layers}
@@ -95,7 +95,7 @@ def _groups(roles: Roles) -> tuple[tuple[fx.Node, ...], ...]:
 
 
 def _main_bits(
-    roles: Roles, recipe: ModuleRecipe, bits: Mapping[str, LayerBits], group: tuple[fx.Node, ...]
+    roles: Roles, recipe: ModuleRecipe, bits: Mapping[str, BitChoice], group: tuple[fx.Node, ...]
 ) -> int:
     """The widest that any reader wants."""
     wanted = [0]
@@ -117,7 +117,7 @@ def _readers(roles: Roles, node: fx.Node) -> list[fx.Node]:
     """What reads a value, directly or through operators that only move it."""
     found: list[fx.Node] = []
     for user in node.users:
-        if user.op == "call_method" and user.target in METADATA or user.target is getattr:
+        if (user.op == "call_method" and user.target in METADATA) or user.target is getattr:
             continue
         if roles.kind(user) is Role.PASSING and user in roles.carried:
             found += _readers(roles, user)

@@ -6,19 +6,19 @@ import copy
 import traceback
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from brevitas.graph.equalize import EqualizeGraph  # type: ignore[import-untyped]
-from brevitas.graph.fixed_point import MergeBatchNorm  # type: ignore[import-untyped]
 from brevitas.graph.standardize import (  # type: ignore[import-untyped]
     DuplicateSharedStatelessModule,
-    MeanMethodToAdaptiveAvgPool2d,
-    TorchFunctionalToModule,
 )
 from torch import Tensor, fx, nn
+from torch.nn import functional
 
 from zapdeploy.errors import ModelError
 
+RELUS: frozenset[Any] = frozenset({functional.relu, torch.relu, torch.relu_, "relu", "relu_"})
 EQUALIZE_ITERATIONS = 20
 SAME_FUNCTION = 1e-3  # largest relative deviation that rewriting may leave in float32
 
@@ -54,17 +54,81 @@ def _users_line(error: Exception) -> str:
 
 def simplify(graph: fx.GraphModule) -> fx.GraphModule:
     """Functions become modules, shared stateless modules are copied, BatchNorm is folded."""
+    _name_functions(graph)
+    _pool_means(graph)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for step in (
-            TorchFunctionalToModule(),
-            DuplicateSharedStatelessModule(),
-            MeanMethodToAdaptiveAvgPool2d(),
-            MergeBatchNorm(),
-        ):
-            graph = step.apply(graph)
+        graph = DuplicateSharedStatelessModule().apply(graph)
+    _fold_batchnorm(graph)
     _drop_without_effect(graph)
     return graph.eval()
+
+
+def _name_functions(graph: fx.GraphModule) -> None:
+    """Activations written as functions or methods become modules, which are easier to move."""
+    for index, node in enumerate(list(graph.graph.nodes)):
+        if node.op not in ("call_function", "call_method") or node.target not in RELUS:
+            continue
+        name = f"relu_module_{index}"
+        graph.add_submodule(name, nn.ReLU())
+        with graph.graph.inserting_after(node):
+            made = graph.graph.call_module(
+                name, (node.args[0] if node.args else node.kwargs["input"],)
+            )
+        node.replace_all_uses_with(made)
+        graph.graph.erase_node(node)
+    graph.recompile()
+
+
+def _pool_means(graph: fx.GraphModule) -> None:
+    """A mean over height and width becomes global average pooling, which has an integer form."""
+    for index, node in enumerate(list(graph.graph.nodes)):
+        is_mean = (node.op, node.target) in (("call_method", "mean"), ("call_function", torch.mean))
+        axes = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
+        if (
+            not is_mean
+            or axes is None
+            or tuple(axes if not isinstance(axes, int) else ())
+            not in (
+                (2, 3),
+                (-2, -1),
+            )
+        ):
+            continue
+        name = f"global_pool_{index}"
+        graph.add_submodule(name, nn.AdaptiveAvgPool2d(1))
+        with graph.graph.inserting_after(node):
+            pooled = graph.graph.call_module(name, (node.args[0],))
+        result = pooled
+        if not node.kwargs.get("keepdim", False):
+            with graph.graph.inserting_after(pooled):
+                result = graph.graph.call_function(torch.flatten, (pooled, 1))
+        node.replace_all_uses_with(result)
+        graph.graph.erase_node(node)
+    graph.recompile()
+
+
+def _fold_batchnorm(graph: fx.GraphModule) -> None:
+    """Multiply BatchNorm's scale into the layer that alone it reads."""
+    for node in list(graph.graph.nodes):
+        if node.op != "call_module" or not isinstance(
+            norm := graph.get_submodule(str(node.target)), nn.BatchNorm1d | nn.BatchNorm2d
+        ):
+            continue
+        before = node.all_input_nodes[0]
+        if before.op != "call_module" or len(before.users) > 1:
+            continue
+        layer = graph.get_submodule(str(before.target))
+        if isinstance(layer, nn.Linear):
+            fused: nn.Module = nn.utils.fuse_linear_bn_eval(layer, norm)
+        elif isinstance(layer, nn.Conv1d | nn.Conv2d):
+            fused = nn.utils.fuse_conv_bn_eval(layer, norm)
+        else:
+            continue
+        graph.add_submodule(str(before.target), fused)
+        node.replace_all_uses_with(before)
+        graph.graph.erase_node(node)
+    graph.recompile()
 
 
 def _drop_without_effect(graph: fx.GraphModule) -> None:

@@ -11,6 +11,7 @@ from brevitas.graph.gptq import gptq_mode  # type: ignore[import-untyped]
 from torch import Tensor, fx, nn
 
 from zapdeploy.quantize.modules.calibration import Progress, batches
+from zapdeploy.quantize.modules.export import layer_nodes
 
 
 def round_by_gptq(
@@ -38,11 +39,7 @@ def correct_biases(
     Nagel et al., ICCV 2019, measured on samples. Each layer sees what the corrected layers before
     it hand on. Changes the biases of `graph`, whose nodes have the reference's names.
     """
-    layers = {
-        node.name: graph.get_submodule(str(node.target))
-        for node in graph.graph.nodes
-        if node.op == "call_module" and hasattr(graph.get_submodule(str(node.target)), "bias_quant")
-    }
+    layers = {node.name: graph.get_submodule(str(node.target)) for node in layer_nodes(graph)}
     with torch.no_grad():
         means = _Means(reference, layers)
         means.run(*samples)
@@ -77,7 +74,7 @@ class _Correction(fx.Interpreter):
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
         layer = self.layers.get(n.name)
-        if layer is None or layer.bias is None:
+        if layer is None or not isinstance(layer.bias, Tensor):
             return value
         layer.bias.data += self.wanted[n.name] - _channel_means(value, layer)
         return super().run_node(n)

@@ -1,0 +1,1 @@
+"""Experiments whose tables the documentation shows; each is run by one command."""

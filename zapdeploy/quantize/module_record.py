@@ -1,0 +1,60 @@
+"""What was done to quantize a torch module, kept beside the ONNX file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from zapdeploy.quantize.recipes import ModuleRecipe
+
+
+@dataclass(frozen=True)
+class ModuleLayer:
+    """Bits of one layer's weights and of what it reads, by the name of its node in the file."""
+
+    name: str
+    operator: str
+    weights: int
+    inputs: int
+
+
+@dataclass(frozen=True)
+class ModuleRecord:
+    """The recipe of a quantized module, the data it was calibrated on, and what came of it.
+
+    agreement: torch against ONNX Runtime, and the functional simulator where a check was given.
+    accuracy: the output's signal-to-noise ratio against float, and the caller's own measures.
+    training: how quantization-aware training went, None without. Digests are SHA-256 in hex.
+    """
+
+    recipe: ModuleRecipe
+    form: str
+    seed: int
+    source: str
+    calibration_samples: int
+    calibration_sha256: str
+    result: str
+    result_sha256: str
+    result_bytes: int
+    versions: tuple[tuple[str, str], ...]
+    layers: tuple[ModuleLayer, ...]
+    equalized: bool
+    float_operators: tuple[str, ...]
+    agreement: Mapping[str, Any]
+    accuracy: Mapping[str, float]
+    training: Mapping[str, Any] | None
+
+    @property
+    def agreed(self) -> bool:
+        """Whether every comparison that was made kept to the rule."""
+        return all(part["passed"] for part in self.agreement.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """The record as a JSON document; numbers of a run here are "measured"."""
+        return {**asdict(self), "versions": dict(self.versions), "kind": "measured"}
+
+    def to_json(self) -> str:
+        """The document, indented."""
+        return json.dumps(self.as_json(), indent=2) + "\n"
