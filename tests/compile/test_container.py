@@ -371,15 +371,14 @@ def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
     """One bit of every byte in turn, a different one from byte to byte."""
     path = tmp_path / "program.zap"
     save_program(tiny(), path)
-    raw = bytearray(path.read_bytes())
+    raw = path.read_bytes()
     assert len(raw) < 60_000
-    for position in range(len(raw)):
-        raw[position] ^= 1 << (position % 8)
-        path.write_bytes(raw)
-        with pytest.raises(ProgramError):
-            load_program(path)
-        raw[position] ^= 1 << (position % 8)
-    path.write_bytes(raw)
+    with path.open("r+b", buffering=0) as file:
+        for position, byte in enumerate(raw):
+            os.pwrite(file.fileno(), bytes([byte ^ (1 << (position % 8))]), position)
+            with pytest.raises(ProgramError):
+                load_program(path)
+            os.pwrite(file.fileno(), bytes([byte]), position)
     assert load_program(path).model == "mlp"
 
 

@@ -93,20 +93,20 @@ def test_parameters_and_programs_by_hand() -> None:
 
 
 def test_framebuffer_too_small() -> None:
-    """Two sets of 4 x (64 + 32) bytes against 512 B."""
+    """8 x (64 + 32) bytes against 512 B."""
     target = changed_target({"framebuffer.memory": "512 B"})
-    assert unfit_of(mlp(4), target, batch=4) == Unfit(
+    assert unfit_of(mlp(8), target, batch=8) == Unfit(
         layer="dense0",
-        what="framebuffer (network inputs and outputs, one set in use and one in transfer)",
-        demanded=2 * 4 * (64 + 32),
+        what="framebuffer (network inputs and outputs)",
+        demanded=8 * (64 + 32),
         limit=512,
         hints=("a smaller --batch", "inputs and outputs in fewer bits"),
     )
-    assert compiled(mlp(2), target, batch=2).fits
+    assert compiled(mlp(4), target, batch=4).fits
 
 
 def test_a_single_frame_cannot_be_made_fewer() -> None:
-    target = changed_target({"framebuffer.memory": "100 B"})
+    target = changed_target({"framebuffer.memory": "90 B"})
     assert unfit_of(mlp(1), target).hints == ("inputs and outputs in fewer bits",)
 
 

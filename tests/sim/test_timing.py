@@ -69,7 +69,7 @@ def test_resnet50_stays_between_half_of_its_bound_and_all_of_it() -> None:
 
 def timeline(array_cycles: int, host_in_s: float, host_out_s: float, batch: int = 1) -> Timeline:
     span = Span("layer", 0, array_cycles - 10, {})
-    return Timeline((span,), 10, 1e6, host_in_s, host_out_s, batch)
+    return Timeline((span,), 10, 1e6, host_in_s, host_out_s, batch, double_buffered=True)
 
 
 def test_the_array_is_the_limit() -> None:
@@ -102,7 +102,7 @@ def test_no_more_than_a_batch_per_latency_in_flight_is_assumed(
 
 
 def test_nothing_runs_in_an_empty_timeline() -> None:
-    assert Timeline((), 7, 1e6, 0.0, 0.0, 1).cycles == 7
+    assert Timeline((), 7, 1e6, 0.0, 0.0, 1, double_buffered=True).cycles == 7
 
 
 def test_a_slower_host_link_is_never_faster() -> None:
@@ -123,3 +123,16 @@ def test_narrow_tensors_cross_the_host_link_at_their_width() -> None:
 def test_the_same_program_gives_the_same_timeline() -> None:
     assert time_program(small_cnn_program()) == time_program(small_cnn_program())
     assert northpole().clock_hz == time_program(small_cnn_program()).clock_hz
+
+
+def test_one_set_in_the_framebuffer_takes_turns() -> None:
+    """8 x (64 + 32) bytes: twice that fits in 1536 B, and not in 1535 B; the host then waits."""
+    times = {}
+    for memory in ("1536 B", "1535 B"):
+        target = changed_target({"framebuffer.memory": memory})
+        times[memory] = time_program(compiled(mlp(8), target, batch=8))
+    both, one = times["1536 B"], times["1535 B"]
+    assert both.double_buffered
+    assert both.interval_s == max(both.array_s, both.host_in_s, both.host_out_s)
+    assert not one.double_buffered
+    assert one.interval_s == one.latency_s == both.latency_s

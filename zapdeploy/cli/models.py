@@ -45,6 +45,13 @@ def _export(
         int | None, typer.Option("--width", help="Hidden width of a forecaster.")
     ] = None,
     batch: Annotated[int, typer.Option("--batch", help="Frames per batch.")] = 1,
+    revin: Annotated[
+        bool,
+        typer.Option(
+            help="Keep a forecaster's normalization by its own mean and deviation in the file."
+            " Without it, normalize on the host: the chip then takes 8-bit inputs."
+        ),
+    ] = True,
     seed: Annotated[int, typer.Option("--seed", help="Seed of random weights.")] = 0,
     checkpoint: Annotated[
         Path | None, typer.Option("--checkpoint", help="Trained weights (.safetensors, .pt).")
@@ -66,7 +73,14 @@ def _export(
     from zapdeploy.forecasters import export_model
 
     export_model(
-        name, output, neurons=neurons, width=width, batch=batch, seed=seed, checkpoint=checkpoint
+        name,
+        output,
+        neurons=neurons,
+        width=width,
+        batch=batch,
+        seed=seed,
+        checkpoint=checkpoint,
+        revin=revin,
     )
     written = [output]
     if inputs is not None:

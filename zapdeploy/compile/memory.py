@@ -108,9 +108,14 @@ def live_bytes(buffers: Sequence[Buffer], layer: int) -> int:
 
 
 def framebuffer_demand(graph: Graph, target: Target) -> int:
-    """Bytes of network inputs and outputs, twice: one set is filled while the other is used."""
+    """Bytes of one set of network inputs and outputs."""
     tensors: tuple[Value, ...] = (*network_inputs(graph), *network_outputs(graph))
-    return 2 * sum(-(-v.size * storage_bits(v, target) // 8) for v in tensors)
+    return sum(-(-v.size * storage_bits(v, target) // 8) for v in tensors)
+
+
+def is_double_buffered(graph: Graph, target: Target) -> bool:
+    """Whether one set can be filled while another is in use."""
+    return 2 * framebuffer_demand(graph, target) <= int(target.framebuffer.memory)
 
 
 def _aligned(address: int) -> int:

@@ -41,7 +41,7 @@ def _program_bytes(target: Target) -> int:
 
 
 def framebuffer_unfit(graph: Graph, layers: Sequence[Layer], target: Target) -> Unfit | None:
-    """Whether two sets of network inputs and outputs exceed the framebuffer."""
+    """Whether the network's inputs and outputs exceed the framebuffer."""
     demanded, limit = framebuffer_demand(graph, target), int(target.framebuffer.memory)
     if demanded <= limit:
         return None
@@ -49,7 +49,7 @@ def framebuffer_unfit(graph: Graph, layers: Sequence[Layer], target: Target) -> 
     batch = ("a smaller --batch",) if frames > 1 else ()
     return Unfit(
         layer=layers[0].name,
-        what="framebuffer (network inputs and outputs, one set in use and one in transfer)",
+        what="framebuffer (network inputs and outputs)",
         demanded=demanded,
         limit=limit,
         hints=(*batch, "inputs and outputs in fewer bits"),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from zapdeploy.compile.cost import storage_bits
 from zapdeploy.compile.layers import network_inputs, network_outputs
+from zapdeploy.compile.memory import is_double_buffered
 from zapdeploy.compile.program import Program
 
 
@@ -34,6 +35,7 @@ class Timeline:
     host_in_s: float
     host_out_s: float
     batch: int
+    double_buffered: bool
 
     @property
     def cycles(self) -> int:
@@ -51,13 +53,19 @@ class Timeline:
 
     @property
     def interval_s(self) -> float:
-        """Between batches in a steady stream: the slowest of array and host link."""
+        """Between batches in a steady stream: the slowest of array and host link.
+
+        When the framebuffer holds only one set of inputs and outputs, they take turns.
+        """
+        if not self.double_buffered:
+            return self.latency_s
         return max(self.array_s, self.host_in_s, self.host_out_s)
 
     @property
     def limiter(self) -> str:
         """What sets the interval: the host link, or the unit that limits most of the time."""
-        if self.array_s < max(self.host_in_s, self.host_out_s):
+        host_s = (self.host_in_s, self.host_out_s)
+        if self.array_s < (max(host_s) if self.double_buffered else sum(host_s)):
             return "host link"
         shares: dict[str, int] = {}
         for span in self.spans:
@@ -89,4 +97,5 @@ def time_program(program: Program) -> Timeline:
         host_in_s=host_seconds(network_inputs(graph)),
         host_out_s=host_seconds(network_outputs(graph)),
         batch=program.options.batch,
+        double_buffered=is_double_buffered(graph, target),
     )
