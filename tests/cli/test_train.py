@@ -10,6 +10,7 @@ pytest.importorskip("torch")
 pytest.importorskip("tensorstore")
 
 from tests.cli.conftest import Call
+from zapdeploy.arrays import load_arrays
 from zapdeploy.forecasters.folder import load_forecaster
 
 QUICK = ("--steps", 20, "--validate-every", 10, "--validation-windows", 8, "--device", "cpu")

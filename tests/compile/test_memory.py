@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ from zapdeploy.compile.memory import (
     Demand,
     MemoryPlan,
     framebuffer_demand,
+    is_double_buffered,
     live_bytes,
     plan_memory,
 )
@@ -154,14 +156,21 @@ def test_programs_take_what_the_target_says() -> None:
     assert plan_memory([Demand("a", 0, 1, (), 0)], target).bytes_of("program") == 2 * 3072
 
 
-def test_framebuffer_holds_two_sets_of_inputs_and_outputs() -> None:
-    """ResNet-50, 32 images: 2 x (32 x 3 x 224 x 224 + 32 x 1000) bytes."""
+def test_framebuffer_holds_inputs_and_outputs() -> None:
+    """ResNet-50, 32 images: 32 x 3 x 224 x 224 + 32 x 1000 bytes."""
     assert framebuffer_demand(resnet50(32, 4), northpole()) == 32 * 150_528 + 32 * 1000
 
 
 def test_framebuffer_counts_narrow_tensors_at_their_width() -> None:
     """5 values of 4 bits are 3 bytes, 3 of 4 bits are 2."""
     assert framebuffer_demand(mlp(1, (5, 3), bits=4), northpole()) == 3 + 2
+
+
+@pytest.mark.parametrize(("memory", "double"), [("192 B", True), ("191 B", False)])
+def test_two_sets_make_a_double_buffer(memory: str, double: bool) -> None:
+    """mlp(1): 64 + 32 bytes, twice."""
+    target = changed_target({"framebuffer.memory": memory})
+    assert is_double_buffered(mlp(1), target) is double
 
 
 def _lifetimes(buffers: Sequence[Buffer]) -> dict[str, tuple[int, int]]:

@@ -114,7 +114,7 @@ def test_intervals_of_the_contract(program: Program, key: str) -> None:
 
 
 def test_a_network_that_does_not_fit_has_the_keys_that_it_can() -> None:
-    program = compiled(mlp(4), changed_target({"framebuffer.memory": "512 B"}), batch=4)
+    program = compiled(mlp(8), changed_target({"framebuffer.memory": "512 B"}), batch=8)
     found = json.loads(json.dumps(program_json(program)))
     assert found["fits"] is False
     assert set(found["unfit"]) == {"layer", "what", "demanded", "limit", "hints"}

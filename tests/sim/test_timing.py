@@ -136,3 +136,20 @@ def test_one_set_in_the_framebuffer_takes_turns() -> None:
     assert both.interval_s == max(both.array_s, both.host_in_s, both.host_out_s)
     assert not one.double_buffered
     assert one.interval_s == one.latency_s == both.latency_s
+
+
+def test_the_limiter_of_a_stream() -> None:
+    """The unit that is slowest for most of the time, unless the host link is slower still."""
+    spans = (
+        Span("a", 0, 100, {"matrix": 90, "vector": 10}),
+        Span("b", 100, 160, {"matrix": 10, "vector": 50}),
+        Span("c", 160, 210, {"matrix": 10, "vector": 40}),
+    )
+    array = Timeline(spans, 0, 1e6, 0.0, 0.0, 1, double_buffered=True)
+    assert array.limiter == "vector"  # 60 + 50 cycles against 100
+    assert replace(array, host_in_s=2.0e-4).limiter == "vector"
+    assert replace(array, host_in_s=2.2e-4).limiter == "host link"
+    assert replace(array, host_out_s=2.2e-4).limiter == "host link"
+    both = replace(array, host_in_s=1.2e-4, host_out_s=1.2e-4)
+    assert both.limiter == "vector"
+    assert replace(both, double_buffered=False).limiter == "host link"  # in turns: 240 us

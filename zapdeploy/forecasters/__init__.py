@@ -17,6 +17,7 @@ from zapdeploy.forecasters.folder import (
     save_forecaster,
 )
 from zapdeploy.forecasters.images import photograph_frames
+from zapdeploy.forecasters.importing import Piece, import_forecaster, read_path_map
 from zapdeploy.forecasters.recording import Recording, open_recording
 from zapdeploy.forecasters.registry import ModelInfo, find_model, list_models
 from zapdeploy.forecasters.samples import sample_inputs
@@ -34,6 +35,7 @@ __all__ = [
     "ForecasterSpec",
     "MeanBaseline",
     "ModelInfo",
+    "Piece",
     "Recording",
     "Scores",
     "Split",
@@ -47,12 +49,14 @@ __all__ = [
     "export_model",
     "export_module",
     "find_model",
+    "import_forecaster",
     "is_forecaster_folder",
     "list_models",
     "load_forecaster",
     "mean_forecast",
     "open_recording",
     "photograph_frames",
+    "read_path_map",
     "sample_inputs",
     "save_forecaster",
     "stimulus_response",

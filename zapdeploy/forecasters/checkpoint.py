@@ -18,11 +18,16 @@ WEIGHTS_FILE = "weights.safetensors"  # of a folder that training wrote
 
 def load_checkpoint(module: nn.Module, path: Path, model: str) -> None:
     """Fill `module` with the tensors of a safetensors file, a torch state_dict, or of a folder
-    that training wrote.
+    that training wrote; or of an .npz or Orbax checkpoint in the benchmark's naming.
 
     Raises DataError when the file cannot be read, naming at once every tensor that is missing,
     unknown, of a wrong shape or not finite.
     """
+    from zapdeploy.forecasters.importing import fill_from, is_foreign
+
+    if is_foreign(path):
+        fill_from(module, path, model)
+        return
     state = read_tensors(path / WEIGHTS_FILE if path.is_dir() else path)
     check_and_fill(module, state, path, model)
 

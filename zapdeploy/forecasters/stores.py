@@ -193,6 +193,11 @@ def _unreadable(where: str, error: Exception) -> DataError:
     )
 
 
+def tensorstore_and_context() -> tuple[Any, Any]:
+    """TensorStore, and the context that the process reads in."""
+    return _tensorstore(), _context()
+
+
 @cache
 def _context() -> Any:
     """One for the whole process, so that memory:// means the same place everywhere."""

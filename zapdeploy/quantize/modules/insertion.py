@@ -97,7 +97,7 @@ def _quantized_layer(
     if layer.bias is None and recipe.correct_bias:
         layer.bias = nn.Parameter(torch.zeros(layer.weight.shape[0]))
     weight = StepQuantizer(
-        _weight_steps(layer, source, bits), bits, signed=True, exponents=recipe.exponents
+        layer_steps(layer, source, bits), bits, signed=True, exponents=recipe.exponents
     )
     options: dict[str, Any] = {"weight_quant": weight_injector(weight)}
     if layer.bias is not None:
@@ -127,10 +127,12 @@ def _same_shape(name: str, layer: nn.Module, options: dict[str, Any]) -> Any:
     return kind(layer.in_channels, layer.out_channels, bias=bias, **options)
 
 
-def _weight_steps(
-    layer: nn.Conv1d | nn.Conv2d | nn.Linear, source: StepQuantizer, bits: int
-) -> torch.Tensor:
-    """Steps [channels, 1, ...] that cannot overflow the 32-bit accumulator."""
+def layer_steps(layer: nn.Module, source: StepQuantizer, bits: int) -> torch.Tensor:
+    """Steps [channels, 1, ...] of a layer's weights that cannot overflow the accumulator.
+
+    source: the quantizer of what the layer reads.
+    """
+    assert isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear)
     weight = layer.weight.detach().numpy()
     rows = np.ascontiguousarray(weight.reshape(len(weight), -1), np.float32)
     biases = np.zeros(len(rows), np.float32)

@@ -1,0 +1,146 @@
+"""Bits per layer as an integer program: the least damage within a budget, or the least cost.
+
+Layer l gets one option o: minimise sum(x[l, o] cost[l, o]) with sum over o of x[l, o] = 1 and
+sum(x[l, o] damage[l, o]) <= limit, or the other way round. SciPy's HiGHS solves it to optimality.
+Damage is the noise that a layer's option adds to the output; noises of different layers add up as
+powers, because they are nearly independent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zapdeploy.errors import UsageError
+from zapdeploy.quantize.recipes import BitChoice
+
+Quantity = Literal["energy_j", "latency_s", "damage"]
+FRONT_POINTS = 12
+
+
+@dataclass(frozen=True)
+class Option:
+    """One layer at some bits: output noise over output power, and what the layer costs a frame."""
+
+    bits: BitChoice
+    damage: float
+    energy_j: float
+    latency_s: float
+
+
+@dataclass(frozen=True)
+class Budget:
+    """At most `limit` of a quantity: joules or seconds per frame, or noise over power."""
+
+    quantity: Quantity
+    limit: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An option for every layer, and its sums; `rest` is what no option changes."""
+
+    bits: Mapping[str, BitChoice]
+    damage: float
+    energy_j: float
+    latency_s: float
+
+    @property
+    def snr_db(self) -> float:
+        """The predicted signal-to-noise ratio of the output."""
+        return float(-10 * np.log10(max(self.damage, 1e-30)))
+
+
+@dataclass(frozen=True)
+class Table:
+    """Options by layer. rest_*: costs that belong to no layer; rest_damage: noise at 8 bits."""
+
+    layers: Mapping[str, Sequence[Option]]
+    rest_energy_j: float = 0.0
+    rest_latency_s: float = 0.0
+    rest_damage: float = 0.0
+
+    def rest(self, quantity: Quantity) -> float:
+        """The part of a quantity that no option changes."""
+        return float(getattr(self, f"rest_{quantity}"))
+
+
+def choose(table: Table, objective: Quantity, budgets: Sequence[Budget]) -> Choice:
+    """The choice with the least `objective` within all budgets.
+
+    Raises UsageError when no choice meets them, saying what the best reachable value is.
+    """
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
+    options = [(name, option) for name, found in table.layers.items() for option in found]
+    rows = [_layer_row(options, name) for name in table.layers]
+    constraints = [LinearConstraint(np.array(rows), 1, 1)]
+    for budget in budgets:
+        values, scale = _scaled(options, budget.quantity)
+        room = (budget.limit - table.rest(budget.quantity)) / scale
+        constraints.append(LinearConstraint(values[None, :], -np.inf, room))
+    values, _ = _scaled(options, objective)
+    solved = milp(
+        values, integrality=np.ones(len(options)), bounds=Bounds(0, 1), constraints=constraints
+    )
+    if solved.x is None:
+        raise UsageError(_unreachable(table, budgets))
+    return _choice(table, [option for option, x in zip(options, solved.x, strict=True) if x > 0.5])
+
+
+def pareto_front(
+    table: Table, cost: Quantity = "energy_j", points: int = FRONT_POINTS
+) -> tuple[Choice, ...]:
+    """Choices between the cheapest and the most exact, none of which beats another in both."""
+    best, cheapest = choose(table, "damage", ()), choose(table, cost, ())
+    low = max(best.damage - table.rest_damage, 1e-15)
+    high = max(cheapest.damage - table.rest_damage, low * 1.001)
+    found = [cheapest]
+    for limit in np.geomspace(low * (1 + 1e-9), high, points):
+        found.append(choose(table, cost, [Budget("damage", table.rest_damage + float(limit))]))
+    kept: list[Choice] = []
+    for candidate in sorted(found, key=lambda c: (getattr(c, cost), c.damage)):
+        if not kept or candidate.damage < kept[-1].damage * (1 - 1e-9):
+            kept.append(candidate)
+    return tuple(kept)
+
+
+def _layer_row(options: Sequence[tuple[str, Option]], name: str) -> NDArray[np.float64]:
+    return np.array([float(owner == name) for owner, _ in options])
+
+
+def _scaled(
+    options: Sequence[tuple[str, Option]], quantity: Quantity
+) -> tuple[NDArray[np.float64], float]:
+    """Values on a scale that suits a solver's tolerances, and the scale."""
+    values = np.array([getattr(option, quantity) for _, option in options], np.float64)
+    scale = float(np.abs(values).max()) or 1.0
+    return values / scale, scale
+
+
+def _choice(table: Table, picked: Sequence[tuple[str, Option]]) -> Choice:
+    return Choice(
+        bits={name: option.bits for name, option in picked},
+        damage=table.rest_damage + sum(option.damage for _, option in picked),
+        energy_j=table.rest_energy_j + sum(option.energy_j for _, option in picked),
+        latency_s=table.rest_latency_s + sum(option.latency_s for _, option in picked),
+    )
+
+
+def _unreachable(table: Table, budgets: Sequence[Budget]) -> str:
+    """What the best value of each budgeted quantity is, when they cannot be met."""
+    parts = []
+    for budget in budgets:
+        least = table.rest(budget.quantity) + sum(
+            min(getattr(option, budget.quantity) for option in found)
+            for found in table.layers.values()
+        )
+        parts.append(f"{budget.quantity} {budget.limit:.3g} (least possible alone: {least:.3g})")
+    return (
+        f"budget must be one that some choice of bits meets, not {' with '.join(parts)}; "
+        "raise it, or choose a larger target"
+    )
