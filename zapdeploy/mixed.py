@@ -8,16 +8,24 @@ the compiler reports.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zapdeploy.errors import UsageError
 from zapdeploy.files import atomic_write
-from zapdeploy.quantize.mixed import Budget, Choice, Option, Quantity, Table, choose, pareto_front
+from zapdeploy.quantize.mixed import (
+    Budget,
+    Choice,
+    Option,
+    Quantity,
+    Table,
+    choice_of,
+    choose,
+    pareto_front,
+)
 from zapdeploy.quantize.recipes import BitChoice, ModuleRecipe
 
 if TYPE_CHECKING:
@@ -113,22 +121,115 @@ def quantize_mixed(
         uniforms[bits] = _costs(prepared, recipe, dict.fromkeys(prepared.layers, bits), target)
         progress("compile", index + 1, len(options))
     costs = {name: {b: _layer_cost(uniforms[b], name) for b in options} for name in noise}
-    compiled, known = uniforms[options[0]], {}
-    choice = None
-    for round_number in range(1, ROUNDS + 1):
-        table = _table(noise, base, costs, compiled)
-        choice = choose(table, objective, budgets)
-        key = tuple(sorted((name, bits) for name, bits in choice.bits.items()) and
-                    (name, bits.weights, bits.activations) for name, bits in choice.bits.items())
-        if key in known:
+    compiled = uniforms[options[0]]
+    tried: list[tuple[Choice, Costs]] = []
+    for index in range(ROUNDS):
+        bits_of = choose(_table(noise, base, costs, compiled), objective, budgets).bits
+        if any(choice.bits == bits_of for choice, _ in tried):
             break
-        compiled = known[key] = _costs(prepared, recipe, choice.bits, target)
-        for name, bits in choice.bits.items():
+        compiled = _costs(prepared, recipe, bits_of, target)
+        for name, bits in bits_of.items():
             costs[name][bits] = _layer_cost(compiled, name)
-        progress("choose", round_number, ROUNDS)
-    assert choice is not None
-    quantized = build(prepared, recipe, choice.bits, progress=progress)
-    front = pareto_front(table, "energy_j" if objective == "damage" else objective)
+        table = _table(noise, base, costs, compiled)
+        tried.append((choice_of(table, bits_of), compiled))
+        progress("choose", index + 1, ROUNDS)
+    choice, compiled = _best(tried, objective, budgets)
     return MixedResult(
-        choice, compiled, uniforms[options[0]], base, front, quantized, round_number
+        choice,
+        compiled,
+        uniforms[options[0]],
+        base,
+        pareto_front(
+            _table(noise, base, costs, compiled),
+            "energy_j" if objective == "damage" else objective,
+        ),
+        build(prepared, recipe, choice.bits, progress=progress),
+        len(tried),
     )
+
+
+def _best(
+    tried: Sequence[tuple[Choice, Costs]], objective: Quantity, budgets: Sequence[Budget]
+) -> tuple[Choice, Costs]:
+    """The best of the compiled choices that meets the budgets at its compiled cost."""
+    within = [
+        (choice, costs)
+        for choice, costs in tried
+        if all(getattr(choice, b.quantity) <= b.limit * (1 + 1e-9) for b in budgets)
+    ]
+    if not within:
+        nearest = tried[-1][0]
+        raise UsageError(
+            "budget must be one that a compiled network meets, not "
+            f"{', '.join(f'{b.quantity} {b.limit:.3g}' for b in budgets)}: the nearest has "
+            f"{nearest.energy_j:.3g} J, {nearest.latency_s:.3g} s and {nearest.snr_db:.1f} dB; "
+            "raise it a little"
+        )
+    return min(within, key=lambda pair: getattr(pair[0], objective))
+
+
+def _costs(
+    prepared: Prepared, recipe: ModuleRecipe, bits: Mapping[str, BitChoice], target: str
+) -> Costs:
+    """What compile reports for the module at these bits."""
+    from zapdeploy.quantize.modules.build import assemble
+    from zapdeploy.quantize.modules.export import export_file
+
+    quantized = assemble(prepared, recipe, bits)
+    example = tuple(values[:1] for values in prepared.samples)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "mixed.onnx")
+        export_file(quantized.graph, example, path)
+        return compiled_costs(path, target)
+
+
+def _layer_cost(costs: Costs, name: str) -> tuple[float, float]:
+    if name not in costs.layers:
+        raise UsageError(
+            f"layers must be compiled under their own names, not without {name!r}; "
+            "its product is merged with another one's"
+        )
+    return costs.layers[name]
+
+
+def _table(
+    noise: Mapping[str, Mapping[BitChoice, float]],
+    base: float,
+    costs: Mapping[str, Mapping[BitChoice, tuple[float, float]]],
+    compiled: Costs,
+) -> Table:
+    """Options of every layer; what the compiled network costs beside its layers is the rest."""
+    layers = {
+        name: tuple(Option(bits, noise[name][bits], *costs[name][bits]) for bits in found)
+        for name, found in noise.items()
+    }
+    in_layers = [compiled.layers[name] for name in layers]
+    return Table(
+        layers,
+        rest_energy_j=compiled.energy_j - sum(energy for energy, _ in in_layers),
+        rest_latency_s=compiled.latency_s - sum(latency for _, latency in in_layers),
+        rest_damage=base,
+    )
+
+
+def draw_front(result: MixedResult, path: Path) -> None:
+    """The Pareto front as an HTML page: signal-to-noise ratio over energy per frame."""
+    import plotly.graph_objects as go
+
+    front = result.front
+    figure = go.Figure(
+        [
+            go.Scatter(
+                x=[c.energy_j for c in front],
+                y=[c.snr_db for c in front],
+                mode="lines+markers",
+                name="mixed (modelled energy, noise measured by layer)",
+            ),
+            go.Scatter(x=[result.choice.energy_j], y=[result.choice.snr_db], name="chosen"),
+        ]
+    )
+    figure.update_layout(
+        xaxis_title="energy per frame, J (modelled)", yaxis_title="output SNR, dB (predicted)"
+    )
+    with atomic_write(path) as file:
+        file.write(figure.to_html(include_plotlyjs=True).encode())

@@ -92,6 +92,19 @@ def choose(table: Table, objective: Quantity, budgets: Sequence[Budget]) -> Choi
     return _choice(table, [option for option, x in zip(options, solved.x, strict=True) if x > 0.5])
 
 
+def choice_of(table: Table, bits: Mapping[str, BitChoice]) -> Choice:
+    """These bits, with their sums from the table."""
+    return _choice(
+        table,
+        [
+            (name, option)
+            for name, found in table.layers.items()
+            for option in found
+            if option.bits == bits[name]
+        ],
+    )
+
+
 def pareto_front(
     table: Table, cost: Quantity = "energy_j", points: int = FRONT_POINTS
 ) -> tuple[Choice, ...]:

@@ -93,15 +93,28 @@ def build(
     progress: Progress = silent,
 ) -> Quantized:
     """Quantize a prepared module after training; `chosen` overrides bits by layer name."""
-    placement = place(prepared.roles, recipe, chosen)
-    seen = _seen(prepared, placement.sites, progress)
-    graph = insert(prepared.graph, placement, seen, recipe)
+    quantized = assemble(prepared, recipe, chosen, progress=progress)
+    graph = quantized.graph
     if recipe.rounding == "gptq":
         round_by_gptq(graph, prepared.samples, BATCH, progress)
     if recipe.correct_bias:
         few = tuple(values[:CORRECTED_SAMPLES] for values in prepared.samples)
         correct_biases(graph, prepared.graph, few)
-    return Quantized(graph, placement, recipe)
+    return quantized
+
+
+def assemble(
+    prepared: Prepared,
+    recipe: ModuleRecipe,
+    chosen: Mapping[str, BitChoice] | None = None,
+    *,
+    progress: Progress = silent,
+) -> Quantized:
+    """As `build`, with weights to the nearest code and biases as they were: what it costs is the
+    same, what it computes less exact."""
+    placement = place(prepared.roles, recipe, chosen)
+    seen = _seen(prepared, placement.sites, progress)
+    return Quantized(insert(prepared.graph, placement, seen, recipe), placement, recipe)
 
 
 def _seen(prepared: Prepared, sites: tuple[Site, ...], progress: Progress) -> dict[Site, Histogram]:

@@ -56,6 +56,11 @@ def export(graph: fx.GraphModule, example: tuple[Tensor, ...], form: Form) -> on
     return pack(model) if form == "packed" else model
 
 
+def export_file(graph: fx.GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
+    """Write the graph to a file with packed tensors."""
+    onnx.save(export(graph, example, "packed"), path)
+
+
 def layer_nodes(graph: fx.GraphModule) -> tuple[fx.Node, ...]:
     """The calls of quantized layers, in topological order."""
     return tuple(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from zapdeploy.quantize.modules.build import Prepared, Quantized, build, outputs, silent
+from zapdeploy.quantize.modules.build import Prepared, Quantized, assemble, outputs, silent
 from zapdeploy.quantize.modules.calibration import Progress, histograms
 from zapdeploy.quantize.modules.insertion import layer_steps
 from zapdeploy.quantize.modules.quantizers import StepQuantizer
@@ -35,8 +34,7 @@ def measure(
     few = tuple(values[:samples] for values in prepared.samples)
     exact = outputs(prepared.graph, few).double()
     power = float((exact**2).mean())
-    recipe = replace(find_recipe("int8"), correct_bias=False)
-    quantized = build(prepared, recipe)
+    quantized = assemble(prepared, find_recipe("int8"))
     seen = _input_histograms(prepared)
 
     def noise() -> float:
@@ -70,9 +68,7 @@ def _input_histograms(prepared: Prepared) -> dict[str, Histogram]:
 
 
 @contextlib.contextmanager
-def _narrowed(
-    quantized: Quantized, name: str, bits: BitChoice, seen: Histogram
-) -> Iterator[None]:
+def _narrowed(quantized: Quantized, name: str, bits: BitChoice, seen: Histogram) -> Iterator[None]:
     """The network with one layer at other bits."""
     layer = quantized.graph.get_submodule(name)
     proxy, bias = layer.get_submodule("weight_quant"), layer.get_submodule("bias_quant")
