@@ -2,7 +2,7 @@
 
 Costs of a layer at some bits are read from a compiled file that has it so. They depend a little on
 the neighbours' bits and cuts; so the chosen network is compiled, its costs go into the table, and
-the program is solved again until it chooses what was last compiled: then what it predicts is what
+the program is solved again until it chooses what was compiled before: then what it predicts is what
 the compiler reports.
 """
 
@@ -38,7 +38,11 @@ BITS = (BitChoice(8, 8), BitChoice(4, 8), BitChoice(4, 4), BitChoice(2, 4))
 
 @dataclass(frozen=True)
 class Costs:
-    """A compiled file: joules and seconds per frame by layer, and over all of the network."""
+    """A compiled file: joules and seconds per frame by matrix layer, and over all of the network.
+
+    A layer's include those of what stands between the matrix layer before and itself: the
+    quantizer that narrows what it reads, above all.
+    """
 
     layers: Mapping[str, tuple[float, float]]
     energy_j: float
@@ -89,10 +93,14 @@ def compiled_costs(path: Path, target: str, batch: int = 1) -> Costs:
             f"{what.limit if what else '?'} ({what.what if what else ''}); choose a larger target"
         )
     found = simulate(program).as_json()
-    layers = {
-        row["name"]: (row["energy_j"] / batch, row["cycles"] / found["clock_hz"] / batch)
-        for row in found["layers"]
-    }
+    layers: dict[str, tuple[float, float]] = {}
+    energy = seconds = 0.0
+    for row in found["layers"]:
+        energy += row["energy_j"] / batch
+        seconds += row["cycles"] / found["clock_hz"] / batch
+        if row["macs"]:
+            layers[row["name"]] = (energy, seconds)
+            energy = seconds = 0.0
     return Costs(layers, found["energy_per_frame_j"]["value"], found["latency_s"])
 
 
@@ -122,7 +130,8 @@ def quantize_mixed(
         progress("compile", index + 1, len(options))
     costs = {name: {b: _layer_cost(uniforms[b], name) for b in options} for name in noise}
     compiled = uniforms[options[0]]
-    tried: list[tuple[Choice, Costs]] = []
+    table = _table(noise, base, costs, compiled)
+    tried = [(choice_of(table, dict.fromkeys(prepared.layers, options[0])), compiled)]
     for index in range(ROUNDS):
         bits_of = choose(_table(noise, base, costs, compiled), objective, budgets).bits
         if any(choice.bits == bits_of for choice, _ in tried):
@@ -184,12 +193,14 @@ def _costs(
 
 
 def _layer_cost(costs: Costs, name: str) -> tuple[float, float]:
-    if name not in costs.layers:
-        raise UsageError(
-            f"layers must be compiled under their own names, not without {name!r}; "
-            "its product is merged with another one's"
-        )
-    return costs.layers[name]
+    """The costs of a layer; the front end numbers the nodes that a Gemm becomes."""
+    for written in (name, f"{name}_1"):
+        if written in costs.layers:
+            return costs.layers[written]
+    raise UsageError(
+        f"layers must be compiled under their own names, not without {name!r}; "
+        "its product is merged with another one's"
+    )
 
 
 def _table(
@@ -203,7 +214,7 @@ def _table(
         name: tuple(Option(bits, noise[name][bits], *costs[name][bits]) for bits in found)
         for name, found in noise.items()
     }
-    in_layers = [compiled.layers[name] for name in layers]
+    in_layers = [_layer_cost(compiled, name) for name in layers]
     return Table(
         layers,
         rest_energy_j=compiled.energy_j - sum(energy for energy, _ in in_layers),

@@ -68,6 +68,9 @@ def test_all_forms_side_by_side(zapdeploy: Call, forms: Path) -> None:
         ("int4.onnx", "functional simulator", "simulated"),
         ("int8.zap", "functional simulator", "simulated"),
     ]
+    assert [entry["precision"] for entry in found] == [
+        "float", "fp32", "int8", "int8", "int4+8", "int4+8", "int8",
+    ]  # fmt: skip
     mae = [np.array(entry["mae"]) for entry in found]
     np.testing.assert_allclose(mae[1], mae[0], rtol=1e-4)  # ONNX float is the torch network
     np.testing.assert_allclose(mae[3], mae[2], rtol=1e-3)  # the simulator is ONNX Runtime

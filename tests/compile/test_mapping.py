@@ -53,7 +53,8 @@ class Costs:
         read = self.layers[index].reads[order]
         bits, needed = storage_bits(read.source, self.target), read_region(read, reader)
         if source is None:
-            return from_framebuffer(needed, bits, *self.array)[0]
+            ratio = self.width / self.target.framebuffer.width.value
+            return from_framebuffer(needed, bits, *self.array, ratio)[0]
         return route(source.held, needed, bits, *self.array)
 
     def objective(self, chosen: list[IntArray]) -> float:

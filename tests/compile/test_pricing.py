@@ -169,7 +169,8 @@ def test_candidates_are_priced_as_their_counts() -> None:
         layer = layers[made.name]
         cuts = Cuts(space_of(layer), np.array([made.cut]), target.cores)
         joules = price_loads(own_loads(layer, cuts, target), target)[0]
-        moved = sum(f.total_received_bytes + f.total_sent_bytes for f in made.fetches)
+        moved = sum(f.total_received_bytes for f in made.fetches)
+        moved += sum(f.total_sent_bytes for f in made.fetches if not f.from_framebuffer)
         own = replace(
             made.counts,
             **dict.fromkeys(fetched, 0),

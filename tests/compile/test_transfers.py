@@ -205,16 +205,37 @@ def test_from_the_framebuffer_by_hand() -> None:
 
     Column c is c + 1 links away: 1 + 2 + 3 + 4 = 10 links for each of 4 rows.
     """
-    (found,) = from_framebuffer(cuts_of((16, 10), [(16, 1)]).output, 4, ROWS, COLUMNS)
+    cuts = cuts_of((16, 10), [(16, 1)])
+    (found,) = from_framebuffer(cuts.output, 4, ROWS, COLUMNS, 1 / ROWS)
     assert found.received_bytes == 5
     assert found.link_bytes == 20
     assert found.total_received_bytes == 80
-    assert found.sent_bytes == found.total_sent_bytes == 0  # no core sends it
+    assert found.sent_bytes == 0  # no core sends it
+    assert found.total_sent_bytes == 80  # the framebuffer does
     assert found.bit_hops == 4 * 10 * 5 * 8
+
+
+def test_the_framebuffer_sends_a_row_what_it_shares_once() -> None:
+    """All 16 cores need the same 12 B: once into each of 4 rows, past 4 links; received by all."""
+    everything = Region(np.zeros((1, 16, 1), int), np.full((1, 16, 1), 12))
+    (found,) = from_framebuffer(everything, 8, ROWS, COLUMNS, 1 / ROWS)
+    assert found.link_bytes == found.received_bytes == 12
+    assert found.total_sent_bytes == 4 * 12
+    assert found.total_received_bytes == 16 * 12
+    assert found.bit_hops == 4 * 12 * 4 * 8
+
+
+def test_a_narrow_framebuffer_is_the_busiest_link() -> None:
+    """It delivers as much as one link: 80 B together take as long as 80 B over a row's link."""
+    cuts = cuts_of((16, 10), [(16, 1)])
+    (found,) = from_framebuffer(cuts.output, 4, ROWS, COLUMNS, width_ratio=1.0)
+    (wide,) = from_framebuffer(cuts.output, 4, ROWS, COLUMNS, width_ratio=1 / ROWS)
+    assert found.link_bytes == 80
+    assert wide.link_bytes == 20
 
 
 def test_from_the_framebuffer_for_many_candidates() -> None:
     cuts = cuts_of((16, 10), [(1, 1), (16, 1), (4, 2)])
-    together = from_framebuffer(cuts.output, 8, ROWS, COLUMNS)
+    together = from_framebuffer(cuts.output, 8, ROWS, COLUMNS, 1 / ROWS)
     for i, traffic in enumerate(together):
-        assert [traffic] == from_framebuffer(cuts.pick(i).output, 8, ROWS, COLUMNS)
+        assert [traffic] == from_framebuffer(cuts.pick(i).output, 8, ROWS, COLUMNS, 1 / ROWS)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnxruntime
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from zapdeploy.errors import DataError  # noqa: E402
-from zapdeploy.forecasters import build_model  # noqa: E402
+from zapdeploy.errors import DataError, UsageError  # noqa: E402
+from zapdeploy.forecasters import build_model, export_model  # noqa: E402
+from zapdeploy.forecasters.folder import ForecasterSpec, save_forecaster  # noqa: E402
 from zapdeploy.forecasters.resnet50 import ResNet50  # noqa: E402
 
 
@@ -104,3 +107,36 @@ def test_other_objects_are_refused(tmp_path: Path) -> None:
         "checkpoint must be a state_dict of tensors, not other Python objects (list.pt); "
         "save it with torch.save(model.state_dict(), file)"
     )
+
+
+def test_a_trained_folder_says_its_sizes_and_switches(tmp_path: Path) -> None:
+    """A forecaster of the change from the last frame must not become a plain one on its way."""
+    spec = ForecasterSpec("linear-c4", 6, nlinear=True)
+    trained = spec.build(seed=2)
+    save_forecaster(tmp_path / "t", spec, trained, {})
+    loaded = build_model("linear-c4", checkpoint=tmp_path / "t")
+    x = torch.rand(1, 4, 6)
+    assert torch.equal(loaded(x), trained(x))
+    export_model("linear-c4", tmp_path / "t.onnx", checkpoint=tmp_path / "t")
+    session = onnxruntime.InferenceSession(tmp_path / "t.onnx")
+    np.testing.assert_allclose(
+        session.run(None, {"input": x.numpy()})[0], trained(x).detach().numpy(), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("tsmixer-c256", {}, "model must be tsmixer-c4, not tsmixer-c256; that is what"),
+        ("tsmixer-c4", {"neurons": 5}, "neurons must be 6, not 5; "),
+        ("tsmixer-c4", {"width": 4}, "width must be 3, not 4; "),
+    ],
+)
+def test_a_trained_folder_of_something_else(
+    tmp_path: Path, name: str, options: dict[str, int], message: str
+) -> None:
+    spec = ForecasterSpec("tsmixer-c4", 6, 3)
+    save_forecaster(tmp_path / "t", spec, spec.build(), {})
+    with pytest.raises(UsageError) as caught:
+        build_model(name, checkpoint=tmp_path / "t", **options)
+    assert str(caught.value).startswith(message)

@@ -227,3 +227,22 @@ def test_without_tensorstore(monkeypatch: pytest.MonkeyPatch) -> None:
         "tensorstore must be installed to read recordings, not missing; "
         "run: pip install tensorstore"
     )
+
+
+def test_a_web_server_is_read_like_the_public_bucket(tmp_path: Path) -> None:
+    import threading
+    from functools import partial
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    class Silent(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    recordings.folder(tmp_path / "volumes")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=str(tmp_path))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/volumes"
+        found = read(url, 4)
+        assert refusal(f"{url}/none").startswith("recording must have a zarr array 'traces', not")
+        server.shutdown()
+    np.testing.assert_array_equal(found.traces, recordings.traces()[:, :4])

@@ -184,10 +184,11 @@ def test_an_error_above_100_percent_ends_at_zero() -> None:
 
 
 @pytest.mark.parametrize(
-    ("calibration", "price"), [(0.0, 1.0), (0.25, 10**0.5), (0.5, 10.0), (1.0, 100.0)]
+    ("calibration", "price"),
+    [(0.0, 1.0), (0.25, 3**0.5), (0.5, 3.0), (0.75, 300**0.5), (1.0, 100.0)],
 )
 def test_calibration_is_a_place_on_a_logarithmic_scale(calibration: float, price: float) -> None:
-    """Between 1 and 100, a quarter of the way is the square root of 10, half of it is 10."""
+    """Half of the way is the stated 3; a quarter of it is halfway from 1 to 3, by ratio."""
     energy = load_target("tile64-sim").energy
     middle = energy.calibration.model_copy(update={"value": calibration})
     energy = energy.model_copy(update={"calibration": middle})

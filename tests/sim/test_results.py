@@ -159,7 +159,7 @@ def test_parts_add_up(program: Program) -> None:
 def test_layers_and_boundary_add_up(program: Program) -> None:
     """Energies of the layers, of the output's way out and of what belongs to no layer."""
     result = summarize(program)
-    layers = sum(layer["energy_j"] for layer in result.as_json()["layers"])
+    layers = sum(layer["energy_j"] for layer in result.as_json()["layers"]) * result.batch
     outside = result.timeline.interval_s - result.timeline.array_s
     outside += program.output_cycles / program.target.clock_hz
     rest = energy_of(program.boundary_counts, outside, program.target).value

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zapdeploy.benchmarks.onnx_model import model_facts
+from zapdeploy.benchmarks.onnx_model import load_model, model_facts
 from zapdeploy.errors import DataError, ModelError, UsageError
 from zapdeploy.forecasters.conditions import HORIZON
 from zapdeploy.forecasters.evaluation import (
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 MEAN, STIMULUS = "mean", "stimulus"
 MEAN_WINDOW = 4
+FLOAT32 = "fp32"
 TORCH, ONNXRUNTIME, SIMULATOR, BASELINE = "torch", "onnxruntime", "functional simulator", "baseline"
 Array = NDArray[np.float32]
 Progress = Callable[[str, int, int], None]
@@ -116,14 +117,13 @@ def contenders(model: str, neurons: int, *, simulate: bool = False) -> Iterator[
     elif is_forecaster_folder(path):
         yield _torch_contender(path, neurons)
     elif path.suffix == ".onnx":
-        precision = model_facts(path).precision
-        yield _onnx_contender(path, precision, neurons)
-        if simulate and precision != "fp32":
-            yield _simulated_contender(path, _imported(path), precision, neurons)
+        yield _onnx_contender(path, neurons)
+        if simulate and model_facts(path).precision != FLOAT32:
+            yield _simulated_contender(path, _imported(path), neurons)
     elif path.suffix == ".zap":
         from zapdeploy.compile.container import load_program
 
-        yield _simulated_contender(path, load_program(path).graph, "integer", neurons)
+        yield _simulated_contender(path, load_program(path).graph, neurons)
     else:
         raise UsageError(
             f"model must be a folder from zapdeploy train, an .onnx or .zap file, mean, mean:W or "
@@ -173,8 +173,10 @@ def _torch_contender(path: Path, neurons: int) -> Contender:
     return Contender(str(path), TORCH, "float", spec.context, 8, forecast)
 
 
-def _onnx_contender(path: Path, precision: str, neurons: int) -> Contender:
-    session = _session(path, plain=precision in ("int4", "int2"))
+def _onnx_contender(path: Path, neurons: int) -> Contender:
+    bits = _stored_bits(path)
+    precision = _precision(bits) if bits else model_facts(path).precision
+    session = _session(path, plain=min(bits, default=8) < 8)
     shapes = _session_shapes(session)
     names = _named(shapes, str(path), neurons)
 
@@ -187,9 +189,11 @@ def _onnx_contender(path: Path, precision: str, neurons: int) -> Contender:
     return Contender(str(path), ONNXRUNTIME, precision, first[1], first[0], forecast)
 
 
-def _simulated_contender(path: Path, graph: Graph, precision: str, neurons: int) -> Contender:
+def _simulated_contender(path: Path, graph: Graph, neurons: int) -> Contender:
     from zapdeploy.sim.functional import Network
 
+    weights = [v.element for v in graph.values.values() if v.is_constant and v.quantization]
+    precision = _precision({element.bits for element in weights if element.bits <= 8})
     shapes = {name: graph.values[name].shape for name in graph.inputs}
     names = _named(shapes, str(path), neurons)
     network = Network.of(graph)
@@ -201,6 +205,25 @@ def _simulated_contender(path: Path, graph: Graph, precision: str, neurons: int)
     first = shapes[names[0]]
     forecast = _in_batches(run, names, shapes)
     return Contender(str(path), SIMULATOR, precision, first[1], first[0], forecast)
+
+
+def _stored_bits(path: Path) -> set[int]:
+    """The widths of the integer weights that an ONNX file holds; none in a float file."""
+    from onnx import TensorProto
+
+    kinds = (TensorProto.DataType.Name(t.data_type) for t in _weights(path))
+    names = (name.removeprefix("U") for name in kinds)
+    return {int(name.removeprefix("INT")) for name in names if name in ("INT8", "INT4", "INT2")}
+
+
+def _weights(path: Path) -> list[Any]:
+    """The initializers that have two axes or more."""
+    return [t for t in load_model(path).graph.initializer if len(t.dims) > 1]
+
+
+def _precision(bits: set[int]) -> str:
+    """ "int8", or "int4+8" where layers differ."""
+    return "int" + "+".join(map(str, sorted(bits))) if bits else "integer"
 
 
 def _imported(path: Path) -> Graph:

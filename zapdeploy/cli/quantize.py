@@ -1,13 +1,19 @@
-"""zapdeploy quantize MODEL.onnx --weights 8|4|2 --activations 8|4 -o OUT.onnx"""
+"""zapdeploy quantize MODEL --weights 8|4|2|mixed --activations 8|4 -o OUT.onnx"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from zapdeploy.cli import options, show
+from zapdeploy.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
 
 def add_to(app: typer.Typer) -> None:
@@ -15,9 +21,16 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _quantize(
-    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="A float ONNX file.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A float ONNX file, a folder from train, package.module:factory."
+        ),
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT.onnx")],
-    weights: Annotated[int, typer.Option("--weights", help="Bits of the weights: 8, 4 or 2.")] = 8,
+    weights: Annotated[
+        str, typer.Option("--weights", help="Bits of the weights: 8, 4, 2 or mixed.")
+    ] = "8",
     activations: Annotated[
         int, typer.Option("--activations", help="Bits of the activations: 8 or 4.")
     ] = 8,
@@ -32,31 +45,120 @@ def _quantize(
         str | None,
         typer.Option("--form", help="qdq, qoperator (8 bits only), qcdq, or packed (real INT4)."),
     ] = None,
+    qat: Annotated[
+        int | None,
+        typer.Option("--qat", metavar="N_STEPS", help="Train the quantized torch module."),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option("--checkpoint", help="A factory's weights (.safetensors, .pt state_dict)."),
+    ] = None,
+    powers_of_two: Annotated[
+        bool, typer.Option("--powers-of-two", help="Scales that are powers of two (torch).")
+    ] = False,
+    percentile: Annotated[
+        bool, typer.Option("--percentile", help="Ranges by percentile, not squared error (torch).")
+    ] = False,
+    target: options.Target = "northpole-sim",
+    min_snr: Annotated[
+        float | None, typer.Option("--min-snr", metavar="DB", help="Mixed: least output SNR.")
+    ] = None,
+    max_energy: Annotated[
+        float | None, typer.Option("--max-energy", metavar="J", help="Mixed: most per frame.")
+    ] = None,
+    max_latency: Annotated[
+        float | None, typer.Option("--max-latency", metavar="S", help="Mixed: most per frame.")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed")] = 0,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
     debug: options.Debug = False,
 ) -> int:
-    """Quantize a float ONNX file after training; writes OUT.onnx and OUT.json, its record.
+    """Quantize a float network; writes OUT.onnx and OUT.json, its record.
 
     Example: zapdeploy quantize net.onnx --weights 4 --activations 4 --calibration x.npz -o q.onnx
+
+    An ONNX file needs no torch. A torch module (a folder from train, or package.module:factory,
+    whose code is imported and run) is quantized with Brevitas; --qat trains it further, resuming
+    where an interrupted training stopped. "mixed" chooses bits per layer for a target.
     """
+    from zapdeploy.arrays import load_arrays
+
+    given = None if calibration is None else load_arrays(calibration)
+    bits = _bits(weights)
+    if _is_onnx(model):
+        torch_only = (qat, checkpoint, min_snr, max_energy, max_latency)
+        if bits is None or any(v is not None for v in torch_only) or powers_of_two or percentile:
+            raise UsageError(
+                "model must be a torch module for --weights mixed, --qat, --checkpoint, "
+                "--powers-of-two, --percentile and budgets, not an ONNX file; give a folder from "
+                "zapdeploy train or package.module:factory"
+            )
+        return _onnx_file(
+            Path(model),
+            output,
+            given,
+            as_json=as_json,
+            weights=bits,
+            activations=activations,
+            form=form,
+            keep_first_last=keep_first_last,
+            seed=seed,
+        )
+    if given is None:
+        raise UsageError("a torch module must be given --calibration X.npz, not nothing; give it")
+    from zapdeploy.module_jobs import ModuleJob, quantize_job
+
+    job = ModuleJob(
+        model=model,
+        output=output,
+        weights=bits,
+        activations=activations,
+        keep_first_last=keep_first_last,
+        form=form,
+        training_steps=qat,
+        checkpoint=checkpoint,
+        powers_of_two=powers_of_two,
+        percentile=percentile,
+        target=target,
+        min_snr_db=min_snr,
+        max_energy_j=max_energy,
+        max_latency_s=max_latency,
+        seed=seed,
+    )
+    with show.progress() as progress:
+        document = quantize_job(job, given, progress)
+    return _say(document, output, as_json=as_json)
+
+
+def _bits(weights: str) -> int | None:
+    """Bits as a number; None for mixed."""
+    if weights == "mixed":
+        return None
+    if weights not in ("8", "4", "2"):
+        raise UsageError(f"--weights must be 8, 4, 2 or mixed, not {weights!r}; choose one of them")
+    return int(weights)
+
+
+def _is_onnx(model: str) -> bool:
+    path = Path(model)
+    return path.is_file() or path.suffix == ".onnx" or (":" not in model and not path.is_dir())
+
+
+def _onnx_file(
+    model: Path,
+    output: Path,
+    calibration: Mapping[str, NDArray[Any]] | None,
+    *,
+    as_json: bool,
+    **arguments: Any,
+) -> int:
     import json
 
-    from zapdeploy.arrays import load_arrays
     from zapdeploy.files import atomic_write
     from zapdeploy.quantize import quantize_onnx
 
-    record = quantize_onnx(
-        model,
-        output,
-        weights=weights,
-        activations=activations,
-        form=form,  # type: ignore[arg-type]
-        calibration=None if calibration is None else load_arrays(calibration),
-        keep_first_last=keep_first_last,
-        seed=seed,
-    )
+    record = quantize_onnx(model, output, calibration=calibration, **arguments)
     with atomic_write(output.with_suffix(".json")) as file:
         file.write(record.to_json().encode())
     if as_json:
@@ -66,3 +168,38 @@ def _quantize(
     if record.calibration != "given":
         print("calibrated on random inputs: the accuracy means nothing; give --calibration X.npz")
     return 0
+
+
+def _say(document: dict[str, Any], output: Path, *, as_json: bool) -> int:
+    """Print a module's record; exit status 1 where its file does not agree."""
+    agreed = all(part["passed"] for part in document["agreement"].values())
+    status = 0 if agreed else 1
+    if as_json:
+        show.print_json(document)
+        return status
+    size, snr = document["result_bytes"] / 1e6, document["accuracy"]["output_snr_db"]
+    recipe, form = document["recipe"]["name"], document["form"]
+    print(f"wrote {output} ({size:.2f} MB, {recipe}, {form}), output SNR {snr:.1f} dB (measured)")
+    for name, part in document["agreement"].items():
+        verdict = "agree" if part["passed"] else "DISAGREE"
+        elements, equal = part["elements"], part["equal"]
+        print(f"torch, ONNX Runtime and the simulator {verdict} ({name}): {equal:,}/{elements:,}")
+    if "mixed" in document:
+        _say_mixed(document["mixed"])
+    return status
+
+
+def _say_mixed(mixed: dict[str, Any]) -> None:
+    energy, uniform = mixed["energy_j"], mixed["uniform_int8"]["energy_j"]
+    print(
+        f"energy per frame {show.quantity(energy['compiled'], 'J', 4)} (modelled; predicted "
+        f"{show.quantity(energy['predicted'], 'J', 4)}), uniform int8 "
+        f"{show.quantity(uniform, 'J', 4)}"
+    )
+    rows = [
+        (show.quantity(p["energy_j"], "J", 4), show.quantity(p["latency_s"], "s"),
+         f"{p['snr_db']:.1f}")
+        for p in mixed["front"]
+    ]  # fmt: skip
+    columns = ("energy per frame (modelled)", "latency", "output SNR, dB (predicted)")
+    show.print_table(show.table("Pareto front", columns, rows))

@@ -144,12 +144,13 @@ def _layer_counts(m: LayerMapping, fetches: tuple[Fetch, ...], target: Target) -
         activation_ops=math.ceil(loads.activation_ops[0]),
         accumulator_bytes=int(loads.accumulator_bytes[0]),
         memory_bytes=math.ceil(loads.memory_bytes[0])
-        + sum(f.total_received_bytes + f.total_sent_bytes for f in fetches),
+        + sum(f.total_received_bytes for f in fetches)
+        + sum(f.total_sent_bytes for f in fetches if not f.from_framebuffer),
         model_bit_hops=math.ceil(loads.model_bit_hops[0]),
         activation_bit_hops=math.ceil(sum(t.bit_hops for t in m.traffic)),
         partial_sum_bit_hops=math.ceil(loads.partial_sum_bit_hops[0]),
         instruction_bit_hops=int(target.programs.bytes_per_layer) * 8 * (target.cores - 1),
-        framebuffer_bytes=sum(f.total_received_bytes for f in fetches if f.from_framebuffer),
+        framebuffer_bytes=sum(f.total_sent_bytes for f in fetches if f.from_framebuffer),
         core_cycles=math.ceil(loads.core_cycles[0]),
     )
     return counts + Counts(**{f"macs_{loads.mac_bits}bit": int(loads.macs[0])})

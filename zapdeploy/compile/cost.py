@@ -198,7 +198,6 @@ def _matrix_cycles(tile: MatrixTile, bits: int, target: Target) -> IntArray:
     inputs, outputs = unit.inputs(bits), int(unit.outputs)
     run, columns = np.maximum(tile.run_values, 1), np.maximum(tile.outputs, 1)
     packed = np.maximum(np.minimum(inputs // run, outputs // columns), 1)
-    packed = np.minimum(packed, np.maximum(tile.groups, 1))
     vectors = tile.runs * -(-tile.run_values // inputs)
     return tile.positions * -(-tile.groups // packed) * vectors * -(-tile.outputs // outputs)
 

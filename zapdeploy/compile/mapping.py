@@ -206,7 +206,10 @@ class Mapper:
                 source = self._producer.get(read.source.name)
                 bits = storage_bits(read.source, self.target)
                 if source is None:
-                    inputs[i, order] = from_framebuffer(needs[reader], bits, rows, columns)
+                    network, buffer = self.target.networks.activation, self.target.framebuffer
+                    ratio = network.width.value / buffer.width.value
+                    needed = needs[reader]
+                    inputs[i, order] = from_framebuffer(needed, bits, rows, columns, ratio)
                     continue
                 key = (self._priced[source].form, reader)
                 if key not in done:

@@ -19,8 +19,8 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Multicast:
-    """`link_bytes`: the busiest link or receiving port [candidates]; `bit_hops` [candidates];
-    `stored_bytes`: what each core keeps and sends [candidates, cores]."""
+    """`link_bytes`: at most over the busiest link or receiving port [candidates]; `bit_hops`
+    [candidates]; `stored_bytes`: what each core keeps and sends [candidates, cores]."""
 
     link_bytes: FloatArray
     bit_hops: FloatArray

@@ -18,7 +18,7 @@ import numpy as np
 
 from zapdeploy.compile.graph import Shape
 from zapdeploy.compile.layers import Layer
-from zapdeploy.compile.ops.base import Unit
+from zapdeploy.compile.ops.base import Unit, operator
 from zapdeploy.compile.regions import IntArray, Region
 
 
@@ -42,7 +42,7 @@ def space_of(layer: Layer) -> Space:
     shape = call.output.shape
     cuttable = list(op.cuttable(call))
     for other in layer.calls[1:]:
-        for axis, allowed in enumerate(_operator_cuts(other)):
+        for axis, allowed in enumerate(operator(other.node.op).cuttable(other)):
             cuttable[axis] &= allowed
     rank = len(shape)
     if op.unit is not Unit.MATRIX:
@@ -50,14 +50,6 @@ def space_of(layer: Layer) -> Space:
     channel = op.channel_axis(call) % rank
     digits = (*(d for d in range(rank) if d != channel), channel, rank)
     return Space(shape, op.reduction_size(call), (*cuttable, True), digits)
-
-
-def _operator_cuts(call: object) -> tuple[bool, ...]:
-    from zapdeploy.compile.graph import Call
-    from zapdeploy.compile.ops.base import operator
-
-    assert isinstance(call, Call)
-    return operator(call.node.op).cuttable(call)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from zapdeploy.compile.multicast import numbered
 from zapdeploy.compile.regions import IntArray, Region
 
 FloatArray = NDArray[np.float64]
@@ -67,23 +68,43 @@ def _missing(held: Region, needed: Region) -> NDArray[np.int32]:
     return np.subtract(needed.volume.astype(np.int32)[None], overlap, out=overlap)
 
 
-def from_framebuffer(needed: Region, bits: int, rows: int, columns: int) -> list[Traffic]:
-    """Every core's box sent from the framebuffer, which feeds the first link of every row.
+def from_framebuffer(
+    needed: Region, bits: int, rows: int, columns: int, width_ratio: float
+) -> list[Traffic]:
+    """Boxes sent from the framebuffer, which feeds the first link of every row.
 
-    `needed` is [candidates, cores, rank]; one Traffic per candidate.
+    A box that several cores of a row need is sent once and passed on. `needed` is [candidates,
+    cores, rank]; one Traffic per candidate, its `total_sent_bytes` those read from the framebuffer.
+    `width_ratio`: of an activation link to the whole framebuffer; when all of it together takes
+    longer than any row's link, that counts as the busiest link.
     """
-    wanted = (needed.volume * (bits / 8)).reshape(-1, rows, columns)
-    hops = (wanted * np.arange(1, columns + 1)).sum(axis=(1, 2))
+    wanted = needed.volume * (bits / 8)
+    row, column = np.divmod(np.arange(rows * columns), columns)
+    group = _equal_boxes(needed, row)
+    size, reach = np.zeros((2, *group.shape))
+    candidates = np.arange(len(group))[:, None]
+    np.maximum.at(size, (candidates, group), wanted)
+    np.maximum.at(reach, (candidates, group), np.broadcast_to(column + 1.0, group.shape))
+    place = np.zeros(group.shape, np.int64)
+    np.put_along_axis(place, group, np.broadcast_to(row, group.shape), axis=1)
+    by_row = np.zeros((len(group), rows))
+    np.add.at(by_row, (candidates, place), size)
+    link = np.maximum(by_row.max(axis=1), size.sum(axis=1) * width_ratio)
+    hops = (size * reach).sum(axis=1) * 8
+    found = zip(link, wanted.max(axis=1), wanted.sum(axis=1), size.sum(axis=1), hops, strict=True)
     return [
-        Traffic(float(row), float(core), 0.0, float(total), 0.0, float(hop * 8))
-        for row, core, total, hop in zip(
-            wanted.sum(axis=2).max(axis=1),
-            wanted.max(axis=(1, 2)),
-            wanted.sum(axis=(1, 2)),
-            hops,
-            strict=True,
-        )
+        Traffic(float(busiest), float(core), 0.0, float(received), float(sent), float(hop))
+        for busiest, core, received, sent, hop in found
     ]
+
+
+def _equal_boxes(needed: Region, row: IntArray) -> IntArray:
+    """Numbers of the distinct boxes of each row, from 0 [candidates, cores]."""
+    key = np.broadcast_to(row, needed.low.shape[:2])
+    for bound in (needed.low, needed.high):
+        for along in np.moveaxis(bound, -1, 0):
+            key = numbered(key * (int(along.max(initial=0)) + 1) + along)
+    return numbered(key)
 
 
 def route(held: Region, needed: Region, bits: int, rows: int, columns: int) -> Traffic:

@@ -16,6 +16,8 @@ from zapdeploy.forecasters.registry import (
 if TYPE_CHECKING:
     from torch import nn
 
+    from zapdeploy.forecasters.folder import ForecasterSpec
+
 CALIBRATION_FRAMES = 16
 SMALLEST_WIDTH = {"residual-mlp": 2}  # half of it is the width of the global state
 
@@ -35,9 +37,13 @@ def build_model(
     neurons, width, revin, nlinear: for forecasters only; width defaults to the published one,
     `revin=False` leaves reversible instance normalisation out where the network has it, and
     `nlinear` lets the linear forecaster forecast the change from the last frame. Weights are drawn
-    from `seed`, unless a checkpoint gives them: a file of tensors, or a folder that training wrote.
+    from `seed`, unless a checkpoint gives them: a file of tensors, or a folder that training wrote,
+    which also says the sizes and switches.
     """
     info = find_model(name)
+    if checkpoint is not None and _is_trained(Path(checkpoint)):
+        spec = _trained_spec(Path(checkpoint), name, neurons, width)
+        neurons, width, revin, nlinear = spec.neurons, spec.width, spec.revin, spec.nlinear
     check_options(info, neurons, width, nlinear=nlinear)
     if info.kind == "image":
         module = _resnet50(seed, random=checkpoint is None)
@@ -48,6 +54,37 @@ def build_model(
 
         load_checkpoint(module, Path(checkpoint), name)
     return module.eval()
+
+
+def neurons_to_build(name: str, neurons: int, checkpoint: str | Path | None) -> int:
+    """How many neurons `build_model` builds: a trained folder's own, else those asked for."""
+    if checkpoint is None or not _is_trained(Path(checkpoint)):
+        return neurons
+    return _trained_spec(Path(checkpoint), name, neurons, None).neurons
+
+
+def _is_trained(path: Path) -> bool:
+    from zapdeploy.forecasters.folder import is_forecaster_folder
+
+    return is_forecaster_folder(path)
+
+
+def _trained_spec(path: Path, name: str, neurons: int, width: int | None) -> ForecasterSpec:
+    """What a folder says of its forecaster. Raises UsageError where something else was asked for.
+
+    All neurons and no width are what is asked for when nothing is.
+    """
+    from zapdeploy.forecasters.folder import read_description
+
+    spec = read_description(path)[0]
+    if spec.name != name:
+        raise UsageError(f"model must be {spec.name}, not {name}; that is what {path} holds")
+    if neurons not in (spec.neurons, ZAPBENCH_NEURONS):
+        raise UsageError(f"neurons must be {spec.neurons}, not {neurons}; {path} was trained so")
+    own = spec.width if spec.width is not None else spec.info.width
+    if width not in (None, own):
+        raise UsageError(f"width must be {own}, not {width}; {path} was trained so")
+    return spec
 
 
 def check_options(info: ModelInfo, neurons: int, width: int | None, *, nlinear: bool) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zapdeploy.errors import UsageError
-from zapdeploy.forecasters.build import build_model
+from zapdeploy.forecasters.build import build_model, neurons_to_build
 from zapdeploy.forecasters.conditions import HORIZON
 from zapdeploy.forecasters.recording import STIMULI
 from zapdeploy.forecasters.registry import ZAPBENCH_NEURONS, ModelInfo, find_model
@@ -59,7 +59,8 @@ def export_model(
         revin=revin,
         nlinear=nlinear,
     )
-    return export_module(module, info, path, neurons=neurons, batch=batch)
+    built = neurons_to_build(name, neurons, checkpoint)
+    return export_module(module, info, path, neurons=built, batch=batch)
 
 
 def export_module(

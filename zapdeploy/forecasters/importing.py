@@ -102,7 +102,7 @@ def read_arrays(path: Path) -> Arrays:
         return read_orbax(orbax)
     if path.suffix == ".npz":
         return load_arrays(path)
-    return {name: value.float().numpy() for name, value in read_tensors(path).items()}
+    return {name: value.detach().float().numpy() for name, value in read_tensors(path).items()}
 
 
 def read_path_map(path: Path) -> dict[str, Piece]:

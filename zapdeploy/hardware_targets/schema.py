@@ -215,8 +215,8 @@ class HopPrices(Part):
 class Energy(Part):
     """Prices of events, and the power drawn while nothing happens.
 
-    `calibration` places every price and the static power inside its bracket: 0 is the low end, 1
-    the high end, on a logarithmic scale. It is one number, common to all.
+    `calibration` places every price and the static power inside its bracket: 0 is the low end, 0.5
+    the stated value, 1 the high end. It is one number, common to all.
     """
 
     boundary: Literal["core array", "chip", "card", "system"]
@@ -242,11 +242,15 @@ class Energy(Part):
         return self
 
     def price(self, figure: Figure) -> float:
-        """The calibrated value of a price, inside [low, high]."""
-        if figure.low <= 0:
-            return figure.value
-        where = self.calibration.value
-        return float(figure.low ** (1 - where) * figure.high**where)
+        """The calibrated value of a price: low at 0, its own value at 0.5, high at 1.
+
+        In between it moves on a logarithmic scale (on a linear one where an end is 0).
+        """
+        away = 2 * self.calibration.value - 1
+        end, share = (figure.high, away) if away > 0 else (figure.low, -away)
+        if min(figure.value, end) <= 0:
+            return figure.value + share * (end - figure.value)
+        return float(figure.value ** (1 - share) * end**share)
 
 
 class Total(Part):

@@ -1,7 +1,8 @@
 """Where in their brackets the energy prices lie, from one published power.
 
 Every price and the static power is known only as a bracket [low, high]. One number, common to all,
-places them: price = low^(1 - c) * high^c. It is chosen so that ResNet-50 (4 bit, first and last
+places them: at the low end, at the stated value, at the high end for 0, 0.5 and 1, on a logarithmic
+scale in between (`Energy.price`). It is chosen so that ResNet-50 (4 bit, first and last
 layers 8 bit, batch 32, frames back to back) draws the published 74 W on northpole-sim. Nothing else
 published is used, and nothing about time is.
 """

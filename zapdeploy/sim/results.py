@@ -109,7 +109,7 @@ class Result:
             "limiter": layer.limiter,
             "macs": layer.macs,
             "bits": layer.bits,
-            "energy_j": energy.value,
+            "energy_j": energy.value / self.batch,  # per frame, as the total
         }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zapdeploy.compile.cost import storage_bits
+from zapdeploy.compile.graph import Value
 from zapdeploy.compile.layers import network_inputs, network_outputs
 from zapdeploy.compile.memory import is_double_buffered
 from zapdeploy.compile.program import Program
@@ -69,7 +70,7 @@ class Timeline:
             return "host link"
         shares: dict[str, int] = {}
         for span in self.spans:
-            slowest = max(span.unit_cycles, key=lambda unit: span.unit_cycles[unit])
+            slowest = max(span.unit_cycles, key=span.unit_cycles.__getitem__, default="none")
             shares[slowest] = shares.get(slowest, 0) + span.end - span.start
         return max(shares, key=lambda unit: shares[unit], default="none")
 
@@ -86,8 +87,8 @@ def time_program(program: Program) -> Timeline:
         now += layer.cycles
     target, graph = program.target, program.graph
 
-    def host_seconds(values: tuple[object, ...]) -> float:
-        moved = sum(v.size * storage_bits(v, target) / 8 for v in values)  # type: ignore[attr-defined,arg-type]
+    def host_seconds(values: tuple[Value, ...]) -> float:
+        moved = sum(v.size * storage_bits(v, target) / 8 for v in values)
         return float(moved / target.host.bandwidth.value)
 
     return Timeline(
