@@ -15,7 +15,14 @@ from onnx import shape_inference
 torch = pytest.importorskip("torch")
 
 from zapdeploy.errors import UsageError  # noqa: E402
-from zapdeploy.forecasters import build_model, export, export_model, sample_inputs  # noqa: E402
+from zapdeploy.forecasters import (  # noqa: E402
+    ModelInfo,
+    build_model,
+    export,
+    export_model,
+    list_models,
+    sample_inputs,
+)
 
 
 def run(path: Path, inputs: np.ndarray) -> np.ndarray:
@@ -42,13 +49,34 @@ def matrix_macs(path: Path) -> int:
     )
 
 
-@pytest.mark.parametrize("name", ["tsmixer-c4", "tsmixer-c256"])
-def test_a_forecaster_computes_what_torch_computes(tmp_path: Path, name: str) -> None:
-    path = export_model(name, tmp_path / "m.onnx", neurons=60, width=16)
-    inputs = sample_inputs(name, 3, neurons=60)["input"]
+FORECASTERS = [info for info in list_models() if info.context is not None]
+
+
+@pytest.mark.parametrize("info", FORECASTERS, ids=lambda info: info.name)
+def test_a_forecaster_computes_what_torch_computes(tmp_path: Path, info: ModelInfo) -> None:
+    sizes: dict[str, Any] = {"neurons": 60} | ({"width": 16} if info.width else {})
+    path = export_model(info.name, tmp_path / "m.onnx", batch=3, **sizes)
+    inputs = sample_inputs(info.name, 3, neurons=60)
     with torch.no_grad():
-        expected = build_model(name, neurons=60, width=16)(torch.from_numpy(inputs)).numpy()
-    np.testing.assert_allclose(run(path, inputs), expected, atol=1e-4)
+        network = build_model(info.name, **sizes)
+        expected = network(*map(torch.from_numpy, inputs.values())).numpy()
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(session.run(None, inputs)[0], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("info", FORECASTERS, ids=lambda info: info.name)
+def test_no_layer_is_copied_for_every_neuron(tmp_path: Path, info: ModelInfo) -> None:
+    """Twice the neurons: no more layers, and weights only where a neuron has its own."""
+    width: dict[str, Any] = {"width": 16} if info.width else {}
+    nodes, matrices = [], []
+    for neurons in (30, 60):
+        path = export_model(info.name, tmp_path / "m.onnx", neurons=neurons, **width)
+        graph = onnx.load(path).graph
+        nodes.append([node.op_type for node in graph.node])
+        matrices.append(sum(math.prod(t.dims) for t in graph.initializer if len(t.dims) > 1))
+    assert nodes[0] == nodes[1]
+    per_neuron = {"tsmixer": 2 * 2 * 16, "residual-mlp": 16 + 8}.get(info.family, 0)
+    assert matrices[1] - matrices[0] == 30 * per_neuron
 
 
 def test_a_forecaster_holds_its_shared_layers_once(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ class ModuleRecipe:
     but one value in 100,000. equalize: cross-layer equalization (Nagel et al., ICCV 2019).
     correct_bias: take the mean error of each layer out of its bias. rounding: weights to the
     nearest code, or GPTQ (Frantar et al., ICLR 2023). exponents: scales are powers of two.
+    stream: a chain of residual additions has one scale, so that its sums are exact.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ModuleRecipe:
     correct_bias: bool = True
     rounding: Rounding = "nearest"
     exponents: bool = False
+    stream: bool = True
 
     def __post_init__(self) -> None:
         for what, value, allowed in (

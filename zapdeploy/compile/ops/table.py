@@ -1,6 +1,6 @@
 """The page of supported operators, made from the registry.
 
-    python -m zapdeploy.compile.ops.table > docs/operators.md
+python -m zapdeploy.compile.ops.table > docs/operators.md
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def place(
         or recipe.bits(edge=layer in roles.edges)
         for layer in roles.layers
     }
-    groups = _groups(roles)
+    groups = _groups(roles, stream=recipe.stream)
     mains = {group: _main_bits(roles, recipe, bits, group) for group in groups}
     main_of = {node: Site(tuple(n.name for n in g), mains[g]) for g in groups for node in g}
     sites = list(dict.fromkeys(main_of.values()))
@@ -71,7 +71,13 @@ def place(
     return Placement(tuple(sites), names, bits, sources)
 
 
-def _groups(roles: Roles) -> tuple[tuple[fx.Node, ...], ...]:
+def _goes_on(roles: Roles, addition: fx.Node) -> bool:
+    """Whether another addition reads what this one hands on."""
+    readers = _readers(roles, roles.result(addition))
+    return any(roles.kind(reader) is Role.ADDITION for reader in readers)
+
+
+def _groups(roles: Roles, *, stream: bool) -> tuple[tuple[fx.Node, ...], ...]:
     """Roots of carried values, together where they share a quantizer, in topological order."""
     order = {node: index for index, node in enumerate(roles.nodes)}
     leader = {node: node for node in roles.carried if roles.root(node) is node}
@@ -85,7 +91,10 @@ def _groups(roles: Roles) -> tuple[tuple[fx.Node, ...], ...]:
         if roles.kind(node) in (Role.ADDITION, Role.CONCATENATION):
             inputs = node.all_input_nodes
             if all(source in roles.carried for source in inputs):
-                first, *others = (find(roles.root(source)) for source in inputs)
+                members_of_sum = [roles.root(source) for source in inputs]
+                if roles.kind(node) is Role.ADDITION and stream and _goes_on(roles, node):
+                    members_of_sum.append(roles.result(node))
+                first, *others = (find(member) for member in members_of_sum)
                 for other in others:
                     leader[find(other)] = find(first)
     members: dict[fx.Node, list[fx.Node]] = {}
