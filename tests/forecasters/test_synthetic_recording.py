@@ -131,7 +131,11 @@ def test_sizes_out_of_range(neurons: int) -> None:
     [(4, (19.6, 23.1, 26.2, 30.1, 33.3)), (256, (19.5, 22.5, 24.4, 26.3, 27.6))],
 )
 def test_a_linear_forecaster_errs_as_on_the_real_recording(
-    tmp_path: Path, context: int, expected: tuple[float, ...]
+    tmp_path: Path,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    context: int,
+    expected: tuple[float, ...],
 ) -> None:
     """Within 5 % of an independent replication's curve (facts of the benchmark), 2,000 neurons."""
     import torch
@@ -141,6 +145,7 @@ def test_a_linear_forecaster_errs_as_on_the_real_recording(
     from zapdeploy.forecasters.training import TrainingOptions, train
 
     torch.set_num_threads(2)
+    monkeypatch.setenv("ZAPDEPLOY_CACHE", str(cache))
     recording = open_recording("synthetic", 2000)
     options = TrainingOptions(steps=4000)
     train(ForecasterSpec(f"linear-c{context}", 2000), recording, tmp_path, options)

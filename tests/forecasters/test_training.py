@@ -15,13 +15,14 @@ pytest.importorskip("safetensors")
 from tests.forecasters import recordings  # noqa: E402
 from zapdeploy.errors import DataError, UsageError, ZapdeployError  # noqa: E402
 from zapdeploy.forecasters import list_models  # noqa: E402
+from zapdeploy.forecasters.devices import choose_device  # noqa: E402
 from zapdeploy.forecasters.folder import (  # noqa: E402
     ForecasterSpec,
     load_forecaster,
     read_description,
     save_forecaster,
 )
-from zapdeploy.forecasters.training import TrainingOptions, choose_device, train  # noqa: E402
+from zapdeploy.forecasters.training import TrainingOptions, train  # noqa: E402
 
 QUICK = {"validate_every": 10, "steps": 30}
 FORECASTERS = [info for info in list_models() if info.context == 4]

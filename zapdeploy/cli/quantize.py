@@ -181,9 +181,10 @@ def _say(document: dict[str, Any], output: Path, *, as_json: bool) -> int:
     recipe, form = document["recipe"]["name"], document["form"]
     print(f"wrote {output} ({size:.2f} MB, {recipe}, {form}), output SNR {snr:.1f} dB (measured)")
     for name, part in document["agreement"].items():
-        verdict = "agree" if part["passed"] else "DISAGREE"
-        elements, equal = part["elements"], part["equal"]
-        print(f"torch, ONNX Runtime and the simulator {verdict} ({name}): {equal:,}/{elements:,}")
+        who = "torch" if name == "onnxruntime" else "the functional simulator"
+        verdict = "agrees" if part["passed"] else "DISAGREES"
+        shares = f"{part['equal']:,} of {part['elements']:,} values are equal"
+        print(f"{who} {verdict} with ONNX Runtime layer by layer: {shares}")
     if "mixed" in document:
         _say_mixed(document["mixed"])
     return status

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,7 @@ from zapdeploy.errors import UsageError
 
 if TYPE_CHECKING:
     from zapdeploy.forecasters.recording import Recording
+    from zapdeploy.forecasters.training import TrainingResult
 
 CONTEXTS = (4, 256)
 
@@ -72,10 +73,13 @@ def _train(
 
     Example: zapdeploy train tsmixer --context 4 --data synthetic --neurons 2000 -o tsmixer
     """
+    from zapdeploy.forecasters.devices import choose_device
+    from zapdeploy.forecasters.extras import require
     from zapdeploy.forecasters.folder import ForecasterSpec
     from zapdeploy.forecasters.recording import open_recording, read_neuron_list
-    from zapdeploy.forecasters.training import TrainingOptions, choose_device, train
+    from zapdeploy.forecasters.training import TrainingOptions, train
 
+    require("torch", "safetensors", "tensorstore")
     chosen = TrainingOptions(
         steps=steps,
         batch=batch,
@@ -103,12 +107,23 @@ def _train(
         if restart:
             _forget(output)
         result = train(spec, recording, output, chosen, progress=progress)
-    document = {
+    document = _document(name, output, recording, result)
+    if as_json:
+        show.print_json(document)
+        return 0
+    _say(document, recording)
+    return 0
+
+
+def _document(
+    name: str, output: Path, recording: Recording, result: TrainingResult
+) -> dict[str, Any]:
+    return {
         "forecaster": name,
         "folder": str(output),
         "data": recording.source,
         "synthetic": recording.is_synthetic,
-        "neurons": spec.neurons,
+        "neurons": recording.neurons,
         "parameters": result.parameters,
         "steps": result.steps,
         "best_step": result.best_step,
@@ -116,11 +131,6 @@ def _train(
         "stopped": result.stopped,
         "history": [{"step": step, "validation_mae": mae} for step, mae in result.history],
     }
-    if as_json:
-        show.print_json(document)
-        return 0
-    _say(document, recording)
-    return 0
 
 
 def _name(forecaster: str, context: int | None) -> str:
@@ -150,7 +160,7 @@ def _forget(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _say(document: dict[str, object], recording: Recording) -> None:
+def _say(document: dict[str, Any], recording: Recording) -> None:
     label = ", synthetic data" if recording.is_synthetic else ""
     print(
         f"wrote {document['folder']} ({document['forecaster']}, {recording.neurons:,} neurons, "

@@ -6,6 +6,7 @@ package.
 
 from zapdeploy.forecasters.baselines import MeanBaseline, stimulus_response
 from zapdeploy.forecasters.build import build_model
+from zapdeploy.forecasters.calibration import calibration_windows
 from zapdeploy.forecasters.conditions import CONDITIONS, Condition, Split, window_starts
 from zapdeploy.forecasters.evaluation import Scores, evaluate, evaluate_response, mean_forecast
 from zapdeploy.forecasters.export import export_model, export_module
@@ -22,12 +23,7 @@ from zapdeploy.forecasters.recording import Recording, open_recording
 from zapdeploy.forecasters.registry import ModelInfo, find_model, list_models
 from zapdeploy.forecasters.samples import sample_inputs
 from zapdeploy.forecasters.synthetic import synthetic_windows
-from zapdeploy.forecasters.training import (
-    TrainingOptions,
-    TrainingResult,
-    calibration_windows,
-    train,
-)
+from zapdeploy.forecasters.training import TrainingOptions, TrainingResult, train
 
 __all__ = [
     "CONDITIONS",

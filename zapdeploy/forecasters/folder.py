@@ -12,6 +12,7 @@ from zapdeploy.errors import DataError
 from zapdeploy.files import atomic_write
 from zapdeploy.forecasters.build import build_model, check_options
 from zapdeploy.forecasters.checkpoint import WEIGHTS_FILE
+from zapdeploy.forecasters.extras import require
 from zapdeploy.forecasters.registry import ModelInfo, find_forecaster
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def read_description(folder: Path) -> tuple[ForecasterSpec, dict[str, Any]]:
 
 def load_forecaster(folder: str | Path) -> Trained:
     """The forecaster that `zapdeploy train` or an import wrote to `folder`, in evaluation mode."""
+    require("torch", "safetensors")
     place = Path(folder)
     spec, record = read_description(place)
     return Trained(spec, spec.build(checkpoint=place / WEIGHTS), record)

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from zapdeploy.arrays import save_arrays
 from zapdeploy.errors import DataError, UsageError
+from zapdeploy.forecasters.calibration import CALIBRATION, calibration_windows
 from zapdeploy.forecasters.conditions import Condition, Split, window_starts
-from zapdeploy.forecasters.export import COVARIATES_NAME, INPUT_NAME
 from zapdeploy.forecasters.folder import (
     WEIGHTS,
     ForecasterSpec,
@@ -31,8 +31,6 @@ from zapdeploy.forecasters.resuming import Progressed, read_resume, write_resume
 if TYPE_CHECKING:
     from torch import Tensor
 
-CALIBRATION = "calibration.npz"
-CALIBRATION_BYTES = 128 * 2**20
 Progress = Callable[[str, int, int], None]
 
 
@@ -104,20 +102,6 @@ def train(
         progress(run.line, run.state.step, chosen.steps)
     save_arrays(place / CALIBRATION, calibration_windows(recording, spec, seed=chosen.seed))
     return run.result()
-
-
-def calibration_windows(
-    recording: Recording, spec: ForecasterSpec, *, count: int = 8, seed: int = 0
-) -> dict[str, NDArray[np.float32]]:
-    """Windows of the training split to quantize with, by ONNX input name; at most 128 MiB."""
-    starts = window_starts(Split.TRAIN, spec.context, recording.conditions)
-    affordable = CALIBRATION_BYTES // (4 * spec.context * recording.neurons)
-    wanted = min(count, max(1, affordable), starts.size)
-    chosen = np.sort(np.random.default_rng((seed, 2)).choice(starts, wanted, replace=False))
-    windows = {INPUT_NAME: recording.contexts(chosen.tolist(), spec.context)}
-    if spec.info.covariates:
-        windows[COVARIATES_NAME] = recording.covariates(chosen.tolist(), spec.context)
-    return windows
 
 
 class _Run:
@@ -274,18 +258,6 @@ def validation_mae(
     stride = 1 if options.validation_windows is None else -(-total // options.validation_windows)
     errors = [judge(list(starts[::stride])) for starts in ranges if len(starts)]
     return float(np.mean(errors))
-
-
-def choose_device(name: str) -> str:
-    """ "auto" is a CUDA device where torch finds one; raises UsageError where there is none."""
-    import torch
-
-    if name not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"device must be auto, cpu or cuda, not '{name}'")
-    available: bool = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise UsageError("device must be cpu here, not cuda; torch finds no CUDA device")
-    return "cuda" if available and name != "cpu" else "cpu"
 
 
 @lru_cache(maxsize=4)

@@ -1,12 +1,13 @@
 """A U-Net over the imaged volume, of the kind of ZAPBench's video model, at any size.
 
 Blocks of 3x3x3 convolution, GroupNorm and swish, with a FiLM of the lead time; one forward pass for
-each lead time. The benchmark's has 3.6 million parameters and works on 2048 x 1152 x 72 voxels; what
-is published is the kind of its layers, not every width, so the default widths are chosen to come to
-that size.
+each lead time. The benchmark's has 3.6 million parameters and works on 2048 x 1152 x 72 voxels. We
+know the kind of its layers, not every width: the default widths are chosen to come to that size.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -61,7 +62,7 @@ class VideoUNet(nn.Module):
         self.halvings = len(widths) - 1
         self.lead = nn.Sequential(nn.Linear(1, LEAD_FEATURES), nn.SiLU())
         self.enter = nn.Conv3d(context, widths[0], 3, padding=1)
-        pairs = list(zip(widths, widths[1:], strict=False))
+        pairs = list(pairwise(widths))
         self.down = nn.ModuleList(FilmBlock(a, a) for a, _ in pairs)
         self.shrink = nn.ModuleList(nn.Conv3d(a, b, (1, 2, 2), stride=(1, 2, 2)) for a, b in pairs)
         self.middle = FilmBlock(widths[-1], widths[-1])

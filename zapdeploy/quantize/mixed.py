@@ -152,8 +152,16 @@ def _unreachable(table: Table, budgets: Sequence[Budget]) -> str:
             min(getattr(option, budget.quantity) for option in found)
             for found in table.layers.values()
         )
-        parts.append(f"{budget.quantity} {budget.limit:.3g} (least possible alone: {least:.3g})")
+        parts.append(_described(budget, least))
     return (
-        f"budget must be one that some choice of bits meets, not {' with '.join(parts)}; "
-        "raise it, or choose a larger target"
+        f"budget must be one that some choice of bits meets, not {' and '.join(parts)}; "
+        "give a looser one"
     )
+
+
+def _described(budget: Budget, least: float) -> str:
+    if budget.quantity == "damage":
+        wanted, best = (-10 * np.log10(max(v, 1e-30)) for v in (budget.limit, least))
+        return f"an output SNR of {wanted:.1f} dB (most possible: {best:.1f} dB)"
+    unit = "J" if budget.quantity == "energy_j" else "s"
+    return f"{budget.limit:.3g} {unit} (least possible: {least:.3g} {unit})"

@@ -51,8 +51,10 @@ def insert(
 
 
 def _activation(histogram: Histogram, bits: int, recipe: ModuleRecipe) -> StepQuantizer:
-    choose = choose_quantizer if recipe.calibration == "mse" else percentile_quantizer
-    chosen = choose(histogram, bits)
+    if recipe.calibration == "percentile":
+        chosen = percentile_quantizer(histogram, bits)
+    else:
+        chosen = choose_quantizer(histogram, bits, 2 if recipe.calibration == "mse" else 1)
     return StepQuantizer(
         torch.tensor(float(chosen.scale)),
         bits,
@@ -140,7 +142,7 @@ def layer_steps(layer: nn.Module, source: StepQuantizer, bits: int) -> torch.Ten
         biases = layer.bias.detach().numpy().astype(np.float32)
     zero = int(source.zero_point)
     reach = max(zero, source.high - zero)
-    scales = channel_scales(rows, biases, bits, float(source.scale()), reach)
+    scales = channel_scales(rows, biases, bits, float(source.scale().detach()), reach)
     return torch.from_numpy(scales).reshape(-1, *[1] * (weight.ndim - 1))
 
 

@@ -1,0 +1,28 @@
+"""Windows of a recording to quantize a forecaster with."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zapdeploy.forecasters.conditions import Split, window_starts
+from zapdeploy.forecasters.export import COVARIATES_NAME, INPUT_NAME
+from zapdeploy.forecasters.folder import ForecasterSpec
+from zapdeploy.forecasters.recording import Recording
+
+CALIBRATION = "calibration.npz"  # in a trained forecaster's folder
+CALIBRATION_BYTES = 128 * 2**20
+
+
+def calibration_windows(
+    recording: Recording, spec: ForecasterSpec, *, count: int = 8, seed: int = 0
+) -> dict[str, NDArray[np.float32]]:
+    """Windows of the training split to quantize with, by ONNX input name; at most 128 MiB."""
+    starts = window_starts(Split.TRAIN, spec.context, recording.conditions)
+    affordable = CALIBRATION_BYTES // (4 * spec.context * recording.neurons)
+    wanted = min(count, max(1, affordable), starts.size)
+    chosen = np.sort(np.random.default_rng((seed, 2)).choice(starts, wanted, replace=False))
+    windows = {INPUT_NAME: recording.contexts(chosen.tolist(), spec.context)}
+    if spec.info.covariates:
+        windows[COVARIATES_NAME] = recording.covariates(chosen.tolist(), spec.context)
+    return windows
