@@ -14,7 +14,7 @@ test: lint types
 	$(BIN)/python -m pytest
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --ignore tests/speed
 
 lint: $(READY)
 	$(BIN)/ruff check zapdeploy tests

@@ -29,7 +29,7 @@ def test_values(make: Make, bits: int, form: str) -> None:
 
 @pytest.mark.parametrize(("bits", "form"), [(8, "qdq"), (4, "packed")])
 def test_compiles_within_2_gb(make: Make, tmp_path: Path, bits: int, form: str) -> None:
-    """Peak resident memory of the whole command (VmHWM; getrusage would count this process, too)."""
+    """Peak resident memory of the whole command: VmHWM, since getrusage counts this process too."""
     path = make("tsmixer-c4", bits, form)
     code = (
         "import sys; from zapdeploy.cli.app import run; status = run(sys.argv[1:]);"
