@@ -26,7 +26,7 @@ def examine() -> dict[str, str]:
     """Findings by name, in words."""
     found = {"python": platform.python_version(), "system": platform.platform()}
     found["processor"] = processor()
-    found["processors"] = str(len(os.sched_getaffinity(0)))
+    found["processors"] = str(usable_cores())
     found |= {name: package_version(name) for name in PACKAGES}
     found["NVIDIA GPU"] = "nvidia-smi is there" if shutil.which("nvidia-smi") else "none found"
     readable = _rapl_domains()
@@ -43,6 +43,11 @@ def processor() -> str:
         return platform.processor() or platform.machine()
     names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.machine())
+
+
+def usable_cores() -> int:
+    """Processors this process may use: a container's or an affinity mask's, not all there are."""
+    return len(os.sched_getaffinity(0))
 
 
 def package_version(name: str) -> str:

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zapdeploy.quantize.ranges import BINS, Histogram, Quantizer, choose_quantizer, count_values
+from zapdeploy.quantize.ranges import (
+    BINS,
+    Histogram,
+    Quantizer,
+    choose_quantizer,
+    count_values,
+    percentile_quantizer,
+)
 
 
 def histogram(values: np.ndarray) -> Histogram:
@@ -97,3 +104,12 @@ def test_any_tensor_gets_a_usable_quantizer(values: list[float], bits: int) -> N
     assert 0 < quantizer.scale < np.inf
     assert 0 <= quantizer.zero_point <= quantizer.highest
     assert quantizer.scale * quantizer.highest <= max(span, 1.0) * 1.001
+
+
+def test_percentile_leaves_out_one_value_in_100_000() -> None:
+    random = np.random.default_rng(0)
+    values = np.append(random.uniform(-1, 3, 400_000), [50.0, -40.0]).astype(np.float32)
+    low, high = float(values.min()), float(values.max())
+    found = percentile_quantizer(Histogram(low, high, count_values(values, low, high)), 8)
+    assert float(found.scale) * 255 == pytest.approx(4, abs=0.2)
+    assert found.zero_point == pytest.approx(64, abs=4)

@@ -7,10 +7,10 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import zapdeploy
+from zapdeploy.machine import MISSING, package_version, processor, usable_cores
 
 _PACKAGES = ("onnxruntime", "numpy", "onnx", "zeus")
 BUSY_SHARE = 0.1
@@ -35,18 +35,14 @@ def this_machine() -> Machine:
     """What this process may use: a container's or an affinity mask's cores, not all there are."""
     pages, page = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     system = f"{platform.system()} {platform.machine()}"
-    return Machine(_cpu_name(), _usable_cores(), pages * page, system)
+    return Machine(processor(), usable_cores(), pages * page, system)
 
 
 def package_versions() -> dict[str, str]:
     """Versions of the packages that a result depends on, where installed."""
     versions = {"zapdeploy": zapdeploy.version(), "python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return versions
+    found = {package: package_version(package) for package in _PACKAGES}
+    return versions | {package: text for package, text in found.items() if text != MISSING}
 
 
 def available_memory_bytes() -> int:
@@ -78,18 +74,3 @@ def _cpu_times() -> tuple[int, int] | None:
     ticks = [int(text) for text in line.split()[1:9]]
     idle = ticks[3] + ticks[4]
     return sum(ticks) - idle, sum(ticks)
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or "unknown CPU"
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or "unknown CPU"

@@ -59,8 +59,8 @@ def count_values(values: NDArray[np.float32], low: float, high: float) -> NDArra
     return np.bincount(bins, minlength=BINS)
 
 
-def choose_quantizer(histogram: Histogram, bits: int, power: int = 2) -> Quantizer:
-    """The unsigned quantizer with the least mean |error|^power over a grid of clip ratios.
+def choose_quantizer(histogram: Histogram, bits: int) -> Quantizer:
+    """The unsigned quantizer with the least mean squared error over a grid of clip ratios.
 
     Zero is always representable. A tensor that is never negative gets zero point 0, so that the
     clamp at zero is also the ReLU before it.
@@ -74,7 +74,7 @@ def choose_quantizer(histogram: Histogram, bits: int, power: int = 2) -> Quantiz
     lows, highs = (grid.ravel() for grid in np.meshgrid(low_ends, high_ends, indexing="ij"))
     scales = ((highs - lows) / levels).astype(np.float32)
     zero_points = np.clip(np.rint(-lows / scales), 0, levels)
-    best = int(np.argmin(_errors(histogram, scales, zero_points, levels, power)))
+    best = int(np.argmin(_errors(histogram, scales, zero_points, levels)))
     return Quantizer(scales[best], int(zero_points[best]), bits)
 
 
@@ -83,15 +83,14 @@ def _errors(
     scales: NDArray[np.float32],
     zero_points: NDArray[np.float64],
     levels: int,
-    power: int,
 ) -> NDArray[np.float64]:
-    """Summed |error|^power of every candidate [candidates] over the histogram."""
+    """Summed squared error of every candidate [candidates] over the histogram."""
     seen = histogram.counts > 0
     values, counts = histogram.centres[seen], histogram.counts[seen]
     scale = scales.astype(np.float64)[:, None]
     zero = zero_points[:, None]
     quantized = np.clip(np.rint(values / scale) + zero, 0, levels)
-    return np.asarray(np.abs((quantized - zero) * scale - values) ** power @ counts)
+    return np.asarray(((quantized - zero) * scale - values) ** 2 @ counts)
 
 
 def percentile_quantizer(histogram: Histogram, bits: int) -> Quantizer:

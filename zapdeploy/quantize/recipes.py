@@ -7,7 +7,7 @@ from typing import Literal
 
 from zapdeploy.errors import UsageError
 
-Calibration = Literal["mse", "mae", "percentile"]
+Calibration = Literal["mse", "percentile"]
 Rounding = Literal["nearest", "gptq"]
 
 WEIGHT_BITS = (8, 4, 2)
@@ -21,8 +21,8 @@ class ModuleRecipe:
     weights, activations: bits of what matrix layers multiply. edges: least bits of both in layers
     that read the network's input or write its output. sums: bits of what residual additions and
     concatenations read, which share one scale; narrower readers requantize.
-    calibration: how activation ranges are chosen: least squared error, least absolute error (finer
-    steps where tails are heavy), or the range that holds all but one value in 100,000. equalize: cross-layer equalization (Nagel et al., ICCV 2019).
+    calibration: how activation ranges are chosen, least squared error or the range that holds all
+    but one value in 100,000. equalize: cross-layer equalization (Nagel et al., ICCV 2019).
     correct_bias: take the mean error of each layer out of its bias. rounding: weights to the
     nearest code, or GPTQ (Frantar et al., ICLR 2023). exponents: scales are powers of two.
     stream: a chain of residual additions has one scale, so that its sums are exact.
@@ -46,7 +46,7 @@ class ModuleRecipe:
             ("activations", self.activations, ACTIVATION_BITS),
             ("edges", self.edges, WEIGHT_BITS),
             ("sums", self.sums, ACTIVATION_BITS),
-            ("calibration", self.calibration, ("mse", "mae", "percentile")),
+            ("calibration", self.calibration, ("mse", "percentile")),
             ("rounding", self.rounding, ("nearest", "gptq")),
         ):
             if value not in allowed:

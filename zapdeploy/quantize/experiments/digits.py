@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from zapdeploy.files import atomic_write
 from zapdeploy.quantize.modules.build import build
 from zapdeploy.quantize.modules.module_file import prepare_module, write_module
 from zapdeploy.quantize.modules.training import TrainingPlan, train
-from zapdeploy.quantize.recipes import RECIPES
+from zapdeploy.quantize.recipes import RECIPES, ModuleRecipe
 
 TEST_IMAGES, VALIDATION_IMAGES = 597, 200  # of 1,797
 BATCH = 64
@@ -129,7 +130,14 @@ class Row:
     file_bytes: int
 
 
-def run(folder: Path, *, steps: int = 600, epochs: int = 40, seed: int = 0) -> list[Row]:
+def run(
+    folder: Path,
+    *,
+    recipes: Sequence[ModuleRecipe] = RECIPES,
+    steps: int = 600,
+    epochs: int = 40,
+    seed: int = 0,
+) -> list[Row]:
     """Train in float, quantize by every recipe, train again below 8 bits, write files and table."""
     folder.mkdir(parents=True, exist_ok=True)
     digits = load_digits(seed)
@@ -138,7 +146,7 @@ def run(folder: Path, *, steps: int = 600, epochs: int = 40, seed: int = 0) -> l
     calibration = {"input": digits.train[0][:CALIBRATION_IMAGES].numpy()}
     prepared = prepare_module(network, calibration)
     rows = []
-    for recipe in RECIPES:
+    for recipe in recipes:
         quantized = build(prepared, recipe)
         before = accuracy(quantized.graph, digits.test)
         result = None

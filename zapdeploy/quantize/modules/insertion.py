@@ -51,10 +51,8 @@ def insert(
 
 
 def _activation(histogram: Histogram, bits: int, recipe: ModuleRecipe) -> StepQuantizer:
-    if recipe.calibration == "percentile":
-        chosen = percentile_quantizer(histogram, bits)
-    else:
-        chosen = choose_quantizer(histogram, bits, 2 if recipe.calibration == "mse" else 1)
+    choose = choose_quantizer if recipe.calibration == "mse" else percentile_quantizer
+    chosen = choose(histogram, bits)
     return StepQuantizer(
         torch.tensor(float(chosen.scale)),
         bits,
