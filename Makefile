@@ -1,5 +1,6 @@
 # Everything a fresh machine with Python 3.11 and make needs: `make demo`, then `make test`.
 PYTHON ?= python3.11
+SLOW ?= tests
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -14,7 +15,7 @@ test: lint types
 	$(BIN)/python -m pytest
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -m slow --ignore tests/speed
+	$(BIN)/python -m pytest -m slow --ignore tests/speed $(SLOW)
 
 lint: $(READY)
 	$(BIN)/ruff check zapdeploy tests
