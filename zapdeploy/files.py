@@ -13,25 +13,35 @@ from zapdeploy.errors import UsageError
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file that takes its name only when it is complete; on any error it disappears."""
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` that takes its name when the block ends well.
+
+    On any error it disappears, and what was at `path` stays.
+    """
     path = Path(path)
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
         raise UsageError(f"output '{path}' must be writable: {error.strerror}") from None
+    os.close(handle)
+    temporary = Path(name)
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        os.chmod(temporary, 0o644)
+        yield temporary
+        temporary.chmod(0o644)
         _rename(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
-def _rename(temporary: str, path: Path) -> None:
+@contextmanager
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+    """A binary file that takes its name only when it is complete; on any error it disappears."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        yield file
+
+
+def _rename(temporary: Path, path: Path) -> None:
     try:
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         raise UsageError(f"output '{path}' must be writable: {error.strerror}") from None

@@ -1,4 +1,7 @@
-"""The .zap file: what goes in comes out, always in the same bytes, and damage is found."""
+"""The .zap file: what goes in comes out, always in the same bytes, and damage is found.
+
+Long, because each field of the layout is damaged in turn.
+"""
 
 from __future__ import annotations
 

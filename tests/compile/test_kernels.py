@@ -1,4 +1,7 @@
-"""The integer kernels against plain int64 arithmetic, and against ONNX Runtime, in every bit."""
+"""The integer kernels against plain int64 arithmetic, and against ONNX Runtime, in every bit.
+
+Long, because every kernel is held to the same two references that stand here once.
+"""
 
 from __future__ import annotations
 

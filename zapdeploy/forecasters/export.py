@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import os
-import tempfile
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zapdeploy.errors import UsageError
+from zapdeploy.exporter import quiet_exporter
+from zapdeploy.files import replacing
 from zapdeploy.forecasters.build import build_model, neurons_to_build
 from zapdeploy.forecasters.conditions import HORIZON
 from zapdeploy.forecasters.recording import STIMULI
@@ -80,7 +77,7 @@ def export_module(
     inputs = {INPUT_NAME: (batch, *shape)}
     if info.covariates:
         inputs[COVARIATES_NAME] = (batch, HORIZON, STIMULI)
-    with _replacing(target) as temporary:
+    with replacing(target) as temporary:
         _write_onnx(module, inputs, temporary)
     return target
 
@@ -104,7 +101,7 @@ def _write_onnx(module: nn.Module, inputs: Mapping[str, tuple[int, ...]], path: 
         module = fold_batchnorm(module)
     elif isinstance(module, ResidualMLPForecaster):
         module = fold_residual_mlp(module)
-    with _quiet(), torch.no_grad():
+    with quiet_exporter(), torch.no_grad():
         torch.onnx.export(
             module,
             tuple(torch.zeros(shape) for shape in inputs.values()),
@@ -114,31 +111,3 @@ def _write_onnx(module: nn.Module, inputs: Mapping[str, tuple[int, ...]], path: 
             opset_version=OPSET,
             dynamo=False,
         )
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's deprecation warnings and notes from the user's terminal."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
-
-
-@contextlib.contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """A temporary file beside `target` that takes its place if the block ends well."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +12,7 @@ import onnx
 from numpy.typing import NDArray
 
 from zapdeploy.errors import ModelError, UsageError
+from zapdeploy.files import atomic_write
 from zapdeploy.quantize.form_qdq import write_qdq
 from zapdeploy.quantize.form_qoperator import MICROSOFT, write_qoperator
 from zapdeploy.quantize.network import Network, check_network
@@ -67,7 +66,8 @@ def quantize_onnx(
     check_samples(network, samples)
     plan = make_plan(network, recipe, samples)
     content = _serialized(plan, recipe)
-    _write_atomically(target, content)
+    with atomic_write(target) as file:
+        file.write(content)
     return QuantizeRecord(
         recipe=recipe.name,
         weights=weights,
@@ -134,15 +134,3 @@ def _layer_bits(plan: Plan) -> tuple[LayerBits, ...]:
 def _file_digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _write_atomically(target: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        temporary.chmod(0o644)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import logging
 import tempfile
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +13,7 @@ from brevitas.export import export_onnx_qcdq  # type: ignore[import-untyped]
 from torch import Tensor, fx
 
 from zapdeploy.errors import ModelError
+from zapdeploy.exporter import quiet_exporter
 from zapdeploy.quantize.modules.packing import pack, tidy
 from zapdeploy.quantize.modules.samples import argument_names
 
@@ -34,7 +31,7 @@ def export(graph: fx.GraphModule, example: tuple[Tensor, ...], form: Form) -> on
     """
     names = argument_names(graph)
     layers = tuple(str(node.target) for node in layer_nodes(graph))
-    with _quiet(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+    with quiet_exporter(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "exported.onnx")
         try:
             export_onnx_qcdq(
@@ -76,17 +73,3 @@ def _output_names(graph: fx.GraphModule) -> list[str]:
     if isinstance(returned, fx.Node):
         return ["output"]
     return [f"output_{index}" for index in range(len(last.all_input_nodes))]
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's deprecation warnings and notes from the user's terminal."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

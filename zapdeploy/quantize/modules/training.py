@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import os
 import pickle
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ import torch
 from torch import Tensor, fx
 
 from zapdeploy.errors import DataError, UsageError
+from zapdeploy.files import replacing
 from zapdeploy.quantize.modules.build import silent
 from zapdeploy.quantize.modules.calibration import Progress
 from zapdeploy.quantize.modules.quantizers import StepQuantizer
@@ -159,13 +158,8 @@ def _save(
         "optimizer": optimizer.state_dict(),
         "schedule": schedule.state_dict(),
     }
-    handle, name = tempfile.mkstemp(dir=folder, prefix=f".{STATE}.")
-    os.close(handle)
-    try:
-        torch.save(document, name)
-        Path(name).replace(folder / STATE)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with replacing(folder / STATE) as temporary:
+        torch.save(document, temporary)
 
 
 def _restored(
