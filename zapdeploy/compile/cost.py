@@ -150,9 +150,11 @@ def core_work(layer: Layer, cuts: Cuts, target: Target) -> CoreWork:
     none = np.zeros(held.shape, np.int64)
     macs, matrix, chunks, bits = none, none, none + 1, 8
     if layer.operator.unit is Unit.MATRIX:
-        tile = layer.operator.matrix_tile(layer.anchor, cuts.output, cuts.reduction)
         bits = mac_bits(layer, target)
-        macs, matrix, chunks = tile.macs, _matrix_cycles(tile, bits, target), _chunks(tile, target)
+        tiles = layer.operator.matrix_tiles(layer.anchor, cuts.output, cuts.reduction)
+        macs = np.sum([tile.macs for tile in tiles], axis=0)
+        matrix = np.sum([_matrix_cycles(tile, bits, target) for tile in tiles], axis=0)
+        chunks = np.max([_chunks(tile, target) for tile in tiles], axis=0)
     partial = _partial_sums(cuts, target)
     return CoreWork(
         macs=macs,
@@ -247,26 +249,26 @@ def parameter_slices(layer: Layer, cuts: Cuts, target: Target) -> tuple[IntArray
             if value is None or not value.is_constant:
                 continue
             if regions is None:
-                regions = _call_regions(call, cuts)
+                regions = call_regions(call, cuts)
             region = regions[index]
             assert region is not None
-            size += region.volume * (storage_bits(value, target) / 8)
+            size += np.ceil(region.volume * (storage_bits(value, target) / 8))
             for low, extent in zip(np.moveaxis(region.low, -1, 0), value.shape, strict=True):
                 if low.any():
                     key = numbered(key * extent + low)
-    size += _scale_bytes(layer, cuts)
+    size += scale_bytes(layer, cuts)
     active = (cuts.output.volume > 0) & (size > 0)
     return np.where(active, key, -1), np.where(active, size, 0.0)
 
 
-def _call_regions(call: Call, cuts: Cuts) -> tuple[Region | None, ...]:
+def call_regions(call: Call, cuts: Cuts) -> tuple[Region | None, ...]:
     op = operator(call.node.op)
     if op.unit is Unit.MATRIX:
         return op.input_regions(call, cuts.output, cuts.reduction)
     return op.input_regions(call, cuts.held)
 
 
-def _scale_bytes(layer: Layer, cuts: Cuts) -> Any:
+def scale_bytes(layer: Layer, cuts: Cuts) -> Any:
     """Per-channel multipliers; per-tensor ones are part of the program."""
     if layer.operator.unit is not Unit.MATRIX:
         return 0.0

@@ -8,7 +8,7 @@ layer that makes it to the last one that reads it, and what a layer receives liv
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zapdeploy.compile.cost import storage_bits
 from zapdeploy.compile.graph import Graph, Value
@@ -23,6 +23,7 @@ class Buffer:
     """A range of every core's memory, in use from the start of `first` to the end of `last`.
 
     `kind`: "program", "parameters", "output" (what a layer leaves), "received" (what it fetched).
+    `name`: the layer's; `read`: which of the layer's reads a received buffer is for, -1 otherwise.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Buffer:
     size: int
     first: int
     last: int
+    read: int = -1
 
     @property
     def end(self) -> int:
@@ -97,7 +99,9 @@ def plan_memory(demands: Sequence[Demand], target: Target) -> MemoryPlan:
     for index, demand in enumerate(demands):
         wanted.append(Buffer(demand.name, "output", 0, demand.output, index, demand.last_reader))
         wanted += [
-            Buffer(demand.name, "received", 0, r, index, index) for r in demand.received if r
+            Buffer(demand.name, "received", 0, size, index, index, read)
+            for read, size in enumerate(demand.received)
+            if size
         ]
     return MemoryPlan((*placed, *_pack(wanted, address)), int(target.core.memory))
 
@@ -125,14 +129,12 @@ def _aligned(address: int) -> int:
 def _pack(wanted: Sequence[Buffer], base: int) -> list[Buffer]:
     """Largest first, each at the lowest address that is free for its whole life."""
     placed: list[Buffer] = []
-    for buffer in sorted(wanted, key=lambda b: (-b.size, b.first, b.name, b.kind)):
+    for buffer in sorted(wanted, key=lambda b: (-b.size, b.first, b.name, b.kind, b.read)):
         address = base
         overlapping = (o for o in placed if o.first <= buffer.last and buffer.first <= o.last)
         for other in sorted(overlapping, key=lambda o: o.address):
             if other.address - address >= buffer.size:
                 break
             address = max(address, _aligned(other.end))
-        placed.append(
-            Buffer(buffer.name, buffer.kind, address, buffer.size, buffer.first, buffer.last)
-        )
+        placed.append(replace(buffer, address=address))
     return sorted(placed, key=lambda b: (b.first, b.address, b.name))

@@ -20,11 +20,13 @@ FloatArray = NDArray[np.float64]
 @dataclass(frozen=True, eq=False)
 class Multicast:
     """`link_bytes`: at most over the busiest link or receiving port [candidates]; `bit_hops`
-    [candidates]; `stored_bytes`: what each core keeps and sends [candidates, cores]."""
+    [candidates]; `stored_bytes`: what each core keeps and sends [candidates, cores];
+    `rows_first`: whether parts travel along rows, then columns, or the other way round."""
 
     link_bytes: FloatArray
     bit_hops: FloatArray
     stored_bytes: FloatArray
+    rows_first: NDArray[np.bool_]
 
 
 def multicast(slices: IntArray, bytes_each: FloatArray, rows: int, columns: int) -> Multicast:
@@ -54,6 +56,7 @@ def multicast(slices: IntArray, bytes_each: FloatArray, rows: int, columns: int)
         link_bytes=np.maximum(links, received),
         bit_hops=np.where(by_row, row_hops, column_hops),
         stored_bytes=stored,
+        rows_first=by_row,
     )
 
 

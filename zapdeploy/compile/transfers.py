@@ -9,6 +9,7 @@ dimension-ordered routes: along the row of the core that holds the piece, then a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +81,7 @@ def from_framebuffer(
     """
     wanted = needed.volume * (bits / 8)
     row, column = np.divmod(np.arange(rows * columns), columns)
-    group = _equal_boxes(needed, row)
+    group = equal_boxes(needed, row)
     size, reach = np.zeros((2, *group.shape))
     candidates = np.arange(len(group))[:, None]
     np.maximum.at(size, (candidates, group), wanted)
@@ -98,7 +99,7 @@ def from_framebuffer(
     ]
 
 
-def _equal_boxes(needed: Region, row: IntArray) -> IntArray:
+def equal_boxes(needed: Region, row: IntArray) -> IntArray:
     """Numbers of the distinct boxes of each row, from 0 [candidates, cores]."""
     key = np.broadcast_to(row, needed.low.shape[:2])
     for bound in (needed.low, needed.high):
@@ -110,10 +111,11 @@ def _equal_boxes(needed: Region, row: IntArray) -> IntArray:
 def route(held: Region, needed: Region, bits: int, rows: int, columns: int) -> Traffic:
     """Exact loads of all links and ports for one transfer; regions are [1, cores, rank]."""
     links = _Links(rows, columns)
-    sizes, holds, wants = _pieces(held, needed)
+    boxes, holds, wants = pieces(held, needed)
+    sizes = np.asarray(boxes.volume * (bits / 8), np.float64)
     for some in np.array_split(np.arange(len(sizes)), len(sizes) // _PIECES_AT_ONCE + 1):
         travels = some[(wants[some] & ~holds[some]).any(axis=1)]
-        links.send(holds[travels].argmax(axis=1), wants[travels], sizes[travels] * (bits / 8))
+        links.send(holds[travels].argmax(axis=1), wants[travels], sizes[travels])
     received = (needed.volume - held.intersect(needed).volume)[0] * (bits / 8)
     return links.traffic(received)
 
@@ -121,25 +123,35 @@ def route(held: Region, needed: Region, bits: int, rows: int, columns: int) -> T
 _PIECES_AT_ONCE = 16_384
 
 
-def _pieces(
-    held: Region, needed: Region
-) -> tuple[FloatArray, NDArray[np.bool_], NDArray[np.bool_]]:
-    """The tensor cut at every border: elements per piece, who holds it, who wants it.
+class Pieces(NamedTuple):
+    """A tensor cut at every border: the boxes [pieces, rank], and which cores hold and want each
+    [pieces, cores]."""
 
-    Returns (elements [pieces], holds [pieces, cores], wants [pieces, cores]).
-    """
+    boxes: Region
+    holds: NDArray[np.bool_]
+    wants: NDArray[np.bool_]
+
+
+def pieces(held: Region, needed: Region) -> Pieces:
+    """Cut a tensor at the borders of all held and needed boxes [1, cores, rank]."""
     has, want = held.volume[0] > 0, needed.volume[0] > 0
-    sizes = np.ones(1)
     holds, wants = has[None], want[None]
+    low = high = np.zeros((1, 0), np.int64)
     for axis in range(held.low.shape[-1]):
         bounds = [b[0, :, axis] for b in (held.low, held.high, needed.low, needed.high)]
         used = (bound[m] for bound, m in zip(bounds, (has, has, want, want), strict=True))
         edges = np.unique(np.concatenate(list(used)))
-        low, high = edges[:-1, None], edges[1:, None]
-        sizes = (sizes[:, None] * (edges[1:] - edges[:-1])).reshape(-1)
-        holds = _combine(holds, (bounds[0] <= low) & (high <= bounds[1]))
-        wants = _combine(wants, (bounds[2] <= low) & (high <= bounds[3]))
-    return sizes, holds, wants
+        first, last = edges[:-1, None], edges[1:, None]
+        holds = _combine(holds, (bounds[0] <= first) & (last <= bounds[1]))
+        wants = _combine(wants, (bounds[2] <= first) & (last <= bounds[3]))
+        low, high = _extend(low, edges[:-1]), _extend(high, edges[1:])
+    return Pieces(Region(low, high), holds, wants)
+
+
+def _extend(bounds: IntArray, along_axis: IntArray) -> IntArray:
+    """Every row of `bounds` with every entry of a further axis behind it."""
+    every = np.repeat(bounds, len(along_axis), axis=0)
+    return np.column_stack([every, np.tile(along_axis, len(bounds))])
 
 
 def _combine(pieces: NDArray[np.bool_], along_axis: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -8,14 +8,14 @@ package knows an operator by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar, TypeVar
 
 import numpy as np
 
-from zapdeploy.compile.graph import Array, Call, Shape
+from zapdeploy.compile.graph import Array, Attribute, Call, Shape
 from zapdeploy.compile.regions import IntArray, Region, broadcast
 from zapdeploy.errors import ModelError
 
@@ -90,6 +90,13 @@ class Operator:
         """`evaluate` for many frames: what depends on constants alone is done once."""
         return lambda inputs: self.evaluate(call, inputs)
 
+    def over_cores(self, call: Call) -> Mapping[str, Attribute]:
+        """The node's attributes when all its tensors have a further first axis, that of the cores.
+
+        The default suits operators whose attributes name no axis.
+        """
+        return call.node.attributes
+
     def input_regions(
         self, call: Call, out: Region, reduction: Region | None = None
     ) -> tuple[Region | None, ...]:
@@ -124,6 +131,12 @@ class Operator:
     def matrix_tile(self, call: Call, out: Region, reduction: Region | None = None) -> MatrixTile:
         """The matrix work behind boxes of the output (and a part of the reduction)."""
         raise NotImplementedError
+
+    def matrix_tiles(
+        self, call: Call, out: Region, reduction: Region | None = None
+    ) -> tuple[MatrixTile, ...]:
+        """The same where it is several products of different form, one after the other."""
+        return (self.matrix_tile(call, out, reduction),)
 
 
 T = TypeVar("T", bound=Operator)
