@@ -12,6 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from zapdeploy.benchmarks import BenchmarkRequest, Effort, Row, Scenario, Tools
+from zapdeploy.benchmarks.baselines import plain_loop
 from zapdeploy.benchmarks.machine import Machine
 from zapdeploy.benchmarks.meters import MeterSearch
 from zapdeploy.benchmarks.onnx_model import ModelFacts
@@ -121,6 +122,7 @@ class PretendedMachine:
     def tools(self) -> Tools:
         return Tools(
             clock=self.clock,
+            drive=plain_loop,
             find_meter=lambda device: MeterSearch(None, "no energy meter: pretended"),
             open_query=self.open_query,
             providers=lambda: CPU_PROVIDERS,

@@ -26,6 +26,30 @@ MEMORY_SHARE = 0.6
 ACTIVATION_FACTOR = 8
 
 
+class Drive(Protocol):
+    """Runs a warm query, of so many frames, for as long as the effort says."""
+
+    def __call__(
+        self,
+        query: Callable[[], None],
+        frames_per_query: int,
+        scenario: Scenario,
+        effort: Effort,
+        clock: Clock,
+    ) -> Timing: ...
+
+
+def plain_loop(
+    query: Callable[[], None],
+    frames_per_query: int,
+    scenario: Scenario,
+    effort: Effort,
+    clock: Clock,
+) -> Timing:
+    """One query after the other, whatever the scenario."""
+    return time_queries(query, frames_per_query, effort, clock)
+
+
 class OpenQuery(Protocol):
     def __call__(
         self, file: ModelFile, configuration: Configuration, frames: Frames
@@ -40,6 +64,7 @@ class Instruments:
     meter: Meter | None = None
     open_query: OpenQuery = open_query
     memory_bytes: Callable[[], int] = available_memory_bytes
+    drive: Drive = plain_loop
 
 
 @dataclass(frozen=True)
@@ -128,13 +153,13 @@ class Search:
         return Baseline(best, timing, (*finals, *rest))
 
     def _try(self, configuration: Configuration) -> Trial:
-        """A moment of it, without the meter; a refusal is a result, too."""
+        """A moment of it, in a plain loop without the meter; a refusal is a result, too."""
         needed = _needed_bytes(self._file(configuration), configuration)
         limit = self.instruments.memory_bytes()
         if needed > MEMORY_SHARE * limit:
             refusal = f"takes about {needed / 1e9:.1f} GB of memory; {limit / 1e9:.1f} GB are free"
             return Trial(configuration, None, refusal)
-        unmetered = replace(self.instruments, meter=None)
+        unmetered = replace(self.instruments, meter=None, drive=plain_loop)
         try:
             return self._measure(configuration, self.effort.as_trial(), unmetered)
         except ZapdeployError as error:
@@ -151,7 +176,8 @@ class Search:
             if meter is not None:
                 meter.start()
             warm = replace(effort, warmup=0)
-            timing = time_queries(query, configuration.frames_per_query, warm, instruments.clock)
+            frames = configuration.frames_per_query
+            timing = instruments.drive(query, frames, self.scenario, warm, instruments.clock)
             reading = None if meter is None else meter.stop()
         return Trial(configuration, timing, reading=reading)
 

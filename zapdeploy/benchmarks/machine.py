@@ -12,7 +12,7 @@ from pathlib import Path
 import zapdeploy
 from zapdeploy.machine import MISSING, package_version, processor, usable_cores
 
-_PACKAGES = ("onnxruntime", "numpy", "onnx", "zeus")
+_PACKAGES = ("onnxruntime", "numpy", "onnx", "mlcommons-loadgen", "zeus")
 BUSY_SHARE = 0.1
 
 

@@ -100,7 +100,8 @@ def _row(
         scenario=item.scenario,
         kind=Provenance.MEASURED,
         boundary=energy.boundary,
-        source=f"ONNX Runtime {setting.versions.get('onnxruntime', '')}, measured here",
+        source=f"ONNX Runtime {setting.versions.get('onnxruntime', '')}, driven by {timing.driver},"
+        " measured here",
         batch=best.batch,
         frames_per_s=timing.frames_per_s,
         latency_s=timing.latency.p50_s,
@@ -111,7 +112,11 @@ def _row(
         frame_rate_hz=setting.frame_rate_hz,
         noise=timing.noise,
         note="; ".join(note for note in notes if note),
-        configuration={**best.as_json(), "queries": len(timing.durations_s)},
+        configuration={
+            **best.as_json(),
+            "queries": len(timing.durations_s),
+            "driver": timing.driver,
+        },
         tried=tuple(trial.as_json() for trial in baseline.tried),
         machine=setting.machine.summary,
         versions=setting.versions,

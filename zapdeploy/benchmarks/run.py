@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zapdeploy.benchmarks.journal import locked
+from zapdeploy.benchmarks.loadgen import drive
 from zapdeploy.benchmarks.machine import (
     Machine,
     available_memory_bytes,
@@ -32,7 +33,7 @@ from zapdeploy.benchmarks.workloads import FLOAT, INT4, INT8
 from zapdeploy.errors import UsageError, ZapdeployError
 
 if TYPE_CHECKING:
-    from zapdeploy.benchmarks.baselines import OpenQuery
+    from zapdeploy.benchmarks.baselines import Drive, OpenQuery
     from zapdeploy.benchmarks.measured import Setting
 
 Progress = Callable[[str, int, int], None]
@@ -40,9 +41,10 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Tools:
-    """The outside world: clock, meters, ONNX Runtime (None: the installed one), the machine."""
+    """The outside world: clock, load generator, meters, ONNX Runtime (None: the installed one)."""
 
     clock: Clock = time.perf_counter
+    drive: Drive = drive
     find_meter: Callable[[Device], MeterSearch] = find_meter
     open_query: OpenQuery | None = None
     providers: Callable[[], tuple[str, ...]] | None = None
@@ -193,7 +195,11 @@ class _Run:
         tools = self.tools
         search = tools.find_meter(device)
         instruments = Instruments(
-            tools.clock, search.meter, tools.open_query or open_query, tools.memory_bytes
+            tools.clock,
+            search.meter,
+            tools.open_query or open_query,
+            tools.memory_bytes,
+            tools.drive,
         )
         return Setting(
             machine=tools.machine,

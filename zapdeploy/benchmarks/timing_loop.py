@@ -13,6 +13,7 @@ from zapdeploy.errors import UsageError
 Clock = Callable[[], float]
 NOISE_BLOCKS = 5
 NOISY = 0.1
+PLAIN_LOOP = "a plain loop"
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,17 @@ class Effort:
 
 @dataclass(frozen=True)
 class Timing:
-    """Durations of equal queries in a row [s], each of so many frames."""
+    """Durations of equal queries in a row [s], each of so many frames.
+
+    `driver`: who issued them; `driver_rate` (frames/s), `driver_latency`: its own figures, which
+    then stand for the run.
+    """
 
     durations_s: tuple[float, ...]
     frames_per_query: int
+    driver: str = PLAIN_LOOP
+    driver_rate: float | None = None
+    driver_latency: Latency | None = None
 
     @property
     def total_s(self) -> float:
@@ -63,10 +71,12 @@ class Timing:
 
     @property
     def frames_per_s(self) -> float:
-        return self.frames / self.total_s
+        return self.frames / self.total_s if self.driver_rate is None else self.driver_rate
 
     @property
     def latency(self) -> Latency:
+        if self.driver_latency is not None:
+            return self.driver_latency
         ordered = sorted(self.durations_s)
         count = len(ordered)
 
