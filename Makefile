@@ -5,14 +5,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow lint types speed docs clean
+.PHONY: demo lava test test-slow lint types speed docs clean
 
 # The main job on real input: ResNet-50 over photographs and a forecaster over 71,721 neurons.
-demo: $(READY)
+demo: $(READY) lava
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash docs/demo.sh
 
-test: lint types
+test: lint types lava
 	$(BIN)/python -m pytest
+
+# Lava needs a Python 3.10 of its own; without one the doctor says what is missing, and its tests skip.
+lava: $(READY)
+	-$(BIN)/zapdeploy doctor --set-up-lava
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow --ignore tests/speed $(SLOW)

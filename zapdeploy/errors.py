@@ -5,7 +5,9 @@
     ├── TargetError    a chip's description
     ├── ProgramError   a .zap file
     ├── DataError      arrays: inputs, calibration data, checkpoints
-    └── UsageError     options that do not go together, a part that is not installed
+    ├── UsageError     options that do not go together, a part that is not installed
+    ├── SimulationError  a Program that the simulated chip cannot carry out
+    └── WorkerError    a process of another interpreter that is missing, fails or hangs
 
 The command line prints the message as one line and exits with status 2. A message says what must
 hold and what was found, then where, then what to do: "scale must be positive, not -0.1 (node
@@ -37,3 +39,11 @@ class DataError(ZapdeployError):
 
 class UsageError(ZapdeployError):
     """Options that do not go together, or an optional part that is not installed."""
+
+
+class SimulationError(ZapdeployError):
+    """A Program does what the chip cannot: names the layer, the core and the address."""
+
+
+class WorkerError(ZapdeployError):
+    """A process that runs in another interpreter is missing, fails, hangs or is too old."""

@@ -17,6 +17,7 @@ PACKAGES = (
     "onnxruntime",
     "torch",
     "brevitas",
+    "mlcommons-loadgen",
     "zeus",
 )
 MISSING = "not installed"
@@ -31,7 +32,6 @@ def examine() -> dict[str, str]:
     found["NVIDIA GPU"] = "nvidia-smi is there" if shutil.which("nvidia-smi") else "none found"
     readable = _rapl_domains()
     found["RAPL energy meter"] = ", ".join(readable) if readable else "none that can be read"
-    found["Python 3.10 (for Loihi)"] = shutil.which("python3.10") or "none found on the PATH"
     return found
 
 

@@ -22,6 +22,7 @@ VERBS = (
     "quantize",
     "train",
     "evaluate",
+    "events",
     "bench",
     "compare",
     "targets",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from zapdeploy.cli import options, show
@@ -12,17 +14,23 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _doctor(
+    set_up_lava: Annotated[
+        bool, typer.Option("--set-up-lava", help="Make Lava's own environment where it is missing.")
+    ] = False,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
     debug: options.Debug = False,
 ) -> int:
-    """Say what this machine has: versions, processors, GPU, energy meters.
+    """Say what this machine has: versions, processors, GPU, energy meters, Lava's interpreter.
 
     Example: zapdeploy doctor
     """
     from zapdeploy.machine import examine
+    from zapdeploy.sim.sigma_delta import environment
 
-    found = examine()
+    if set_up_lava:
+        environment.set_up_lava()
+    found = examine() | {"Lava (Loihi 2)": environment.describe()}
     if as_json:
         show.print_json(found)
         return 0

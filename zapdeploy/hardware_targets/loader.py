@@ -5,20 +5,32 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from zapdeploy.errors import TargetError
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic import BaseModel, ValidationError
 
+    from zapdeploy.hardware_targets.event_driven.schema import EventTarget
     from zapdeploy.hardware_targets.schema import Target
+
+T = TypeVar("T", bound="BaseModel")
+_EVENT_DRIVEN = "zapdeploy.hardware_targets.event_driven"
 
 
 def built_in_names() -> tuple[str, ...]:
-    """Names of the targets that come with the package."""
-    folder = resources.files("zapdeploy.hardware_targets")
-    names = (entry.name for entry in folder.iterdir())
+    """Names of the core-array chips that come with the package."""
+    return _names_in("zapdeploy.hardware_targets")
+
+
+def event_driven_names() -> tuple[str, ...]:
+    """Names of the event-driven chips that come with the package."""
+    return _names_in(_EVENT_DRIVEN)
+
+
+def _names_in(package: str) -> tuple[str, ...]:
+    names = (entry.name for entry in resources.files(package).iterdir())
     return tuple(sorted(n.removesuffix(".toml") for n in names if n.endswith(".toml")))
 
 
@@ -32,6 +44,11 @@ def target_text(name_or_path: str | Path) -> tuple[str, str]:
             raise TargetError(f"target file '{name}' must be readable: {error.strerror}") from None
         except UnicodeDecodeError:
             raise TargetError(f"target file '{name}' must be UTF-8 text") from None
+    if name in event_driven_names():
+        raise TargetError(
+            f"target must be a core array, not '{name}', which is event-driven; run it with "
+            f"zapdeploy bench --targets {name}"
+        )
     if name not in built_in_names():
         raise TargetError(
             f"target must be one of {', '.join(built_in_names())} or a path ending in .toml,"
@@ -49,16 +66,32 @@ def load_target(name_or_path: str | Path) -> Target:
 
 def parse_target(text: str, where: str) -> Target:
     """The checked target in a TOML text; `where` names it in errors."""
+    from zapdeploy.hardware_targets.schema import Target
+
+    return _checked(Target, text, where)
+
+
+def load_event_target(name: str) -> EventTarget:
+    """An event-driven chip by name. Raises TargetError for an unknown one."""
+    from zapdeploy.hardware_targets.event_driven.schema import EventTarget
+
+    if name not in event_driven_names():
+        raise TargetError(
+            f"event-driven target must be one of {', '.join(event_driven_names())}, not '{name}'"
+        )
+    text = (resources.files(_EVENT_DRIVEN) / f"{name}.toml").read_text(encoding="utf-8")
+    return _checked(EventTarget, text, f"target file '{name}.toml'")
+
+
+def _checked(schema: type[T], text: str, where: str) -> T:
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise TargetError(f"{where} must be TOML: {error}") from None
     from pydantic import ValidationError
 
-    from zapdeploy.hardware_targets.schema import Target
-
     try:
-        return Target.model_validate(raw)
+        return schema.model_validate(raw)
     except ValidationError as error:
         raise TargetError(f"{where}: {_one_line(error)}") from None
 

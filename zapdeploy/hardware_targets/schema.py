@@ -89,7 +89,8 @@ def _read_error(text: Any) -> float:
     return parse(text[:-1], "") / 100
 
 
-def _quantity(unit: str) -> BeforeValidator:
+def quantity(unit: str) -> BeforeValidator:
+    """A figure in this unit."""
     return BeforeValidator(lambda raw: _read_figure(raw, unit))
 
 
@@ -112,20 +113,20 @@ def _read_count(raw: Any) -> Any:
     return found
 
 
-Number = Annotated[Figure, _quantity("")]
+Number = Annotated[Figure, quantity("")]
 Count = Annotated[Figure, BeforeValidator(_read_count)]
-Bytes = Annotated[Figure, _quantity("byte")]
+Bytes = Annotated[Figure, quantity("byte")]
 BytesPerCycle = Annotated[Figure, _rate("byte/cycle")]
 BytesPerSecond = Annotated[Figure, _rate("byte/second")]
-Cycles = Annotated[Figure, _quantity("cycle")]
-CyclesPerHop = Annotated[Figure, _quantity("cycle/hop")]
+Cycles = Annotated[Figure, quantity("cycle")]
+CyclesPerHop = Annotated[Figure, quantity("cycle/hop")]
 Hertz = Annotated[Figure, _rate("cycle/second")]
-Joules = Annotated[Figure, _quantity("joule")]
-JoulesPerByte = Annotated[Figure, _quantity("joule/byte")]
-JoulesPerBitHop = Annotated[Figure, _quantity("joule/bit/hop")]
+Joules = Annotated[Figure, quantity("joule")]
+JoulesPerByte = Annotated[Figure, quantity("joule/byte")]
+JoulesPerBitHop = Annotated[Figure, quantity("joule/bit/hop")]
 OpsPerCycle = Annotated[Figure, _rate("op/cycle")]
-OpsPerSecond = Annotated[Figure, _quantity("op/second")]
-Watts = Annotated[Figure, _quantity("watt")]
+OpsPerSecond = Annotated[Figure, quantity("op/second")]
+Watts = Annotated[Figure, quantity("watt")]
 
 
 class CoreArray(Part):
@@ -341,7 +342,7 @@ class Target(Part):
 
     def figures(self) -> Iterator[tuple[str, Figure]]:
         """Every number with its key, in the file's order."""
-        yield from _figures(self, "")
+        yield from figures_of(self)
 
 
 def _read_total(raw: dict[str, Any], unit: str, key: str) -> Total:
@@ -358,10 +359,11 @@ def _read_total(raw: dict[str, Any], unit: str, key: str) -> Total:
         raise ValueError(f"{key}: {error}") from None
 
 
-def _figures(part: BaseModel, prefix: str) -> Iterator[tuple[str, Figure]]:
+def figures_of(part: BaseModel, prefix: str = "") -> Iterator[tuple[str, Figure]]:
+    """Every number of a part with its key."""
     for name in type(part).model_fields:
         value = getattr(part, name)
         if isinstance(value, Figure):
             yield prefix + name, value
         elif isinstance(value, BaseModel):
-            yield from _figures(value, f"{prefix}{name}.")
+            yield from figures_of(value, f"{prefix}{name}.")

@@ -1,0 +1,1 @@
+"""Event-driven chips as data: one TOML file per chip."""
