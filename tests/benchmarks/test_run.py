@@ -88,7 +88,7 @@ def test_simulated_rows(network: str, tmp_path: Path) -> None:
     assert offline.batch in {1, 8, 32}
     assert len(offline.tried) == 3
     assert offline.digest
-    assert {n.reason for n in result.not_run} == {"a core array computes in integers: no fp32"}
+    assert {n.reason for n in result.not_run} == {"northpole-sim computes in integers: no fp32"}
 
 
 def test_published_rows_come_with_resnet50_alone(network: str, tmp_path: Path) -> None:

@@ -19,8 +19,10 @@ CPU, GPU = "cpu", "gpu"
 @dataclass(frozen=True)
 class BenchmarkRequest:
     """models: names of zapdeploy's networks, or paths of ONNX files. targets: "cpu", "gpu", names
-    of core-array chips, or paths of their TOML files. frame_rate_hz: the microscope's, for
-    deadlines and for energy with waiting included. published: whether to add published results.
+    of chips, or paths of core arrays' TOML files. frame_rate_hz: the microscope's, for deadlines
+    and for energy with waiting included. published: whether to add published results. data: the
+    recording that event-driven chips are fed with; thresholds: of their neurons, in steps of each
+    layer's code.
     """
 
     models: tuple[str, ...] = ("resnet50", "tsmixer-c4")
@@ -30,6 +32,8 @@ class BenchmarkRequest:
     size: ModelSize = field(default_factory=ModelSize)
     effort: Effort = field(default_factory=Effort)
     published: bool = True
+    data: str = "synthetic"
+    thresholds: tuple[int, ...] = (0, 2, 4, 8, 16)
 
     def __post_init__(self) -> None:
         for what in ("models", "targets", "precisions"):
@@ -56,6 +60,7 @@ class BenchmarkRequest:
             "frame_rate_hz": self.frame_rate_hz,
             "size": asdict(self.size),
             "effort": asdict(self.effort),
+            "data": self.data,
         }
 
 
@@ -68,37 +73,57 @@ class WorkItem:
     precision: str
     target: str
     scenario: Scenario
+    threshold: int | None = None  # of an event-driven chip
 
     @property
     def label(self) -> str:
-        return f"{self.workload.name} {self.precision} on {self.target}, {self.scenario.value}"
+        how = self.scenario.value if self.threshold is None else f"threshold {self.threshold}"
+        return f"{self.workload.name} {self.precision} on {self.target}, {how}"
 
 
 def work_items(request: BenchmarkRequest) -> tuple[WorkItem, ...]:
     """All pieces in the order they run. Raises UsageError or TargetError for unknown names."""
     workloads = [find_workload(name, request.size) for name in request.models]
     marks = {target: _target_mark(target) for target in request.targets}
-    return tuple(_items(workloads, marks, request.precisions))
+    return tuple(_items(workloads, marks, request))
 
 
 def is_core_array(target: str) -> bool:
-    return target not in (CPU, GPU)
+    return target not in (CPU, GPU) and not is_event_driven(target)
+
+
+def is_event_driven(target: str) -> bool:
+    from zapdeploy.hardware_targets import event_driven_names
+
+    return target in event_driven_names()
 
 
 def _items(
-    workloads: list[Workload], marks: dict[str, str], precisions: tuple[str, ...]
+    workloads: list[Workload], marks: dict[str, str], request: BenchmarkRequest
 ) -> Iterator[WorkItem]:
     for workload in workloads:
         for target, mark in marks.items():
-            for precision in precisions:
-                for scenario in Scenario:
-                    names = (workload.name, workload.identity[:12], mark, precision)
-                    key = "|".join((*names, scenario.value))
-                    yield WorkItem(key, workload, precision, target, scenario)
+            for precision in request.precisions:
+                key = "|".join((workload.name, workload.identity[:12], mark, precision))
+                yield from _ways(key, workload, precision, target, request)
+
+
+def _ways(
+    key: str, workload: Workload, precision: str, target: str, request: BenchmarkRequest
+) -> Iterator[WorkItem]:
+    """Both scenarios; of an event-driven chip, one frame at a time at every threshold."""
+    if not is_event_driven(target):
+        for scenario in Scenario:
+            yield WorkItem(f"{key}|{scenario.value}", workload, precision, target, scenario)
+        return
+    single = Scenario.SINGLE_STREAM
+    for threshold in request.thresholds:
+        name = f"{key}|{single.value}|{threshold}"
+        yield WorkItem(name, workload, precision, target, single, threshold)
 
 
 def _target_mark(target: str) -> str:
-    """The target's name, and for a chip the start of its description's digest."""
+    """The target's name, and for a core array the start of its description's digest."""
     if not is_core_array(target):
         return target
     from zapdeploy.hardware_targets import load_target, target_text

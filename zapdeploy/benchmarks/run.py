@@ -24,6 +24,7 @@ from zapdeploy.benchmarks.request import (
     BenchmarkRequest,
     WorkItem,
     is_core_array,
+    is_event_driven,
     work_items,
 )
 from zapdeploy.benchmarks.results import BenchmarkResult, ResultFolder
@@ -34,6 +35,7 @@ from zapdeploy.errors import UsageError, ZapdeployError
 
 if TYPE_CHECKING:
     from zapdeploy.benchmarks.baselines import Drive, OpenQuery
+    from zapdeploy.benchmarks.event_rows import EventRows
     from zapdeploy.benchmarks.measured import Setting
 
 Progress = Callable[[str, int, int], None]
@@ -109,6 +111,7 @@ class _Run:
         self.tools = tools
         self.versions = package_versions()
         self._settings: dict[str, Setting] = {}
+        self._event_rows: EventRows | None = None
 
     def common(self) -> dict[str, Any]:
         machine = asdict(self.tools.machine)
@@ -138,6 +141,8 @@ class _Run:
         if refusal is not None:
             return refusal
         try:
+            if is_event_driven(item.target):
+                return self._event_driven(item)
             if is_core_array(item.target):
                 return self._simulated(item, progress)
             return self._measured(item, progress)
@@ -146,10 +151,10 @@ class _Run:
 
     def _refusal(self, item: WorkItem) -> NotRun | None:
         """Combinations that cannot give a number, whatever the model."""
-        if is_core_array(item.target):
+        if is_core_array(item.target) or is_event_driven(item.target):
             if item.precision != FLOAT:
                 return None
-            return _not_run(item, "a core array computes in integers: no fp32")
+            return _not_run(item, f"{item.target} computes in integers: no fp32")
         if item.precision == INT4:
             why = (
                 "ONNX Runtime has no int4 kernels that compute in integers: its int4 runs in float"
@@ -178,6 +183,13 @@ class _Run:
 
         rate = self.request.frame_rate_hz
         return simulated_outcome(item, self.models, rate, self.versions, progress)
+
+    def _event_driven(self, item: WorkItem) -> Outcome:
+        from zapdeploy.benchmarks.event_rows import EventRows
+
+        if self._event_rows is None:
+            self._event_rows = EventRows(self.request.data, self.versions)
+        return self._event_rows.row(item, self.models)
 
     def _measured(self, item: WorkItem, progress: Callable[[int, int], None]) -> Outcome:
         from zapdeploy.benchmarks.measured import measured_row

@@ -206,7 +206,7 @@ def _notes(comparison: Comparison, ratios: Sequence[Ratio]) -> list[str]:
     if any(line.main.precision == NOT_STATED for line in lines):
         notes.append("a device without a precision: its source does not state one.")
     if any(line.main.energy_is_bound for line in lines):
-        notes.append("<=, >=: from a datasheet's power limit, not from a measurement.")
+        notes.append("<=, >=: a limit, not a measurement: a datasheet's power, or an older chip's prices.")
     if comparison.frame_rate_hz is not None:
         notes.append(
             f"keeps up at {comparison.frame_rate_hz:g} Hz: one frame at a time (99th percentile "

@@ -33,6 +33,10 @@ def _bench(
     neurons: Annotated[
         int | None, typer.Option("--neurons", help="Neurons of forecasters (default: all 71,721).")
     ] = None,
+    data: Annotated[
+        str,
+        typer.Option("--data", metavar="synthetic|PATH|URL", help="Stream for event-driven chips."),
+    ] = "synthetic",
     baseline: Annotated[
         str | None,
         typer.Option("--baseline", metavar="TARGET,PRECISION", help="What ratios compare with."),
@@ -56,6 +60,7 @@ def _bench(
         precisions=_listed(precisions),
         frame_rate_hz=frame_rate,
         size=ModelSize(neurons=neurons),
+        data=data,
     )
     compared_with = _baseline(baseline)
     with show.progress(not as_json) as progress:
