@@ -9,6 +9,7 @@ import numpy as np
 from tests.networks import NetworkBuilder
 from zapdeploy.compile.graph import Graph, Quantization, Value
 from zapdeploy.compile.layers import network_inputs, network_outputs
+from zapdeploy.compile.ops.codes import dequantize
 from zapdeploy.compile.regions import IntArray
 from zapdeploy.sim import functional
 from zapdeploy.sim.sigma_delta import SigmaDeltaNetwork, Spikes
@@ -102,9 +103,17 @@ def outputs(network: SigmaDeltaNetwork, spikes: Spikes, frames: int) -> IntArray
 
 
 def expected(graph: Graph, codes: IntArray) -> IntArray:
-    """What the integer graph computes, frame by frame, relative to the zero point."""
+    """What the integer graph computes, frame by frame, relative to the zero point.
+
+    A graph whose host quantizes is given the real numbers of the codes.
+    """
     made = functional.Network.of(graph)
     (value,), (out,) = network_inputs(graph), network_outputs(graph)
+    (name,) = graph.inputs
+    given = codes.astype(value.element.numpy)
+    if name != value.name:
+        assert value.quantization is not None
+        given = dequantize(given, value.quantization)
     zero = 0 if out.quantization is None else int(out.quantization.zero_point[0])
-    frames = (made.run({value.name: c[None].astype(value.element.numpy)}) for c in codes)
+    frames = (made.run({name: frame[None]}, keep=[out.name]) for frame in given)
     return np.stack([found[out.name][0] for found in frames]).astype(np.int64) - zero
