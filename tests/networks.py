@@ -29,9 +29,11 @@ from zapdeploy.compile.graph import (
     verify,
 )
 from zapdeploy.compile.layers import Layer, group_layers
+from zapdeploy.compile.lowering import lower
 from zapdeploy.compile.ops.base import operator
 from zapdeploy.compile.program import Options, Origin, Program
 from zapdeploy.hardware_targets import Target, load_target, target_text
+from zapdeploy.sim.certificate import certify
 
 ORIGIN = Origin("hand.onnx", "0" * 64)
 
@@ -287,10 +289,16 @@ def compiled(
     objective: str = "throughput",
     target_name: str = "northpole-sim",
 ) -> Program:
-    """The Program; without a target, that of the built-in file, whose text it carries."""
+    """The Program; without a target, that of the built-in file, whose text it carries.
+
+    Whatever fits is proved to.
+    """
     text = target_text(target_name)[1]
     options = Options(batch, 1, objective)
-    return build_program(graph, ORIGIN, target or load_target(target_name), text, options)
+    program = build_program(graph, ORIGIN, target or load_target(target_name), text, options)
+    if program.fits:
+        certify(lower(program))
+    return program
 
 
 @cache

@@ -133,6 +133,17 @@ def conv(d: Drawing) -> None:
     d.add(Real(name, (x.shape[0], out, *size), _spread(x, prod(shape[1:]))))
 
 
+def transposed(d: Drawing) -> None:
+    """Twice as many positions, with a kernel of 2 or 3."""
+    x = d.operand(4)
+    kernel, out = d.choose(2, 3), d.choose(1, 3)
+    weights, _ = d.weights((x.shape[1], out, kernel, kernel), 1)
+    attributes = {"strides": [2, 2], "pads": [0, 0, kernel - 2, kernel - 2]}
+    name = d.file.node("ConvTranspose", [x.name, weights], **attributes)
+    shape = (x.shape[0], out, *(2 * s for s in x.shape[2:]))
+    d.add(Real(name, shape, _spread(x, x.shape[1] * kernel**2)))
+
+
 def gemm(d: Drawing) -> None:
     """Gemm on a matrix, MatMul and Add on three dimensions."""
     x = d.operand(d.choose(*(rank for rank in (2, 3) if d.has(rank))))
@@ -151,6 +162,16 @@ def gemm(d: Drawing) -> None:
 def _spread(x: Real, length: int) -> float:
     """Sums of independent products grow with the root of their number; weights are below 1."""
     return max(x.spread * sqrt(length), 1.0)
+
+
+def product(d: Drawing) -> None:
+    """Every row with every row: both operands are computed."""
+    x = d.operand(d.choose(*(rank for rank in (2, 3) if d.has(rank))))
+    perm = [*range(len(x.shape) - 2), len(x.shape) - 1, len(x.shape) - 2]
+    turned = d.file.node("Transpose", [x.name], perm=perm)
+    name = d.file.node("MatMul", [x.name, turned])
+    spread = max(x.spread**2 * sqrt(x.shape[-1]), 2.0**-6)
+    d.add(Real(name, (*x.shape[:-1], x.shape[-2]), spread))
 
 
 def residual(d: Drawing) -> None:
@@ -196,6 +217,31 @@ def part(d: Drawing) -> None:
     d.add(Real(d.file.node("Slice", [x.name, *inputs]), shape, x.spread))
 
 
+def picked(d: Drawing) -> None:
+    """Any indices along one dimension."""
+    x = d.operand()
+    axis = d.draw(st.integers(0, len(x.shape) - 1))
+    indices = d.rng.integers(0, x.shape[axis], d.choose(1, 3))
+    name = d.file.node("Gather", [x.name, d.file.constant(indices)], axis=axis)
+    d.add(Real(name, (*x.shape[:axis], len(indices), *x.shape[axis + 1 :]), x.spread))
+
+
+def enlarged(d: Drawing) -> None:
+    """To nearest, twice as large."""
+    x = d.operand(4)
+    scales = d.file.constant(np.asarray([1, 1, 2, 2], np.float32))
+    attributes = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    name = d.file.node("Resize", [x.name, "", scales], mode="nearest", **attributes)
+    d.add(Real(name, (*x.shape[:2], *(2 * s for s in x.shape[2:])), x.spread))
+
+
+def repeated(d: Drawing) -> None:
+    x = d.operand()
+    times = [d.choose(1, 1, 2) for _ in x.shape]
+    name = d.file.node("Tile", [x.name, d.file.constant(np.asarray(times, np.int64))])
+    d.add(Real(name, tuple(n * s for n, s in zip(times, x.shape, strict=True)), x.spread))
+
+
 def pad(d: Drawing) -> None:
     x = d.operand()
     pads = d.file.constant(np.ones(2 * len(x.shape), np.int64))
@@ -216,22 +262,58 @@ def function(d: Drawing) -> None:
     d.add(Real(d.file.node(op, [x.name]), x.shape, spread))
 
 
+def normal(d: Drawing) -> None:
+    x = d.operand()
+    scale = d.file.constant(d.rng.integers(1, 8, x.shape[-1]).astype(np.float32) / 4)
+    d.add(Real(d.file.node("LayerNormalization", [x.name, scale]), x.shape, 4.0))
+
+
+def reduced(d: Drawing) -> None:
+    x, op = d.operand(), d.choose("ReduceSum", "ReduceMax", "ReduceMin")
+    axis = d.draw(st.integers(0, len(x.shape) - 1))
+    axes = d.file.constant(np.asarray([axis], np.int64))
+    shape = tuple(1 if i == axis else s for i, s in enumerate(x.shape))
+    spread = x.spread * (sqrt(x.shape[axis]) if op == "ReduceSum" else 1)
+    d.add(Real(d.file.node(op, [x.name, axes]), shape, spread))
+
+
+def choice(d: Drawing) -> None:
+    """One tensor where a comparison with another holds, the other elsewhere."""
+    a = d.operand()
+    same = [t for t in d.tensors if t.quantized and t.shape == a.shape]
+    b, op = d.choose(*same), d.choose("Less", "GreaterOrEqual", "Equal")
+    mask = d.file.node(op, [a.name, b.name])
+    spread = max(a.spread, b.spread)
+    d.add(Real(d.file.node("Where", [mask, b.name, a.name]), a.shape, spread))
+
+
 _STEPS: tuple[tuple[str, Callable[[Drawing], None], tuple[int, ...]], ...] = (
     ("conv", conv, (4,)),
+    ("transposed", transposed, (4,)),
     ("gemm", gemm, (2, 3)),
+    ("product", product, (2, 3)),
     ("residual", residual, ()),
     ("pool", pool, (4,)),
     ("global_pool", global_pool, (4,)),
     ("concat", concat, ()),
     ("part", part, ()),
+    ("picked", picked, ()),
+    ("enlarged", enlarged, (4,)),
+    ("repeated", repeated, ()),
     ("pad", pad, ()),
     ("flatten", flatten, ()),
     ("function", function, ()),
+    ("normal", normal, ()),
+    ("reduced", reduced, ()),
+    ("choice", choice, ()),
 )
 # Operators whose result ONNX Runtime rounds in its own way: the mean's order of summation, the
 # approximations of exp. Their quantized results may differ by one step.
 INEXACT = frozenset(
-    ("AveragePool", "GlobalAveragePool", "ReduceMean", "Sigmoid", "Tanh", "Softmax", "HardSwish")
+    (
+        *("AveragePool", "GlobalAveragePool", "ReduceMean", "Sigmoid", "Tanh", "Softmax"),
+        *("HardSwish", "LayerNormalization"),
+    )
 )
 MOST_ELEMENTS = 4096
 

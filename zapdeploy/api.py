@@ -8,20 +8,22 @@ print(result.throughput_fps, result.energy_per_frame)
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from zapdeploy.compile import checking
-from zapdeploy.compile.build import build_program
-from zapdeploy.compile.container import load_program, program_digest, save_program
+from zapdeploy.compile.envelope import load_pipeline, pipeline_digest, save_pipeline
 from zapdeploy.compile.frontend import Decision, import_model
 from zapdeploy.compile.layers import group_layers
 from zapdeploy.compile.memory import Unfit
+from zapdeploy.compile.parts import Parts, compile_parts, part_files
+from zapdeploy.compile.pipeline import Pipeline
 from zapdeploy.compile.program import Options, Origin, Program
+from zapdeploy.compile.spread import build_pipeline
 from zapdeploy.compile.unfit import chip_unfit, framebuffer_unfit, parameters_and_programs
-from zapdeploy.errors import UsageError
+from zapdeploy.errors import ModelError, UsageError
 from zapdeploy.hardware_targets import load_target, parse_target, target_text
 from zapdeploy.sim.results import Result, summarize
 
@@ -34,49 +36,139 @@ def compile_model(
     target: str | Path = "northpole-sim",
     *,
     batch: int | None = None,
-    chips: int = 1,
+    chips: int | None = None,
+    micro_batch: int | None = None,
     objective: str = "throughput",
+    state: Mapping[str, str] | None = None,
     output: str | Path | None = None,
     progress: Progress = lambda what, done, total: None,
-) -> Program:
+) -> Pipeline:
     """Compile a quantized ONNX file for a target (a name, or a path to a TOML file).
 
-    `batch` replaces the first dimension of every input; None keeps the file's own. With `output`
-    the Program is written there. A network that does not fit gives a Program whose `unfit` says
-    why; nothing is written then. Raises ZapdeployError when file, target or options are wrong.
+    A folder of ONNX files is a network in parts, a chip for each, read one at a time (`parts`).
+    `batch` replaces the first dimension of every input; None keeps the file's own. `chips`: None is
+    one if the network fits there, else as few as it takes. `micro_batch`: frames that a chip takes
+    at a time; None is the whole batch on one chip, and chosen on several (see `_splits`). `state`:
+    inputs and the outputs of the frame before that they are, kept on the chip. With `output` the
+    Pipeline is written there. A network that does not fit gives one whose `unfit` says why; nothing
+    is written then. Raises ZapdeployError when file, target or options are wrong.
     """
-    _check_options(batch, chips, objective)
+    _check_options(batch, chips, micro_batch, objective)
     where, text = target_text(target)
     chip = parse_target(text, f"target file '{where}'")
-    imported = import_model(Path(model), batch=batch)
-    graph = replace(imported.graph, name=Path(model).stem)
-    first = graph.values[graph.inputs[0]].shape
-    options = Options(batch or (first[0] if first else 1), chips, objective)
-    origin = Origin(imported.origin.file, imported.origin.sha256)
-    program = build_program(graph, origin, chip, text, options, progress)
-    if output is not None and program.fits:
-        return save_program(program, Path(output))
-    return replace(program, digest=program_digest(program))
+    path = Path(model)
+    if path.is_dir():
+        parts = Parts(path, part_files(path), chip, text, batch, objective)
+        _check_parts(parts, chips, micro_batch, state, output)
+        return compile_parts(parts, Path(output or ""), progress)
+    imported = import_model(path, batch=batch, state=state)
+    first = imported.graph.values[imported.graph.inputs[0]].shape
+    options = Options(batch or (first[0] if first else 1), chips or 1, objective)
+    origin = Origin(imported.origin.file, imported.origin.sha256, imported.origin.notes)
+
+    def build(frames: int, chips: int | None) -> Pipeline:
+        whole = frames == options.batch
+        part = imported if whole else import_model(path, batch=frames, state=state)
+        graph = replace(part.graph, name=path.stem)
+        return build_pipeline(graph, origin, chip, text, options, frames, chips, progress)
+
+    sizes = _splits(options.batch, micro_batch)
+    if imported.graph.state and micro_batch not in (None, options.batch):
+        raise UsageError(f"--micro-batch must be left out where there is state, not {micro_batch}")
+    found = _best_split(build, sizes[:1] if imported.graph.state else sizes, chips, objective)
+    if output is not None and found.fits:
+        return save_pipeline(found, Path(output))
+    return replace(found, digest=pipeline_digest(found))
 
 
-def simulate(program: Program | str | Path, *, frame_rate_hz: float | None = None) -> Result:
-    """Time and price a Program, or the .zap file of one."""
+def _check_parts(
+    parts: Parts,
+    chips: int | None,
+    micro_batch: int | None,
+    state: Mapping[str, str] | None,
+    output: str | Path | None,
+) -> None:
+    number = len(parts.files)
+    if chips not in (None, number):
+        raise UsageError(f"--chips must be {number}, one for each part, not {chips}")
+    if micro_batch not in (None, parts.batch):
+        raise UsageError(
+            f"--micro-batch must be left out for a network in parts, not {micro_batch}"
+        )
+    if state:
+        raise UsageError("--state must be in the metadata of each file for a network in parts")
+    if output is None:
+        raise UsageError("output must be given for a network in parts: it is written bit by bit")
+
+
+def _splits(batch: int, micro_batch: int | None) -> tuple[int, ...]:
+    """Sizes of micro-batches to try, the largest first."""
+    if micro_batch is None:
+        return tuple(size for size in range(batch, 0, -1) if batch % size == 0)
+    if batch % micro_batch:
+        raise UsageError(f"--micro-batch must divide the batch of {batch}, not be {micro_batch}")
+    return (micro_batch,)
+
+
+def _best_split(
+    build: Callable[[int, int | None], Pipeline],
+    sizes: tuple[int, ...],
+    chips: int | None,
+    objective: str,
+) -> Pipeline:
+    """One chip takes whole batches; several take the largest part that fits, as that shares a
+    layer's fill among most frames. For latency, ever smaller parts as long as each is faster."""
+    best = build(sizes[0], chips)
+    for size in sizes[1:]:
+        if best.options.chips == 1 or (best.fits and objective != "latency"):
+            break
+        try:
+            found = build(size, best.options.chips)
+        except ModelError:  # the file's batch cannot be changed
+            break
+        if best.fits and not (found.fits and _latency_s(found) < _latency_s(best)):
+            break
+        best = found
+    return best
+
+
+def _latency_s(pipeline: Pipeline) -> float:
+    return summarize(pipeline).latency_s
+
+
+def simulate(
+    program: Pipeline | Program | str | Path,
+    *,
+    frame_rate_hz: float | None = None,
+    scheduled: bool = False,
+) -> Result:
+    """Time and price a Pipeline, or the .zap file of one.
+
+    Cycles are the compiler's estimate, or `scheduled`: those of a schedule of every unit and link.
+    Raises SimulationError if that has a collision.
+    """
     if frame_rate_hz is not None and not 0 < frame_rate_hz < float("inf"):
         raise UsageError(f"frame rate must be above 0 Hz, not {frame_rate_hz}")
-    loaded = program if isinstance(program, Program) else load_program(Path(program))
-    return summarize(loaded, frame_rate_hz)
+    loaded = load_pipeline(Path(program)) if isinstance(program, str | Path) else program
+    if not scheduled:
+        return summarize(loaded, frame_rate_hz)
+    from zapdeploy.sim.schedule import scheduled_chip
+
+    stages = [loaded] if isinstance(loaded, Program) else loaded.stages
+    return summarize(loaded, frame_rate_hz, [scheduled_chip(stage) for stage in stages])
 
 
-def load(path: str | Path) -> Program:
+def load(path: str | Path) -> Pipeline:
     """Read a .zap file. Raises ProgramError when it is damaged or of another version."""
-    return load_program(Path(path))
+    return load_pipeline(Path(path))
 
 
-def _check_options(batch: int | None, chips: int, objective: str) -> None:
-    if batch is not None and batch < 1:
-        raise UsageError(f"--batch must be 1 or more, not {batch}")
-    if chips != 1:
-        raise UsageError(f"--chips must be 1, not {chips}: this version maps onto one chip")
+def _check_options(
+    batch: int | None, chips: int | None, micro_batch: int | None, objective: str
+) -> None:
+    for name, number in (("batch", batch), ("chips", chips), ("micro-batch", micro_batch)):
+        if number is not None and number < 1:
+            raise UsageError(f"--{name} must be 1 or more, not {number}")
     if objective not in OBJECTIVES:
         raise UsageError(f"--objective must be one of {', '.join(OBJECTIVES)}, not '{objective}'")
 
@@ -113,7 +205,7 @@ def check_model(
     model: str | Path, target: str | Path = "northpole-sim", *, batch: int | None = None
 ) -> ModelCheck:
     """Judge a model without mapping it. Raises ZapdeployError when the file cannot be read."""
-    _check_options(batch, 1, "throughput")
+    _check_options(batch, None, None, "throughput")
     chip = load_target(target)
     memory = chip.cores * int(chip.core.memory)
     judged = checking.check_model(Path(model), batch=batch)

@@ -41,14 +41,18 @@ def in_batches(graph: Graph, arrays: Mapping[str, NDArray[Any]]) -> list[dict[st
     """Inputs that hold several batches along their first dimension, one by one.
 
     Arrays that are not a whole number of batches are left as they are, for the graph to refuse.
+    State is what the first batch begins with.
     """
+    state = {name: arrays[name] for name, _ in graph.state if name in arrays}
+    arrays = {name: array for name, array in arrays.items() if name not in state}
     counts = {_batches(graph.values[n].shape, a) for n, a in arrays.items() if n in graph.inputs}
     number = counts.pop() if len(counts) == 1 else 1
     split = {name: np.split(array, number) for name, array in arrays.items()} if number > 1 else {}
-    return [
+    found = [
         {name: split[name][i] if split else array for name, array in arrays.items()}
         for i in range(number)
     ]
+    return [{**found[0], **state}, *found[1:]]
 
 
 def _batches(shape: tuple[int, ...], array: NDArray[Any]) -> int:

@@ -81,23 +81,31 @@ class MixedResult:
         }
 
 
-def compiled_costs(path: Path, target: str, batch: int = 1) -> Costs:
-    """Compile a file and read what each layer costs. Raises UsageError when it does not fit."""
+def compiled_costs(path: Path, target: str) -> Costs:
+    """Compile a file and read what each layer costs. Raises UsageError when it does not fit.
+
+    Where the host link sets the pace, static power is spent however soon a layer is done: it is
+    then counted with the network, not with its layers.
+    """
     from zapdeploy.api import compile_model, simulate
 
-    program = compile_model(path, target, batch=batch)
+    program = compile_model(path, target, batch=1, chips=1)
     if not program.fits:
         what = program.unfit
         raise UsageError(
             f"network must fit {target}, not demand {what.demanded if what else '?'} of "
             f"{what.limit if what else '?'} ({what.what if what else ''}); choose a larger target"
         )
-    found = simulate(program).as_json()
+    result = simulate(program)
+    found = result.as_json()
+    waits = result.limiter == "host link"
+    static_w = result.energy_parts["static"].value * result.throughput_fps if waits else 0.0
     layers: dict[str, tuple[float, float]] = {}
     energy = seconds = 0.0
     for row in found["layers"]:
-        energy += row["energy_j"] / batch
-        seconds += row["cycles"] / found["clock_hz"] / batch
+        own = row["cycles"] / found["clock_hz"]
+        energy += row["energy_j"] - static_w * own
+        seconds += own
         if row["macs"]:
             layers[row["name"]] = (energy, seconds)
             energy = seconds = 0.0
@@ -123,7 +131,7 @@ def quantize_mixed(
     from zapdeploy.quantize.modules.build import build
     from zapdeploy.quantize.modules.sensitivity import measure
 
-    noise, base = measure(prepared, options, samples=samples, progress=progress)
+    noise, base = measure(prepared, recipe, options, samples=samples, progress=progress)
     uniforms = {}
     for index, bits in enumerate(options):
         uniforms[bits] = _costs(prepared, recipe, dict.fromkeys(prepared.layers, bits), target)
@@ -223,9 +231,15 @@ def _table(
     )
 
 
-def draw_front(result: MixedResult, path: Path) -> None:
-    """The Pareto front as an HTML page: signal-to-noise ratio over energy per frame."""
-    import plotly.graph_objects as go
+def draw_front(result: MixedResult, path: Path) -> bool:
+    """The Pareto front as an HTML page: signal-to-noise ratio over energy per frame.
+
+    Returns whether it was drawn: not without Plotly.
+    """
+    try:
+        import plotly.graph_objects as go
+    except ImportError:
+        return False
 
     front = result.front
     figure = go.Figure(
@@ -244,3 +258,4 @@ def draw_front(result: MixedResult, path: Path) -> None:
     )
     with atomic_write(path) as file:
         file.write(figure.to_html(include_plotlyjs=True).encode())
+    return True

@@ -44,7 +44,12 @@ def test_compile_then_simulate_agree(zapdeploy: Call, model: Path) -> None:
     assert compiled.json.keys() >= COMPILE_KEYS
     simulated = zapdeploy("simulate", model.with_suffix(".zap"), "--json")
     assert simulated.status == 0
-    assert simulated.json == compiled.json
+    document = simulated.json
+    (proof,) = document.pop("certificate")
+    assert document == compiled.json
+    assert 0 < proof["peak_bytes"] == max(proof["cores"]) == max(proof["layers"])
+    assert proof["peak_bytes"] <= compiled.json["memory"]["per_core_peak_bytes"]
+    assert proof["limit_bytes"] == compiled.json["memory"]["per_core_limit_bytes"]
 
 
 def test_energy_has_an_interval_and_a_kind(zapdeploy: Call, model: Path) -> None:
@@ -73,6 +78,8 @@ def test_simulate_gives_what_onnxruntime_gives(
     )
     assert called.status == 0
     assert "agrees with onnxruntime" in called.out
+    assert "core by core equals the graph evaluated whole: " in called.out
+    assert "memory proved: at most " in called.out
     (given,) = load_arrays(tmp_path / "y.npz").values()
     wanted = [session.run(None, {name: part})[0] for part in np.split(frames, 3)]
     np.testing.assert_array_equal(given, np.concatenate(wanted))
@@ -85,6 +92,8 @@ def test_check_in_json_counts_elements(zapdeploy: Call, model: Path) -> None:
     assert called.status == 0
     assert found["elements"] == found["equal"] > 0
     assert found["max_lsb"] == 0
+    assert called.json["core_array"]["elements"] == found["elements"]
+    assert called.json["core_array"]["equal"] == found["elements"]
     assert {"name", "elements", "equal", "max_lsb"} <= found["nodes"][0].keys()
 
 
@@ -190,3 +199,33 @@ def test_same_bytes_under_another_hash_seed(model: Path, tmp_path: Path) -> None
         )
         written.append(path.read_bytes())
     assert written[0] == written[1]
+
+
+def test_timing_level_schedules(zapdeploy: Call, model: Path, tmp_path: Path) -> None:
+    zapdeploy("compile", model)
+    program, trace = model.with_suffix(".zap"), tmp_path / "t.json"
+    estimated = zapdeploy("simulate", program, "--json").json
+    options = ("--level", "timing", "--trace", trace, "--trace-core", "0,1", "--json")
+    scheduled = zapdeploy("simulate", program, *options).json
+    assert (estimated["timing_level"], scheduled["timing_level"]) == ("estimated", "scheduled")
+    assert scheduled["counts"] == estimated["counts"]
+    for layer in scheduled["layers"]:
+        assert sum(layer["waited_for_cycles"].values()) == layer["cycles"]
+        assert layer["cycles"] >= layer["bound_cycles"]
+    assert len(scheduled["array"][0]["layers"]) == len(scheduled["layers"])
+    events = json.loads(trace.read_text())["traceEvents"]
+    names = {e["args"]["name"] for e in events if e["name"] == "thread_name"}
+    assert "core (0, 1) matrix" in names
+
+
+def test_trace_core_must_be_on_the_chip(zapdeploy: Call, model: Path, tmp_path: Path) -> None:
+    zapdeploy("compile", model)
+    program, trace = model.with_suffix(".zap"), tmp_path / "t.json"
+    for where in ("16,0", "3", "a,b", "-1,0"):
+        options = ("--level", "timing", "--trace", trace, "--trace-core", where)
+        called = zapdeploy("simulate", program, *options)
+        assert called.status == 2
+        assert f"--trace-core must be ROW,COLUMN from 0,0 to 15,15, not '{where}'" in called.err
+    called = zapdeploy("simulate", program, "--trace-core", "0,0")
+    assert called.status == 2
+    assert "--trace-core must go with --level timing and --trace T.json" in called.err

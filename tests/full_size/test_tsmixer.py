@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import zapdeploy as zd
@@ -14,6 +15,8 @@ from tests.full_size.conftest import Make
 from zapdeploy.compile.frontend import import_model
 from zapdeploy.forecasters import sample_inputs
 from zapdeploy.sim.check import check
+from zapdeploy.sim.functional import run
+from zapdeploy.sim.staged import run_pipeline
 
 pytestmark = pytest.mark.slow
 
@@ -45,12 +48,22 @@ def test_compiles_within_2_gb(make: Make, tmp_path: Path, bits: int, form: str) 
     assert int(done.stderr.split()[-1]) * 1024 < 2e9
 
 
-def test_a_wide_one_fits_at_int4_and_not_at_int8(make: Make) -> None:
+def test_a_wide_one_fits_at_int4_or_on_two_chips(make: Make) -> None:
     """d = 1,024: 294 M weights. 256 cores hold 201.3 MB; int8 takes 294 MB, int4 half."""
-    too_large = zd.compile(make("tsmixer-c4", 8, "qdq", width=1024)).unfit
+    int8 = make("tsmixer-c4", 8, "qdq", width=1024)
+    too_large = zd.compile(int8, chips=1).unfit
     assert too_large is not None
     assert "core memory" in too_large.what
     assert too_large.limit == 256 * 768 * 1024
     assert too_large.demanded > 294e6
     assert [hint.split(" ")[0] for hint in too_large.hints] == ["int4", "2"]
-    assert zd.compile(make("tsmixer-c4", 4, "packed", width=1024)).fits
+    assert zd.compile(make("tsmixer-c4", 4, "packed", width=1024), chips=1).fits
+    pipeline = zd.compile(int8)
+    assert pipeline.fits
+    assert pipeline.options.chips == 2
+    assert sum(layer.macs for s in pipeline.stages for layer in s.layers) > 294e6
+    inputs = sample_inputs("tsmixer-c4", 1)
+    (found,) = run_pipeline(pipeline, [inputs])
+    expected = run(pipeline.graph, inputs)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)

@@ -8,8 +8,19 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from tests.compile.ops.build import INT4, INT8, UINT8, call, constant, graph, plain, quantized
-from tests.compile.ops.cases import UINT4, convolution, pool
+from tests.compile.ops.build import (
+    INT4,
+    INT8,
+    UINT8,
+    call,
+    constant,
+    convolution,
+    graph,
+    plain,
+    pool,
+    quantized,
+)
+from tests.compile.ops.cases import UINT4
 from tests.compile.ops.twin import Twin
 from zapdeploy.compile.graph import INT32, ElementType, Graph, Quantization, Value
 

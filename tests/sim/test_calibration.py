@@ -32,7 +32,7 @@ def test_calibrated_chip_draws_the_published_power() -> None:
 def test_calibration_changes_no_time() -> None:
     program = small_cnn_program()
     other = replace(program, target=with_calibration(program.target, 0.1))
-    assert summarize(other).timeline == summarize(program).timeline
+    assert summarize(other).flow == summarize(program).flow
 
 
 @pytest.mark.parametrize(("calibration", "end"), [(0.0, "low"), (1.0, "high")])
@@ -40,7 +40,7 @@ def test_ends_of_the_brackets(calibration: float, end: str) -> None:
     program = small_cnn_program()
     result = summarize(program)
     target = with_calibration(program.target, calibration)
-    found = energy_of(result.counts, result.timeline.interval_s, target)
+    found = energy_of(result.counts, result.flow.interval_s, target)
     assert found.value == pytest.approx(getattr(found, end))
 
 

@@ -11,8 +11,17 @@ import onnx
 import pytest
 from onnx import helper
 
-from tests.compile.ops.build import INT4, INT8, UINT8, call, graph, plain, quantized
-from tests.compile.ops.cases import convolution, weights
+from tests.compile.ops.build import (
+    INT4,
+    INT8,
+    UINT8,
+    call,
+    convolution,
+    graph,
+    plain,
+    quantized,
+    weights,
+)
 from tests.sim.networks import EIGHT_BITS, FOUR_BITS, renamed, residual_network, save
 from zapdeploy.compile.graph import Array, ElementType, Graph, Value
 from zapdeploy.errors import DataError, ModelError

@@ -20,7 +20,8 @@ from zapdeploy.compile.pricing import Counts, dynamic_energy, energy_of
 from zapdeploy.compile.program import Program
 from zapdeploy.hardware_targets import built_in_names
 from zapdeploy.quantities import Provenance
-from zapdeploy.sim.results import Result, program_json, summarize
+from zapdeploy.sim.documents import program_json
+from zapdeploy.sim.results import Result, summarize
 
 NUMBER = (int, float)
 NETWORKS = ("model", "activation", "partial_sum", "instruction")
@@ -143,7 +144,7 @@ def test_energy_per_frame_by_hand(program: Program) -> None:
     """All events and the static power over the time between batches, shared by the frames."""
     result = summarize(program)
     energy = program.target.energy
-    static = energy.price(energy.static_power) * result.timeline.interval_s
+    static = energy.price(energy.static_power) * result.flow.interval_s
     events = dynamic_energy(result.counts, program.target).value
     assert result.energy_per_frame.value == pytest.approx((events + static) / result.batch)
     assert result.energy_per_frame.kind is Provenance.MODELLED
@@ -160,7 +161,7 @@ def test_layers_and_boundary_add_up(program: Program) -> None:
     """Energies of the layers, of the output's way out and of what belongs to no layer."""
     result = summarize(program)
     layers = sum(layer["energy_j"] for layer in result.as_json()["layers"]) * result.batch
-    outside = result.timeline.interval_s - result.timeline.array_s
+    outside = result.flow.interval_s - result.array_s
     outside += program.output_cycles / program.target.clock_hz
     rest = energy_of(program.boundary_counts, outside, program.target).value
     assert layers + rest == pytest.approx(result.batch * result.energy_per_frame.value)
@@ -185,7 +186,7 @@ def test_throughput_is_below_its_bound(program: Program) -> None:
 def test_utilization_of_resnet50_by_hand() -> None:
     """8028.5 cycles of full matrix units per frame (see test_bound), over the cycles it takes."""
     result = summarize(resnet50_program())
-    assert result.utilization == pytest.approx(32 * 8028.5 / result.timeline.cycles, rel=1e-4)
+    assert result.utilization == pytest.approx(32 * 8028.5 / result.cycles, rel=1e-4)
 
 
 def test_memory_by_hand(program: Program) -> None:
@@ -215,7 +216,7 @@ def test_energy_at_a_frame_rate_by_hand() -> None:
     result = summarize(program, 1000.0)
     rate = result.at_frame_rate
     assert rate is not None
-    busy = result.timeline.interval_s / 2
+    busy = result.flow.interval_s / 2
     assert rate.busy_share == pytest.approx(busy / 1e-3)
     waiting = 1e-3 - busy
     for end, watts in (("low", 1.0), ("high", 4.0)):  # idle_power of tile64-sim
@@ -262,7 +263,7 @@ def test_a_slow_host_link_costs_static_energy() -> None:
     fast_result, slow_result = summarize(program), summarize(slow)
     assert slow_result.counts == fast_result.counts
     energy = program.target.energy
-    longer = slow_result.timeline.interval_s - fast_result.timeline.interval_s
+    longer = slow_result.flow.interval_s - fast_result.flow.interval_s
     assert longer > 0
     assert slow_result.energy_per_frame.value - fast_result.energy_per_frame.value == pytest.approx(
         energy.price(energy.static_power) * longer / 32

@@ -10,7 +10,7 @@ import typer
 from zapdeploy.cli import options, show
 
 if TYPE_CHECKING:
-    from zapdeploy.compile.program import Program
+    from zapdeploy.compile.pipeline import Pipeline
     from zapdeploy.sim.results import Result
 
 
@@ -22,10 +22,15 @@ def _compile(
     model: options.Model,
     target: options.Target = "northpole-sim",
     batch: options.Batch = None,
-    chips: Annotated[int, typer.Option("--chips", help="Chips to spread the network over.")] = 1,
+    chips: options.Chips = None,
+    micro_batch: Annotated[
+        int | None,
+        typer.Option("--micro-batch", help="Frames that a chip takes at a time (default: chosen)."),
+    ] = None,
     objective: Annotated[
         str, typer.Option("--objective", help="throughput, latency or energy.")
     ] = "throughput",
+    state: options.State = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="MODEL.zap", help="Default: beside the model."),
@@ -39,7 +44,7 @@ def _compile(
     Example: zapdeploy compile resnet50-int4.onnx --target northpole-sim --batch 32
     """
     from zapdeploy.api import compile_model, simulate
-    from zapdeploy.sim.results import program_json
+    from zapdeploy.sim.documents import program_json
 
     path = output or model.with_suffix(".zap")
     with show.progress(not as_json) as progress:
@@ -48,7 +53,9 @@ def _compile(
             target,
             batch=batch,
             chips=chips,
+            micro_batch=micro_batch,
             objective=objective,
+            state=options.state_pairs(state),
             output=path,
             progress=progress,
         )
@@ -63,20 +70,19 @@ def _compile(
         show.print_json(result.as_json())
         return 0
     show.print_table(summary_table(result))
-    if verbose:
-        show.print_table(layer_table(result))
+    print_parts(result, verbose)
     print(f"wrote {path}  (digest {program.digest[:16]})")
     return 0
 
 
-def unfit_text(program: Program) -> str:
+def unfit_text(program: Pipeline) -> str:
     """Why a network does not fit, in one sentence a person can act on."""
     unfit = program.unfit
     assert unfit is not None
     over = unfit.demanded - unfit.limit
     hints = " or ".join(unfit.hints) or "a chip with more memory"
     return (
-        f"{program.model} does not fit on {program.target.name}: layer '{unfit.layer}' needs"
+        f"{program.model} does not fit on {_chips(program)}: layer '{unfit.layer}' needs"
         f" {unfit.what}: {unfit.demanded:,} bytes demanded, {unfit.limit:,} available,"
         f" {over:,} too many. What would do: {hints}."
     )
@@ -84,19 +90,18 @@ def unfit_text(program: Program) -> str:
 
 def summary_table(result: Result) -> Any:
     """The answer: speed, energy, memory, each with its word."""
-    program, memory = result.program, result.program.memory
-    boundary = program.target.energy.boundary
+    program, boundary = result.pipeline, _boundary(result)
     per_bound = result.throughput_fps / result.bound_throughput_fps
     rows = [
         ("frames per second", show.count(result.throughput_fps), "simulated"),
-        ("  limited by", result.timeline.limiter.replace("_", " "), "simulated"),
+        ("  limited by", _limiter(result), "simulated"),
         ("  share of the array's lower bound", f"{per_bound:.1%}", "simulated"),
         (
             f"latency of a batch of {result.batch}",
             show.quantity(result.latency_s, "s"),
             "simulated",
         ),
-        ("  of which on the host link", show.quantity(_host_s(result), "s"), "modelled"),
+        ("  of which on the host link", show.quantity(result.host_s, "s"), "modelled"),
         (f"energy per frame ({boundary})", show.interval(result.energy_per_frame, "J"), "modelled"),
         (f"power ({boundary})", show.interval(result.power_w, "W"), "modelled"),
         (
@@ -107,11 +112,12 @@ def summary_table(result: Result) -> Any:
         ("use of the matrix units", f"{result.utilization:.1%}", "simulated"),
         (
             "memory of the fullest core",
-            f"{memory.peak / 1024:.0f} of {memory.limit / 1024:.0f} KiB",
+            _fullest_core(result),
             "simulated",
         ),
-        ("mapping: cheaper by at most", f"{program.mapping_gap:.1%}", "simulated"),
+        ("mapping: cheaper by at most", f"{result.mapping_gap:.1%}", "simulated"),
     ]
+    rows += _sequence_rows(result)
     rate = result.at_frame_rate
     if rate is not None:
         energy = show.interval(rate.energy_per_frame, "J")
@@ -121,12 +127,83 @@ def summary_table(result: Result) -> Any:
             (f"keeps up with {rate.frame_rate_hz:g} Hz", keeps, "simulated"),
             ("  busy", f"{rate.busy_share:.2%}", "simulated"),
         ]
-    title = f"{program.model} on {program.target.name}, batch {result.batch}"
+    level = result.stages[0].timeline.level
+    title = f"{program.model} on {_chips(program)}, batch {result.batch}, cycles {level}"
+    if program.micro_batches > 1:
+        title += f" in micro-batches of {program.micro_batch}"
     return show.table(title, ("", "value", "kind"), rows)
 
 
-def _host_s(result: Result) -> float:
-    return result.timeline.host_in_s + result.timeline.host_out_s
+def _sequence_rows(result: Result) -> list[tuple[str, str, str]]:
+    """Of a network that keeps state, such as a language model with its caches."""
+    from zapdeploy.sim.sequences import sequences_of
+
+    found = sequences_of(result)
+    if found is None:
+        return []
+    return [
+        ("sequences in turn that memory has room for", show.count(found.most), "simulated"),
+        ("frames per second with these", show.count(found.frames_per_s), "simulated"),
+        ("frames per second of one sequence alone", show.count(found.alone_fps), "simulated"),
+    ]
+
+
+def _chips(program: Pipeline) -> str:
+    chips = program.options.chips
+    return program.target.name if chips == 1 else f"{chips} x {program.target.name}"
+
+
+def _boundary(result: Result) -> str:
+    boundary = result.pipeline.target.energy.boundary
+    return boundary if result.chips == 1 else f"all {result.chips} {boundary}s"
+
+
+def _limiter(result: Result) -> str:
+    limiter = result.limiter.replace("_", " ")
+    return limiter if result.chips == 1 else f"{limiter} (chip {result.flow.slowest + 1})"
+
+
+def _fullest_core(result: Result) -> str:
+    memory = max((stage.memory for stage in result.stages), key=lambda memory: memory.peak)
+    return f"{memory.peak / 1024:.0f} of {memory.limit / 1024:.0f} KiB"
+
+
+def print_parts(result: Result, verbose: bool) -> None:
+    """The chips where there are several; every layer where that is asked for."""
+    if result.chips > 1:
+        show.print_table(stage_table(result))
+    if verbose:
+        show.print_table(layer_table(result))
+
+
+def stage_table(result: Result) -> Any:
+    """One row per chip: which layers it runs, how long it and its link take for a micro-batch."""
+    rows = [
+        (
+            f"{number}: {stage.layers[0].name} ..",
+            str(len(stage.layers)),
+            show.quantity(stage.timeline.host_in_s, "s"),
+            show.quantity(stage.timeline.array_s, "s"),
+            show.quantity(stage.timeline.host_out_s, "s"),
+            f"{stage.timeline.interval_s / result.flow.interval_s:.0%}",
+            stage.timeline.limiter,
+            f"{stage.memory.peak / 1024:.0f} KiB",
+            show.quantity(result.stage_energy(stage).value, "J"),
+        )
+        for number, stage in enumerate(result.stages, 1)
+    ]
+    columns = (
+        "chip and its first layer",
+        "layers",
+        "arriving",
+        "computing",
+        "leaving",
+        "busy",
+        "limited by",
+        "fullest core",
+        "energy per frame",
+    )
+    return show.table("chips", columns, rows)
 
 
 def layer_table(result: Result) -> Any:
@@ -137,11 +214,12 @@ def layer_table(result: Result) -> Any:
             layer.op,
             "x".join(map(str, layer.cut)),
             f"{layer.bits}" if layer.macs else "",
-            show.count(layer.cycles),
+            show.count(span.end - span.start),
             show.count(layer.bound_cycles),
-            layer.limiter,
+            span.limiter,
         )
-        for layer in result.program.layers
+        for stage in result.stages
+        for layer, span in zip(stage.layers, stage.timeline.spans, strict=True)
     ]
     columns = ("layer", "operators", "cut", "bits", "cycles", "bound", "limited by")
     return show.table("layers", columns, rows)

@@ -11,8 +11,10 @@ from zapdeploy.cli import options, show
 from zapdeploy.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from zapdeploy.compile.program import Program
+    from zapdeploy.compile.pipeline import Pipeline
+    from zapdeploy.sim.certificate import Certificate
     from zapdeploy.sim.check import CheckResult, Comparison
+    from zapdeploy.sim.core_array import Agreement
     from zapdeploy.sim.results import Result
 
 LEVELS = ("functional", "bound", "timing")
@@ -50,10 +52,22 @@ def _simulate(
         ),
     ] = None,
     level: Annotated[
-        str | None, typer.Option("--level", help="Only this: functional, bound or timing.")
+        str | None,
+        typer.Option(
+            "--level",
+            help="Only this: functional, bound, or timing (scheduled, not estimated).",
+        ),
     ] = None,
     trace: Annotated[
         Path | None, typer.Option("--trace", metavar="T.json", help="A timeline for Perfetto.")
+    ] = None,
+    trace_core: Annotated[
+        str | None,
+        typer.Option(
+            "--trace-core",
+            metavar="ROW,COLUMN",
+            help="In the trace, also every slab and block of one core.",
+        ),
     ] = None,
     frame_rate: options.FrameRate = None,
     seed: Annotated[int, typer.Option("--seed", help="Of inputs drawn for --check.")] = 0,
@@ -66,27 +80,37 @@ def _simulate(
     Example: zapdeploy simulate resnet50-int4.zap --check --frame-rate 1.09
     """
     from zapdeploy.api import simulate
-    from zapdeploy.compile.container import load_program
+    from zapdeploy.compile.envelope import load_pipeline
+    from zapdeploy.compile.lowering import lower
+    from zapdeploy.sim.certificate import certify
 
     if level is not None and level not in LEVELS:
         raise UsageError(f"--level must be one of {', '.join(LEVELS)}, not '{level}'")
-    loaded = load_program(program)
-    result = simulate(loaded, frame_rate_hz=frame_rate)
+    loaded = load_pipeline(program)
+    traced = None if trace_core is None else _core_of(trace_core, loaded, level, trace)
+    result = simulate(loaded, frame_rate_hz=frame_rate, scheduled=level == "timing")
     document = result.as_json()
-    checked = _functional(loaded, program, inputs, outputs, check, reference, seed, level, as_json)
-    if checked is not None:
+    proofs = [certify(lower(stage)) for stage in loaded.stages]
+    document["certificate"] = [proof.as_json() for proof in proofs]
+    checked, agreed = _functional(
+        loaded, program, inputs, outputs, check, reference, seed, level, as_json
+    )
+    if checked is not None and agreed is not None:
         document["check"] = checked.as_json()
+        document["core_array"] = agreed.as_json()
     if trace is not None:
-        _write_trace(trace, result)
+        _write_trace(trace, result, traced)
     if as_json:
         show.print_json(document)
     else:
         _print(result, checked, level, verbose)
-    return 0 if checked is None or checked.passed else 1
+        _print_proofs(proofs, agreed)
+    passed = (checked is None or checked.passed) and (agreed is None or agreed.passed)
+    return 0 if passed else 1
 
 
 def _functional(
-    program: Program,
+    program: Pipeline,
     path: Path,
     inputs: Path | None,
     outputs: Path | None,
@@ -95,38 +119,42 @@ def _functional(
     seed: int,
     level: str | None,
     quiet: bool,
-) -> CheckResult | None:
-    """Run the values where that was asked for; the comparison if there was one."""
+) -> tuple[CheckResult | None, Agreement | None]:
+    """Run the values where that was asked for; the comparisons if there were any."""
     from zapdeploy.arrays import in_batches, joined, load_arrays, save_arrays
 
     if level in ("bound", "timing") and (check or outputs):
         raise UsageError(f"--check and --outputs must go with --level functional, not {level}")
     if outputs is not None and inputs is None:
         raise UsageError("--outputs must go with --inputs X.npz; give the inputs to run on")
-    given = None if inputs is None else in_batches(program.graph, load_arrays(inputs))
+    given = None if inputs is None else in_batches(program.interface, load_arrays(inputs))
     if outputs is not None or (level == "functional" and not check):
-        from zapdeploy.sim.functional import Network
+        from zapdeploy.sim.core_array import core_by_core
+        from zapdeploy.sim.staged import run_pipeline
 
         if given is None:
             raise UsageError("--level functional must have --inputs X.npz or --check")
-        network, found = Network.of(program.graph), []
         with show.progress(not quiet) as shown:
-            for index, batch in enumerate(given):
-                shown("running batches", index, len(given))
-                found.append(network.run(batch))
+            found = run_pipeline(
+                program, given, lambda *done: shown("running batches", *done), core_by_core
+            )
         if outputs is not None:
             save_arrays(outputs, joined(found))
     if not check:
-        return None
+        return None, None
     from zapdeploy.sim.check import check as compare
     from zapdeploy.sim.check import reference_inputs
+    from zapdeploy.sim.core_array import agreement
+    from zapdeploy.sim.frames import first_state
 
     model = _reference(program, path, reference)
-    first = given[0] if given else reference_inputs(program.graph, seed)
-    return compare(program.graph, model, first)
+    graph = program.graph
+    first = given[0] if given else reference_inputs(graph, seed)
+    first = {**first_state(graph), **first}
+    return compare(graph, model, first), agreement(program, first)
 
 
-def _reference(program: Program, path: Path, given: Path | None) -> Path:
+def _reference(program: Pipeline, path: Path, given: Path | None) -> Path:
     """The ONNX file that was compiled, which must be the very same."""
     import hashlib
 
@@ -142,32 +170,69 @@ def _reference(program: Program, path: Path, given: Path | None) -> Path:
     return found
 
 
-def _write_trace(path: Path, result: Result) -> None:
+def _core_of(text: str, program: Pipeline, level: str | None, trace: Path | None) -> int:
+    """The number of the core at ROW,COLUMN."""
+    if level != "timing" or trace is None:
+        raise UsageError("--trace-core must go with --level timing and --trace T.json")
+    array = program.target.array
+    rows, columns = int(array.rows), int(array.columns)
+    parts = text.split(",")
+    if len(parts) == 2 and all(part.strip().isdecimal() for part in parts):
+        row, column = map(int, parts)
+        if row < rows and column < columns:
+            return row * columns + column
+    raise UsageError(
+        f"--trace-core must be ROW,COLUMN from 0,0 to {rows - 1},{columns - 1}, not '{text}'"
+    )
+
+
+def _write_trace(path: Path, result: Result, core: int | None) -> None:
     import json
 
     from zapdeploy.files import atomic_write
     from zapdeploy.sim.trace import chrome_trace
 
+    cores = []
+    if core is not None:
+        from zapdeploy.sim.schedule import schedule
+        from zapdeploy.sim.schedule.core_events import core_events
+
+        cores = [list(core_events(schedule(stage), core)) for stage in result.pipeline.stages]
+    made = chrome_trace(result.flow, result.pipeline.target.name, result.arrays, cores)
     with atomic_write(path) as file:
-        file.write(json.dumps(chrome_trace(result.timeline, result.program.target.name)).encode())
+        file.write(json.dumps(made).encode())
 
 
 def _print(result: Result, checked: CheckResult | None, level: str | None, verbose: bool) -> None:
-    from zapdeploy.cli.compile import layer_table, summary_table
+    from zapdeploy.cli.compile import print_parts, summary_table
 
     if level != "functional":
         show.print_table(_bound_table(result) if level == "bound" else summary_table(result))
-    if verbose and level != "functional":
-        show.print_table(layer_table(result))
+    if level != "functional":
+        print_parts(result, verbose)
     if checked is not None:
         _print_check(checked, verbose)
 
 
+def _print_proofs(proofs: list[Certificate], agreed: Agreement | None) -> None:
+    """Where the memories are fullest, chip by chip; whether the cores computed the graph."""
+    for chip, proof in enumerate(proofs):
+        layer, core = proof.fullest
+        where = f"chip {chip}, core {core}" if len(proofs) > 1 else f"core {core}"
+        most = show.count(int(proof.live_bytes.max()))
+        print(f"memory proved: at most {most} of {show.count(proof.limit)} B ({where}, '{layer}')")
+    if agreed is not None:
+        verdict = "equals" if agreed.passed else "DIFFERS from"
+        print(
+            f"core by core {verdict} the graph evaluated whole: {show.count(agreed.equal)} of "
+            f"{show.count(agreed.elements)} elements of the outputs"
+        )
+
+
 def _bound_table(result: Result) -> Any:
-    rows = [
-        (layer.name, layer.op, show.count(layer.bound_cycles)) for layer in result.program.layers
-    ]
-    rows.append(("all", "", show.count(result.bound_cycles)))
+    rows = [(layer.name, layer.op, show.count(layer.bound_cycles)) for layer in result.layers]
+    everything = "all" if result.chips == 1 else "all of the slowest chip"
+    rows.append((everything, "", show.count(result.bound_cycles)))
     title = f"at best {result.bound_throughput_fps:,.0f} frames per second (batch {result.batch})"
     return show.table(title, ("layer", "operators", "cycles at best"), rows)
 

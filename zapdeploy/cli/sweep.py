@@ -24,6 +24,7 @@ def _sweep(
     batches: Annotated[
         str, typer.Option("--batches", metavar="A,B,...", help="Batch sizes to try.")
     ] = "1,2,4,8,16,32,64",
+    chips: options.Chips = None,
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="CURVE.html", help="Also draw the curve.")
     ] = None,
@@ -38,13 +39,14 @@ def _sweep(
     from zapdeploy.api import compile_model, simulate
 
     sizes = _sizes(batches)
-    results = []
+    results: list[Result] = []
     for index, size in enumerate(sizes):
         with show.progress(not as_json) as progress:
             progress("batch sizes", index, len(sizes))
-            program = compile_model(model, target, batch=size, progress=progress)
+            program = compile_model(model, target, batch=size, chips=chips, progress=progress)
         if program.fits:
             results.append(simulate(program))
+            chips = results[0].chips  # one number for all, or they could not be compared
     if not results:
         print(
             f"{model.name} does not fit at any of the batch sizes {batches}; see zapdeploy compile"
@@ -78,13 +80,14 @@ def _sizes(text: str) -> list[int]:
 def _row(result: Result) -> dict[str, Any]:
     return {
         "batch": result.batch,
+        "chips": result.chips,
         "throughput_fps": result.throughput_fps,
         "latency_s": result.latency_s,
-        "latency_array_s": result.timeline.array_s,
+        "latency_array_s": result.array_s,
         "bound_throughput_fps": result.bound_throughput_fps,
         "energy_per_frame_j": result.energy_per_frame.as_json(),
         "power_w": result.power_w.value,
-        "mapping_gap": result.program.mapping_gap,
+        "mapping_gap": result.mapping_gap,
     }
 
 
@@ -110,7 +113,8 @@ def _table(model: str, target: str, rows: list[dict[str, Any]]) -> Any:
         "energy per frame",
         "power",
     )
-    title = f"{model} on {target}: time simulated, energy modelled"
+    chips = f"{rows[0]['chips']} x " if rows[0]["chips"] > 1 else ""
+    title = f"{model} on {chips}{target}: time simulated, energy modelled"
     return show.table(title, columns, cells)
 
 
@@ -131,7 +135,7 @@ def _draw(path: Path, model: str, results: list[Result]) -> None:
         name=model,
     )
     figure = graph_objects.Figure(line)
-    target = results[0].program.target.name
+    target = results[0].pipeline.target.name
     figure.update_layout(
         title=f"{model} on {target} (simulated)",
         xaxis={"title": "latency of a batch, host link included (ms)", "type": "log"},

@@ -1,4 +1,4 @@
-"""zapdeploy targets list | show NAME | check FILE.toml"""
+"""zapdeploy targets list | show NAME | check FILE.toml | sensitivity MODEL.onnx"""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from zapdeploy.cli import options, show
+from zapdeploy.errors import UsageError
 
 _verbs = typer.Typer(
     help="Chips: list them, show their numbers, check a file.", no_args_is_help=True
@@ -98,3 +99,54 @@ def _off_by(low: float, value: float, high: float) -> str:
     if low == high or not value:
         return ""
     return f"-{1 - low / value:.0%} +{high / value - 1:.0%}"
+
+
+@_verbs.command("sensitivity")
+def _sensitivity(
+    model: options.Model,
+    target: options.Target = "northpole-sim",
+    batch: Annotated[int, typer.Option("--batch", help="Frames per run.")] = 32,
+    scheduled: Annotated[
+        bool,
+        typer.Option("--scheduled", help="Cycles of the schedule, not of the estimate (slower)."),
+    ] = False,
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+) -> int:
+    """Set every assumed number of a chip to both ends of its error, one at a time.
+
+    Example: zapdeploy targets sensitivity resnet50-int4.onnx --batch 32
+    """
+    from zapdeploy.benchmarks.sensitivity import sensitivity, sorted_by_effect
+
+    if batch < 1:
+        raise UsageError(f"--batch must be at least 1, not {batch}")
+    with show.progress(not as_json) as progress:
+        found = sensitivity(model, target, batch=batch, scheduled=scheduled, progress=progress)
+    if as_json:
+        show.print_json(found.as_json())
+        return 0
+    rows = [
+        (
+            effect.key,
+            effect.stated,
+            *(_change(fps, found.frames_per_s) for fps in effect.frames_per_s),
+            *(_change(joules, found.energy_j) for joules in effect.energy_j),
+        )
+        for effect in sorted_by_effect(found)
+    ]
+    columns = ("number", "stated", *("frames/s, low", "high"), *("energy, low", "high"))
+    level = "scheduled" if scheduled else "estimated"
+    title = f"{found.model} on {found.target}, batch {batch}: {found.frames_per_s:,.0f} frames/s"
+    show.print_table(show.table(f"{title}, {level}", columns, rows))
+    low, high = found.interval_fps
+    print(f"all together (root of the sum of squares): {low:,.0f} to {high:,.0f} frames/s")
+    return 0
+
+
+def _change(value: float | None, stated: float) -> str:
+    if value is None:
+        return "does not fit"
+    share = value / stated - 1
+    return "" if abs(share) < 5e-5 else f"{share:+.2%}"

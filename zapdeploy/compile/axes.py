@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
-from zapdeploy.compile.graph import Node, Shape
+from zapdeploy.compile.graph import Node, Quantization, Shape, Value
+
+# Codes keep their scales.
+MOVES = frozenset(("Reshape", "Transpose", "Slice", "Take", "Tile", "Concat"))
 
 
 def axis_after(node: Node, before: Shape, after: Shape, axis: int) -> int | None:
@@ -19,12 +23,14 @@ def axis_after(node: Node, before: Shape, after: Shape, axis: int) -> int | None
     if node.op == "Reshape":
         return _same_axis(before, after, axis)
     whole = len(before) == len(after) and before[axis] == after[axis]
-    return axis if whole and not _is_reversed(node, axis) else None
+    return axis if whole and not _is_mixed(node, axis) else None
 
 
-def _is_reversed(node: Node, axis: int) -> bool:
-    """Whether a Slice runs backwards along an axis."""
-    steps = node.attributes.get("steps", ())
+def _is_mixed(node: Node, axis: int) -> bool:
+    """Whether a Slice runs backwards along an axis, or a Take takes as it likes."""
+    steps, taken = node.attributes.get("steps", ()), node.attributes.get("axes", ())
+    if node.op == "Take":
+        return isinstance(taken, tuple) and axis in taken
     return node.op == "Slice" and isinstance(steps, tuple) and steps[axis] < 0
 
 
@@ -46,3 +52,18 @@ def _same_axis(before: Shape, after: Shape, axis: int) -> int | None:
         if after[candidate] == length and prod(after[candidate + 1 :]) == stride:
             return candidate
     return None
+
+
+def meaning_after(node: Node, source: Value, after: Shape) -> Quantization | None:
+    """What the codes of `source` mean behind a node that hands them on in this shape.
+
+    One scale for the tensor holds anywhere. Scales along an axis go where a move takes the axis;
+    None where they cannot.
+    """
+    meaning = source.quantization
+    if meaning is None or meaning.is_uniform:
+        return meaning
+    if meaning.axis is None or node.op not in MOVES:
+        return None
+    axis = axis_after(node, source.shape, after, meaning.axis)
+    return None if axis is None else replace(meaning, axis=axis)

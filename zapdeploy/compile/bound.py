@@ -43,12 +43,14 @@ def layer_bound(layer: Layer, target: Target) -> dict[str, float]:
 
 def layer_macs(layer: Layer) -> int:
     """Multiply-accumulates of the whole layer."""
-    return 0 if layer.operator.unit is not Unit.MATRIX else int(_matrix_tile(layer).macs)
+    if layer.operator.unit is not Unit.MATRIX:
+        return 0
+    return sum(int(tile.macs) for tile in _matrix_tiles(layer))
 
 
-def _matrix_tile(layer: Layer) -> MatrixTile:
+def _matrix_tiles(layer: Layer) -> tuple[MatrixTile, ...]:
     """The matrix work of the whole layer."""
-    return layer.operator.matrix_tile(layer.anchor, whole(layer.anchor.output.shape))
+    return layer.operator.matrix_tiles(layer.anchor, whole(layer.anchor.output.shape))
 
 
 def _elements_read(read: Read, layer: Layer) -> int:
@@ -59,8 +61,9 @@ def _elements_read(read: Read, layer: Layer) -> int:
     shape = layer.anchor.output.shape
     around = _first_box(read, layer, (1,) * len(shape))
     if layer.operator.unit is Unit.MATRIX and read.call is layer.anchor and read.input == 0:
-        tile = _matrix_tile(layer)
-        return min(around, int(tile.positions * tile.groups * tile.runs * tile.run_values))
+        tiles = _matrix_tiles(layer)
+        one_by_one = sum(int(t.positions * t.groups * t.runs * t.run_values) for t in tiles)
+        return min(around, one_by_one)
     return min(around, layer.output.size * max(_first_box(read, layer, shape), 1))
 
 

@@ -10,13 +10,15 @@ import numpy as np
 
 from zapdeploy import version
 from zapdeploy.compile.bound import bound_cycles
-from zapdeploy.compile.cost import storage_bits
+from zapdeploy.compile.cost import core_work, storage_bits
 from zapdeploy.compile.graph import Graph
 from zapdeploy.compile.layers import group_layers, network_inputs, network_outputs, stored
+from zapdeploy.compile.lowering.parameters import lower_parameters
 from zapdeploy.compile.mapping import LayerMapping, Mapper, NetworkMapping, Objective, Progress
 from zapdeploy.compile.memory import Demand, MemoryPlan, plan_memory
 from zapdeploy.compile.pricing import Counts
 from zapdeploy.compile.program import Fetch, LayerProgram, Options, Origin, Program
+from zapdeploy.compile.state import is_in_place, states
 from zapdeploy.compile.unfit import chip_unfit, core_unfit, framebuffer_unfit
 from zapdeploy.errors import ModelError
 from zapdeploy.hardware_targets import Target
@@ -52,7 +54,7 @@ def build_program(
     if program.unfit is not None:
         return program
     inputs = frozenset(value.name for value in network_inputs(graph))
-    mapper = Mapper(layers, target, cast(Objective, options.objective), progress)
+    mapper = Mapper(layers, target, cast(Objective, options.objective), progress, _carried(graph))
     mapping, memory = _map_into_memory(mapper, graph, target)
     return replace(
         program,
@@ -61,6 +63,22 @@ def build_program(
         mapping_gap=mapping.cost / mapping.least_cost - 1,
         unfit=core_unfit(memory, layers, options, target) if memory.peak > memory.limit else None,
     )
+
+
+def unconstrained_cycles(
+    graph: Graph, target: Target, objective: str, progress: Progress
+) -> tuple[int, ...]:
+    """Cycles of each layer under the best cuts, were memory no limit."""
+    inputs = frozenset(value.name for value in network_inputs(graph))
+    mapper = Mapper(
+        group_layers(graph), target, cast(Objective, objective), progress, _carried(graph)
+    )
+    return tuple(_layer_program(m, inputs, target).cycles for m in mapper.map().layers)
+
+
+def _carried(graph: Graph) -> dict[str, str]:
+    """State as it is read, and the tensor of the frame before that it is."""
+    return {state.before.name: state.after.name for state in states(graph)}
 
 
 def _map_into_memory(
@@ -81,16 +99,19 @@ def _demands(graph: Graph, mapping: NetworkMapping) -> list[Demand]:
     for index, mapped in enumerate(mapping.layers):
         last.update({read.source.name: index for read in mapped.layer.reads})
     kept = {stored(graph, value).name for value in network_outputs(graph)}
+    layers = tuple(m.layer for m in mapping.layers)
+    in_place = {state.after.name: is_in_place(state, layers) for state in states(graph)}
     end = len(mapping.layers) - 1
     return [
         Demand(
             name=m.layer.name,
             parameters=int(m.loads.parameter_bytes[0]),
-            output=int(m.loads.held_bytes[0]),
+            output=0 if in_place.get(m.layer.output.name) else int(m.loads.held_bytes[0]),
             received=tuple(math.ceil(t.received_bytes) for t in m.traffic),
             last_reader=end
-            if m.layer.output.name in kept
+            if m.layer.output.name in kept | in_place.keys()
             else max(last.get(m.layer.output.name, index), index),
+            state=int(m.loads.held_bytes[0]) if m.layer.output.name in in_place else 0,
         )
         for index, m in enumerate(mapping.layers)
     ]
@@ -146,7 +167,7 @@ def _layer_counts(m: LayerMapping, fetches: tuple[Fetch, ...], target: Target) -
         memory_bytes=math.ceil(loads.memory_bytes[0])
         + sum(f.total_received_bytes for f in fetches)
         + sum(f.total_sent_bytes for f in fetches if not f.from_framebuffer),
-        model_bit_hops=math.ceil(loads.model_bit_hops[0]),
+        model_bit_hops=_weight_bit_hops(m, target),
         activation_bit_hops=math.ceil(sum(t.bit_hops for t in m.traffic)),
         partial_sum_bit_hops=math.ceil(loads.partial_sum_bit_hops[0]),
         instruction_bit_hops=int(target.programs.bytes_per_layer) * 8 * (target.cores - 1),
@@ -154,6 +175,15 @@ def _layer_counts(m: LayerMapping, fetches: tuple[Fetch, ...], target: Target) -
         core_cycles=math.ceil(loads.core_cycles[0]),
     )
     return counts + Counts(**{f"macs_{loads.mac_bits}bit": int(loads.macs[0])})
+
+
+def _weight_bit_hops(m: LayerMapping, target: Target) -> int:
+    """Of the parts as they are sent; `Loads` has what they take at most in groups that fill no
+    rectangle of cores."""
+    messages = lower_parameters(m.layer, m.cuts, target).messages
+    links = messages.links(int(target.array.rows), int(target.array.columns))
+    times = int(core_work(m.layer, m.cuts, target).chunks.max())
+    return int((messages.elements * links).sum()) * messages.bits * times
 
 
 def _output_bytes(graph: Graph, target: Target) -> int:

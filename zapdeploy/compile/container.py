@@ -36,7 +36,7 @@ from zapdeploy.files import atomic_write
 
 MAGIC = b"ZAPDEPLY"
 FORMAT_VERSION = 1
-_ALIGNMENT = 64
+ALIGNMENT = 64
 _PREFIX = struct.Struct("<8sII32sQ")
 _HASHED_FROM = 48
 _INLINE = 4  # arrays of up to this many elements stand in the header
@@ -44,7 +44,7 @@ _INLINE = 4  # arrays of up to this many elements stand in the header
 
 def save_program(program: Program, path: Path) -> Program:
     """Write the file whole or not at all; returns the program with its digest."""
-    chunks, digest = _encode(program)
+    chunks, digest = encode_program(program)
     with atomic_write(path) as file:
         for chunk in chunks:
             file.write(chunk)
@@ -53,17 +53,26 @@ def save_program(program: Program, path: Path) -> Program:
 
 def program_digest(program: Program) -> str:
     """SHA-256 of what the file would hold: graph, target, options, version and plan."""
-    return _encode(program)[1]
+    return encode_program(program)[1]
 
 
 def load_program(path: Path) -> Program:
     """Read a file back. Raises ProgramError when a single bit of it is not as it was written."""
+    return decode_program(mapped(path), path)
+
+
+def mapped(path: Path) -> memoryview:
+    """A file's bytes, read when they are looked at."""
     try:
         with path.open("rb") as file:
-            raw = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "the file is empty"
         raise ProgramError(f"program '{path}' must be readable: {reason}") from None
+
+
+def decode_program(raw: memoryview, path: Path) -> Program:
+    """The Program in these bytes, all of them; `path` is for messages."""
     header, digest = _read_header(raw, path)
     try:
         return _decode(header, raw, digest)
@@ -73,7 +82,8 @@ def load_program(path: Path) -> Program:
         raise ProgramError(f"program '{path}' has an incomplete header: {error}") from None
 
 
-def _encode(program: Program) -> tuple[list[bytes | memoryview], str]:
+def encode_program(program: Program) -> tuple[list[bytes | memoryview], str]:
+    """The bytes of the file, in pieces, and the program's digest."""
     arrays: list[Array] = []
     header = {
         "model": program.model,
@@ -94,8 +104,8 @@ def _encode(program: Program) -> tuple[list[bytes | memoryview], str]:
     body: list[bytes | memoryview] = [struct.pack("<Q", len(text)), text]
     at = _HASHED_FROM + 8 + len(text)
     for array in arrays:
-        body.append(bytes(-at % _ALIGNMENT))
-        at += -at % _ALIGNMENT + array.nbytes
+        body.append(bytes(-at % ALIGNMENT))
+        at += -at % ALIGNMENT + array.nbytes
         body.append(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     digest = hashlib.sha256()
     for chunk in body:
@@ -163,7 +173,7 @@ def _decode(header: dict[str, Any], raw: memoryview, digest: str) -> Program:
 
 def _read_arrays(described: list[dict[str, Any]], raw: memoryview, at: int) -> Iterable[Array]:
     for item in described:
-        at += -at % _ALIGNMENT
+        at += -at % ALIGNMENT
         dtype, shape = np.dtype(item["dtype"]), tuple(int(n) for n in item["shape"])
         if dtype.hasobject:
             raise ProgramError("arrays of a program must hold numbers")
@@ -199,6 +209,7 @@ def _graph_json(graph: Graph, arrays: list[Array]) -> dict[str, Any]:
         "name": graph.name,
         "inputs": list(graph.inputs),
         "outputs": list(graph.outputs),
+        "state": [list(pair) for pair in graph.state],
         "nodes": [
             [
                 n.name,
@@ -247,6 +258,7 @@ def _graph_from_json(raw: dict[str, Any], arrays: list[Array]) -> Graph:
         {v.name: v for v in values},
         tuple(raw["inputs"]),
         tuple(raw["outputs"]),
+        tuple((before, after) for before, after in raw["state"]),
     )
 
 

@@ -27,6 +27,7 @@ from zapdeploy.hardware_targets import Target
 FloatArray = NDArray[np.float64]
 PARTIAL_SUM_BYTES = 4  # accumulators are int32
 PER_CHANNEL_BYTES = 4  # a requantization multiplier is float32
+PER_INDEX_BYTES = 4  # a scale of one index of an activation is float32, its zero point int32
 
 UNITS = ("matrix", "vector", "activation", "memory_port", "model_network", "partial_sum_network")
 
@@ -103,7 +104,7 @@ def own_loads(layer: Layer, cuts: Cuts, target: Target) -> Loads:
         core_cycles=np.maximum.reduce(list(per_core.values())).sum(axis=1),
         model_bit_hops=sent.bit_hops,
         partial_sum_bit_hops=work.partial.bit_hops,
-        parameter_bytes=sent.stored_bytes,
+        parameter_bytes=np.ceil(sent.stored_bytes + work.scale_bytes.max(axis=1)),
         held_bytes=work.held_bytes.max(axis=1),
     )
 
@@ -128,7 +129,8 @@ class CoreWork:
     chunks: IntArray  # how often the weights are loaded
     vector_ops: FloatArray
     activation_ops: FloatArray
-    port_bytes: FloatArray  # activations through the memory port
+    port_bytes: FloatArray  # activations and their scales through the memory port
+    scale_bytes: FloatArray  # kept for the whole run: scales of activations that differ by index
     held_bytes: FloatArray
     partial: PartialSums
 
@@ -156,6 +158,7 @@ def core_work(layer: Layer, cuts: Cuts, target: Target) -> CoreWork:
         matrix = np.sum([_matrix_cycles(tile, bits, target) for tile in tiles], axis=0)
         chunks = np.max([_chunks(tile, target) for tile in tiles], axis=0)
     partial = _partial_sums(cuts, target)
+    scales = _activation_scale_bytes(layer, cuts)
     return CoreWork(
         macs=macs,
         mac_bits=bits,
@@ -163,7 +166,8 @@ def core_work(layer: Layer, cuts: Cuts, target: Target) -> CoreWork:
         chunks=chunks,
         vector_ops=vector + partial.adds,
         activation_ops=activation,
-        port_bytes=_port_bytes(layer, cuts, target, matrix, chunks, held),
+        port_bytes=_port_bytes(layer, cuts, target, matrix, chunks, held) + scales,
+        scale_bytes=scales,
         held_bytes=np.ceil(held * storage_bits(layer.output, target) / 8),
         partial=partial,
     )
@@ -196,12 +200,18 @@ def _matrix_cycles(tile: MatrixTile, bits: int, target: Target) -> IntArray:
 
     Groups smaller than the unit are packed side by side (block-diagonal matrices).
     """
+    blocks, vectors = blocks_and_vectors(tile, bits, target)
+    return tile.positions * blocks * vectors
+
+
+def blocks_and_vectors(tile: MatrixTile, bits: int, target: Target) -> tuple[IntArray, IntArray]:
+    """Sets of outputs, packed groups included, and the input vectors that each of them takes."""
     unit = target.core.matrix_unit
     inputs, outputs = unit.inputs(bits), int(unit.outputs)
     run, columns = np.maximum(tile.run_values, 1), np.maximum(tile.outputs, 1)
     packed = np.maximum(np.minimum(inputs // run, outputs // columns), 1)
-    vectors = tile.runs * -(-tile.run_values // inputs)
-    return tile.positions * -(-tile.groups // packed) * vectors * -(-tile.outputs // outputs)
+    blocks = -(-tile.groups // packed) * -(-tile.outputs // outputs)
+    return blocks, tile.runs * -(-tile.run_values // inputs)
 
 
 def _chunks(tile: MatrixTile, target: Target) -> IntArray:
@@ -277,6 +287,27 @@ def scale_bytes(layer: Layer, cuts: Cuts) -> Any:
         return 0.0
     channel = layer.operator.channel_axis(layer.anchor)
     return PER_CHANNEL_BYTES * cuts.output.extent[..., channel]
+
+
+def _activation_scale_bytes(layer: Layer, cuts: Cuts) -> FloatArray:
+    """Scales and zero points along an axis of what a layer reads and writes [candidates, cores].
+
+    Each core keeps those of its own boxes (of its neurons) beside the program: they never travel.
+    """
+    size = np.zeros((len(cuts), cuts.cores))
+    seen: set[str] = set()
+    for call in layer.calls:
+        values = [(v, i) for i, v in enumerate(call.inputs) if v is not None and not v.is_constant]
+        for value, index in (*values, (call.output, -1)):
+            meaning = value.quantization
+            if meaning is None or meaning.axis is None or value.name in seen:
+                continue
+            seen.add(value.name)
+            region = cuts.held if index < 0 else call_regions(call, cuts)[index]
+            assert region is not None
+            each = PER_INDEX_BYTES * (2 if np.ptp(meaning.zero_point) else 1)
+            size += each * region.extent[..., meaning.axis] * (region.volume > 0)
+    return size
 
 
 def _partial_sums(cuts: Cuts, target: Target) -> PartialSums:

@@ -64,7 +64,9 @@ class Quantization:
     """real = (q - zero_point) * scale, and q stays in [low, high].
 
     `scale` is float32 and `zero_point` int32; both have one entry (per tensor, `axis` None) or one
-    per index along `axis`. A Relu or a Clip before the quantizer is a narrower [low, high].
+    per index along `axis` (per output channel of a weight, per neuron of an activation). Arrays of
+    full rank broadcast against the tensor as they are. A Relu or a Clip before the quantizer is a
+    narrower [low, high].
     """
 
     scale: Array
@@ -79,8 +81,15 @@ class Quantization:
             self, "zero_point", frozen(np.atleast_1d(np.asarray(self.zero_point, np.int32)))
         )
 
+    @property
+    def is_uniform(self) -> bool:
+        """Whether one scale and one zero point hold for the whole tensor."""
+        return self.scale.size == 1 and self.zero_point.size == 1
+
     def along(self, which: Array, rank: int) -> Array:
         """`scale` or `zero_point` shaped to broadcast against a tensor of this rank."""
+        if which.ndim > 1:
+            return which
         if self.axis is None:
             return which.reshape((1,) * rank)
         return which.reshape(tuple(-1 if d == self.axis else 1 for d in range(rank)))
@@ -136,13 +145,18 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Nodes in topological order; `values` holds every value they name."""
+    """Nodes in topological order; `values` holds every value they name.
+
+    `state`: pairs of an input and the output that is that input in the next run (a key-value
+    cache); they stay on the chip in between.
+    """
 
     name: str
     nodes: tuple[Node, ...]
     values: Mapping[str, Value]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    state: tuple[tuple[str, str], ...] = ()
 
     def producers(self) -> dict[str, Node]:
         return {name: node for node in self.nodes for name in node.outputs}

@@ -71,24 +71,38 @@ def group_layers(graph: Graph) -> tuple[Layer, ...]:
 
 
 def network_inputs(graph: Graph) -> tuple[Value, ...]:
-    """The tensors that the host writes into the framebuffer (after its own quantizers)."""
+    """The tensors that the host writes into the framebuffer (after its own quantizers).
+
+    State is none of them: it stays in the cores.
+    """
+    state = {before for before, _ in graph.state}
+    return tuple(
+        value for name in graph.inputs if name not in state for value in received(graph, name)
+    )
+
+
+def received(graph: Graph, name: str) -> tuple[Value, ...]:
+    """The tensors that the chip is given for a graph input: what the host's quantizers make of it,
+    and the input itself where some layer reads it so."""
     hosted = host_nodes(graph)
-    made = [n.outputs[0] for n in graph.nodes if n.name in hosted and n.op == "Quantize"]
-    quantized = {n.inputs[0] for n in graph.nodes if n.name in hosted and n.op == "Quantize"}
-    read_raw = {i for n in graph.nodes if n.name not in hosted for i in n.inputs}
-    raw = [name for name in graph.inputs if name not in quantized or name in read_raw]
-    return tuple(graph.values[name] for name in (*made, *raw))
+    readers = [node for node in graph.nodes if name in node.inputs]
+    made = [n.outputs[0] for n in readers if n.name in hosted and n.op == "Quantize"]
+    raw = [name] if not made or any(node.name not in hosted for node in readers) else []
+    return tuple(graph.values[n] for n in (*made, *raw))
 
 
 def network_outputs(graph: Graph) -> tuple[Value, ...]:
     """The tensors that the host reads from the framebuffer (before its own dequantizers)."""
-    hosted = host_nodes(graph)
-    producers = graph.producers()
-    names = []
-    for name in graph.outputs:
-        node = producers.get(name)
-        names.append(node.inputs[0] if node is not None and node.name in hosted else name)
-    return tuple(graph.values[name] for name in dict.fromkeys(names))
+    state = {after for _, after in graph.state}
+    sent = [left(graph, name) for name in graph.outputs if name not in state]
+    return tuple({value.name: value for value in sent}.values())
+
+
+def left(graph: Graph, name: str) -> Value:
+    """The tensor that the chip leaves for a graph output, before the host's own dequantizer."""
+    node = graph.producers().get(name)
+    hosted = node is not None and node.op == "Dequantize" and node.name in host_nodes(graph)
+    return graph.values[node.inputs[0] if node is not None and hosted else name]
 
 
 def stored(graph: Graph, value: Value) -> Value:

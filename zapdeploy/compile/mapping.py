@@ -12,7 +12,7 @@ Layers of the same form, and pairs of them, are priced once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -118,10 +118,14 @@ class Mapper:
         target: Target,
         objective: Objective,
         progress: Progress = lambda what, done, total: None,
+        carried: Mapping[str, str] | None = None,
     ) -> None:
+        """`carried`: tensors that lie where the frame before left them under another name."""
         self.layers, self.target, self.objective = layers, target, objective
         self._progress = progress
         self._producer = {layer.output.name: i for i, layer in enumerate(layers)}
+        for before, after in (carried or {}).items():
+            self._producer[before] = self._producer[after]
         self._forms = [layer_form(layer) for layer in layers]
         self._near = self._neighbours()
         self._priced = self._price_layers()
@@ -165,7 +169,7 @@ class Mapper:
         for i, layer in enumerate(self.layers):
             for read in layer.reads:
                 source = self._producer.get(read.source.name)
-                if source is not None:
+                if source is not None and source != i:
                     near[i].append(source)
                     near[source].append(i)
         return near
@@ -192,7 +196,7 @@ class Mapper:
         return found
 
     def _price_reads(self) -> tuple[list[_Edge], dict[tuple[int, int], list[Traffic]]]:
-        """Edges between layers, and what candidates fetch from the framebuffer."""
+        """Edges between layers, and what candidates fetch from the framebuffer or themselves."""
         done: dict[Hashable, _Transfer] = {}
         needs: dict[Hashable, Region] = {}
         edges, inputs = [], {}
@@ -211,9 +215,12 @@ class Mapper:
                     needed = needs[reader]
                     inputs[i, order] = from_framebuffer(needed, bits, rows, columns, ratio)
                     continue
+                held = self._priced[source].cuts.held
+                if source == i:  # state that this layer updates: one cut on both sides
+                    inputs[i, order] = _to_itself(held, needs[reader], bits, rows, columns)
+                    continue
                 key = (self._priced[source].form, reader)
                 if key not in done:
-                    held = self._priced[source].cuts.held
                     least = arrivals(held, needs[reader])
                     guess = np.maximum(least, arrivals_from_afar(held, needs[reader], rows))
                     done[key] = _Transfer(held, needs[reader], bits, least, guess)
@@ -326,8 +333,16 @@ def _value_form(value: Value | None) -> Hashable:
     quantization = value.quantization
     if quantization is None:
         return (value.shape, value.element, value.is_constant)
-    shifted = bool(quantization.zero_point.any())  # costs an addition
-    return (value.shape, value.element, value.is_constant, quantization.axis, shifted)
+    zero_point = quantization.zero_point
+    varied = bool(zero_point.any()), bool(np.ptp(zero_point))  # cost an addition, and storage
+    return (value.shape, value.element, value.is_constant, quantization.axis, varied)
+
+
+def _to_itself(held: Region, needed: Region, bits: int, rows: int, columns: int) -> list[Traffic]:
+    """A tensor that each candidate reads as it left it in the frame before."""
+    return [
+        route(_only(held, k), _only(needed, k), bits, rows, columns) for k in range(len(held.low))
+    ]
 
 
 def _only(region: Region, index: int) -> Region:

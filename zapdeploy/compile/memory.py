@@ -1,8 +1,9 @@
 """Place parameters, programs and activations in the memory of a core.
 
 All cores use the same addresses, each buffer as large as the fullest core needs it, as one program
-runs on all of them. Programs and parameters stay for the whole run; an activation lives from the
-layer that makes it to the last one that reads it, and what a layer receives lives for that layer.
+runs on all of them. Programs, parameters and state stay for the whole run; an activation lives from
+the layer that makes it to the last one that reads it, and what a layer receives lives for that
+layer.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ ALIGNMENT = 32  # bytes: one input vector of the narrowest unit we describe
 class Buffer:
     """A range of every core's memory, in use from the start of `first` to the end of `last`.
 
-    `kind`: "program", "parameters", "output" (what a layer leaves), "received" (what it fetched).
+    `kind`: "program", "parameters", "state" (what a layer leaves for the next frame), "output"
+    (what it leaves for later layers), "received" (what it fetched).
     `name`: the layer's; `read`: which of the layer's reads a received buffer is for, -1 otherwise.
     """
 
@@ -77,13 +79,15 @@ class Unfit:
 
 @dataclass(frozen=True)
 class Demand:
-    """What one layer needs in each core, in bytes: parameters, its output, what it receives."""
+    """What one layer needs in each core, in bytes: parameters, its output, what it receives, and
+    what it keeps for the next frame."""
 
     name: str
     parameters: int
     output: int
     received: tuple[int, ...]
     last_reader: int
+    state: int = 0
 
 
 def plan_memory(demands: Sequence[Demand], target: Target) -> MemoryPlan:
@@ -91,6 +95,7 @@ def plan_memory(demands: Sequence[Demand], target: Target) -> MemoryPlan:
     end = max(len(demands) - 1, 0)
     fixed = [("programs", "program", 2 * int(target.programs.bytes_per_layer))]
     fixed += [(d.name, "parameters", d.parameters) for d in demands if d.parameters]
+    fixed += [(d.name, "state", d.state) for d in demands if d.state]
     placed, address = [], 0
     for name, kind, size in fixed:
         placed.append(Buffer(name, kind, address, size, 0, end))

@@ -67,6 +67,11 @@ def _prices(target: Target) -> dict[str, Figure]:
     }
 
 
+def price_figures(target: Target) -> dict[str, Figure]:
+    """The price behind each part of `energy_parts`."""
+    return {**_prices(target), "static": target.energy.static_power}
+
+
 def dynamic_energy(counts: Counts, target: Target) -> Estimate:
     """Joules of the events alone, with the interval that their prices' brackets leave."""
     return _total(counts, target, 0.0, target.energy.static_power)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from zapdeploy.compile.graph import Graph
 from zapdeploy.compile.memory import MemoryPlan, Unfit
@@ -54,7 +54,8 @@ class LayerProgram:
 
     @property
     def limiter(self) -> str:
-        return max(self.unit_cycles, key=lambda unit: self.unit_cycles[unit])
+        """The busiest unit; of several, the first by name, in memory as in a file."""
+        return max(sorted(self.unit_cycles), key=lambda unit: self.unit_cycles[unit])
 
     @property
     def cycles(self) -> int:
@@ -73,10 +74,11 @@ class Options:
 
 @dataclass(frozen=True)
 class Origin:
-    """The file that was compiled."""
+    """The file that was compiled. `notes`: what its metadata tells whoever runs it."""
 
     name: str
     sha256: str
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,18 +21,18 @@ def chip_unfit(layers: Sequence[Layer], target: Target) -> Unfit | None:
         return None
     programs = _program_bytes(target)
     return Unfit(
-        layer=max(layers, key=lambda layer: _parameter_bytes(layer, target)).name,
+        layer=max(layers, key=lambda layer: parameter_bytes(layer, target)).name,
         what=f"core memory of all {target.cores} cores together (parameters and programs)",
         demanded=demanded,
         limit=limit,
-        hints=_precision_hints(layers, target, programs, limit)
+        hints=precision_hints(layers, target, programs, limit)
         + _chip_hint(demanded - programs, limit - programs),
     )
 
 
 def parameters_and_programs(layers: Sequence[Layer], target: Target) -> int:
     """Bytes that stay in the core memories for the whole run, over all cores."""
-    return _program_bytes(target) + sum(_parameter_bytes(layer, target) for layer in layers)
+    return _program_bytes(target) + sum(parameter_bytes(layer, target) for layer in layers)
 
 
 def _program_bytes(target: Target) -> int:
@@ -63,13 +63,14 @@ def core_unfit(
     fullest = memory.fullest_layer()
     fixed, parameters = memory.bytes_of("program", "parameters"), memory.bytes_of("parameters")
     others = memory.peak - parameters
-    hints = _precision_hints(layers, target, target.cores * others, target.cores * memory.limit)
+    hints = precision_hints(layers, target, target.cores * others, target.cores * memory.limit)
     if options.batch > 1 and fixed < memory.limit:
         hints = (f"a --batch below {options.batch}", *hints)
+    state = f", {held} of state" if (held := memory.bytes_of("state")) else ""
     moving = live_bytes([b for b in memory.buffers if b.kind in ("output", "received")], fullest)
     return Unfit(
         layer=layers[fullest].name,
-        what=f"memory of one core ({fixed} bytes of parameters and programs,"
+        what=f"memory of one core ({fixed} bytes of parameters and programs{state},"
         f" {moving} of activations)",
         demanded=memory.peak,
         limit=memory.limit,
@@ -77,11 +78,11 @@ def core_unfit(
     )
 
 
-def _parameter_bytes(layer: Layer, target: Target) -> int:
+def parameter_bytes(layer: Layer, target: Target) -> int:
     return sum(-(-v.size * storage_bits(v, target) // 8) for v in layer.parameters)
 
 
-def _precision_hints(
+def precision_hints(
     layers: Sequence[Layer], target: Target, others: int, limit: int
 ) -> tuple[str, ...]:
     """Narrower weights that would do beside what `others` take, with the bytes that all would."""

@@ -318,6 +318,14 @@ class Target(Part):
                 f"totals.{name}: the parts give {found}, which must be {wanted} {figure.text}"
             )
 
+    def stated_totals(self) -> dict[str, Total]:
+        """The published totals, by name."""
+        parts = self.derived_totals()
+        return {
+            name: _read_total(raw, parts[name][0], f"totals.{name}")
+            for name, raw in self.totals.items()
+        }
+
     def derived_totals(self) -> dict[str, tuple[str, float]]:
         """Totals that follow from the parts: name -> (unit, value)."""
         unit = self.core.matrix_unit

@@ -26,7 +26,7 @@ def calibrate(program: Program, power_w: float = YARDSTICK_POWER_W) -> float:
     from scipy.optimize import brentq
 
     result = summarize(program)
-    seconds = result.timeline.interval_s
+    seconds = result.flow.interval_s
 
     def excess(calibration: float) -> float:
         target = with_calibration(program.target, calibration)

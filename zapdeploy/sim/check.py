@@ -47,6 +47,12 @@ EXACT_KERNELS = frozenset(
         "Flatten",
         "Reshape",
         "Transpose",
+        "Gather",
+        "GatherElements",
+        "Tile",
+        "Expand",
+        "DepthToSpace",
+        "SpaceToDepth",
     )
 )
 # Kernels that approximate: QLinearSoftmax divides integers with a whole 1/scale.
@@ -157,7 +163,8 @@ def _random(graph: Graph, value: Value, random: np.random.Generator) -> Array:
     codes = random.normal((low + high) / 2, (high - low) / 6, value.shape)
     if value.quantization is not None:
         return np.rint(np.clip(codes, low, high)).astype(value.element.numpy)
-    return ((codes - q.zero_point[0]) * q.scale[0]).astype(np.float32)
+    zero_point, scale = (q.along(which, codes.ndim) for which in (q.zero_point, q.scale))
+    return np.asarray((codes - zero_point) * scale, np.float32)
 
 
 def _quantizer_of(graph: Graph, value: Value) -> Value | None:

@@ -1,8 +1,8 @@
 """The outside judge: what ONNX Runtime computes for the same file, tensor by tensor.
 
-With activations of 8 bits and more, ONNX Runtime's own optimizations put integer kernels in the
-place of dequantize, operator, quantize. With narrower ones its optimizations are switched off, and
-it computes between the quantizers in float32. Its operator is recorded for every tensor.
+With activations of 8 bits and more and one scale each, ONNX Runtime's own optimizations put integer
+kernels in the place of dequantize, operator, quantize. With others its optimizations are switched
+off, and it computes between the quantizers in float32. Its operator is recorded for every tensor.
 """
 
 from __future__ import annotations
@@ -80,9 +80,9 @@ def _load(path: Path) -> onnx.ModelProto:
 
 
 def has_integer_kernels(graph: Graph) -> bool:
-    """Whether all activations have a width that ONNX Runtime's integer kernels take."""
+    """Whether ONNX Runtime's integer kernels take all activations: 8 bits and more, one scale."""
     return all(
-        value.element.bits >= 8
+        value.element.bits >= 8 and value.quantization.is_uniform
         for value in graph.values.values()
         if value.quantization is not None and not value.is_constant
     )

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from zapdeploy.compile.memory import MemoryPlan
+from zapdeploy.compile.pipeline import Pipeline, single
 from zapdeploy.compile.pricing import Counts, energy_of, energy_parts, idle_energy
 from zapdeploy.compile.program import LayerProgram, Program
-from zapdeploy.quantities import Estimate, Provenance
+from zapdeploy.quantities import Estimate
+from zapdeploy.sim.flow import Flow, flow
 from zapdeploy.sim.timing import Timeline, time_program
 
-SCHEMA_VERSION = 1
+if TYPE_CHECKING:
+    from zapdeploy.sim.schedule import ScheduledChip
 
 
 @dataclass(frozen=True)
 class AtFrameRate:
-    """A stream of frames slower than the chip: it idles in between."""
+    """A stream of frames slower than the chips: they idle in between."""
 
     frame_rate_hz: float
     energy_per_frame: Estimate
@@ -24,155 +29,179 @@ class AtFrameRate:
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
-    """A Program's cost per frame on its target. Energy is the target's boundary's, no more."""
+class StageResult:
+    """What one chip does with a micro-batch."""
 
-    program: Program
+    layers: tuple[LayerProgram, ...]
+    memory: MemoryPlan
+    mapping_gap: float
     timeline: Timeline
     counts: Counts
-    energy_per_frame: Estimate
-    energy_parts: dict[str, Estimate]  # per frame, by kind of event
-    at_frame_rate: AtFrameRate | None
-
-    @property
-    def batch(self) -> int:
-        return self.program.options.batch
-
-    @property
-    def throughput_fps(self) -> float:
-        return self.timeline.throughput_fps
-
-    @property
-    def latency_s(self) -> float:
-        return self.timeline.latency_s
-
-    @property
-    def power_w(self) -> Estimate:
-        """Mean power with frames back to back."""
-        return self.energy_per_frame.scaled(self.throughput_fps)
 
     @property
     def bound_cycles(self) -> int:
-        return sum(layer.bound_cycles for layer in self.program.layers)
+        return sum(layer.bound_cycles for layer in self.layers)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A pipeline's cost per frame on its target. Energy is the target's boundary's, no more.
+
+    `cycles`, `counts` and what is said of layers belong to one micro-batch. `arrays`: heat maps,
+    memory and roofline of every chip, where it was scheduled.
+    """
+
+    pipeline: Pipeline
+    stages: tuple[StageResult, ...]
+    flow: Flow
+    frame_rate_hz: float | None
+    arrays: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def batch(self) -> int:
+        return self.pipeline.options.batch
+
+    @property
+    def chips(self) -> int:
+        return len(self.stages)
+
+    @property
+    def layers(self) -> tuple[LayerProgram, ...]:
+        return tuple(layer for stage in self.stages for layer in stage.layers)
+
+    @property
+    def throughput_fps(self) -> float:
+        """Of a steady stream of frames."""
+        return self.pipeline.micro_batch / self.flow.interval_s
+
+    @property
+    def latency_s(self) -> float:
+        """Of one batch alone."""
+        return self.flow.latency_s
+
+    @property
+    def cycles(self) -> int:
+        """Cycles that the arrays work, one after the other."""
+        return sum(stage.timeline.cycles for stage in self.stages)
+
+    @property
+    def array_s(self) -> float:
+        """Seconds that the arrays work, one after the other."""
+        return sum(stage.timeline.array_s for stage in self.stages)
+
+    @property
+    def host_s(self) -> float:
+        """Seconds on the host links, one transfer after the other."""
+        return sum(s.timeline.host_in_s + s.timeline.host_out_s for s in self.stages)
+
+    @property
+    def limiter(self) -> str:
+        """What sets the interval of the slowest stage."""
+        return self.stages[self.flow.slowest].timeline.limiter
+
+    @property
+    def counts(self) -> Counts:
+        return sum((stage.counts for stage in self.stages), Counts())
+
+    @property
+    def energy_per_frame(self) -> Estimate:
+        """All chips together, with frames back to back."""
+        return _total([self.stage_energy(stage) for stage in self.stages])
+
+    @property
+    def energy_parts(self) -> dict[str, Estimate]:
+        """Of a frame, by kind of event."""
+        seconds, target = self.flow.interval_s, self.pipeline.target
+        found = [energy_parts(stage.counts, seconds, target) for stage in self.stages]
+        return {name: self._per_frame([parts[name] for parts in found]) for name in found[0]}
+
+    @property
+    def power_w(self) -> Estimate:
+        """Mean power of all chips with frames back to back."""
+        return self.energy_per_frame.scaled(self.throughput_fps)
+
+    @property
+    def at_frame_rate(self) -> AtFrameRate | None:
+        """At the frame rate that was asked for."""
+        return None if self.frame_rate_hz is None else self.at(self.frame_rate_hz)
+
+    @property
+    def bound_cycles(self) -> int:
+        """Of the stage whose bound is the highest."""
+        return max(stage.bound_cycles for stage in self.stages)
 
     @property
     def bound_throughput_fps(self) -> float:
-        return self.batch * self.timeline.clock_hz / self.bound_cycles
+        return self.pipeline.micro_batch * self.pipeline.target.clock_hz / self.bound_cycles
 
     @property
     def utilization(self) -> float:
-        """Share of the matrix units' peak that the array delivers over the whole batch."""
-        unit, cores = self.program.target.core.matrix_unit, self.program.target.cores
+        """Share of the matrix units' peak that the arrays deliver while the busiest works."""
+        unit, cores = self.pipeline.target.core.matrix_unit, self.pipeline.target.cores
         ideal = sum(
             layer.macs / (cores * unit.macs_per_cycle(layer.bits))
-            for layer in self.program.layers
+            for layer in self.layers
             if layer.macs
         )
-        return ideal / self.timeline.cycles
+        return ideal / (self.chips * max(stage.timeline.cycles for stage in self.stages))
+
+    @property
+    def mapping_gap(self) -> float:
+        """The largest of the stages'."""
+        return max(stage.mapping_gap for stage in self.stages)
+
+    def stage_energy(self, stage: StageResult) -> Estimate:
+        """What a frame costs on one chip, waiting for the slowest included."""
+        energy = energy_of(stage.counts, self.flow.interval_s, self.pipeline.target)
+        return self._per_frame([energy])
+
+    def at(self, frame_rate_hz: float) -> AtFrameRate:
+        """Energy per frame when one comes every 1 / frame_rate_hz seconds."""
+        busy = self.flow.interval_s / self.pipeline.micro_batch
+        idle = idle_energy(max(1 / frame_rate_hz - busy, 0.0), self.pipeline.target)
+        energy = _total([self.energy_per_frame, idle.scaled(self.chips)])
+        return AtFrameRate(frame_rate_hz, energy, busy * frame_rate_hz, busy * frame_rate_hz <= 1)
 
     def as_json(self) -> dict[str, Any]:
         """The JSON document of `compile` and `simulate` (SI units)."""
-        rate = self.at_frame_rate
-        return {
-            **program_json(self.program),
-            "clock_hz": self.timeline.clock_hz,
-            "cycles": self.timeline.cycles,
-            "latency_s": self.latency_s,
-            "latency_array_s": self.timeline.array_s,
-            "latency_host_s": self.timeline.host_in_s + self.timeline.host_out_s,
-            "throughput_fps": self.throughput_fps,
-            "bound_throughput_fps": self.bound_throughput_fps,
-            "timing_kind": Provenance.SIMULATED.value,
-            "utilization": self.utilization,
-            "limiter": self.timeline.limiter,
-            "energy_boundary": self.program.target.energy.boundary,
-            "energy_per_frame_j": self.energy_per_frame.as_json(),
-            "energy_parts_j": {k: e.as_json() for k, e in self.energy_parts.items()},
-            "power_w": self.power_w.as_json(),
-            "energy_at_frame_rate_j": None if rate is None else rate.energy_per_frame.as_json(),
-            "keeps_up": None if rate is None else rate.keeps_up,
-            "counts": self.counts.as_json(),
-            "layers": [self._layer_json(layer) for layer in self.program.layers],
-        }
+        from zapdeploy.sim.documents import result_json
 
-    def _layer_json(self, layer: LayerProgram) -> dict[str, Any]:
-        seconds = layer.cycles / self.timeline.clock_hz
-        energy = energy_of(layer.counts, seconds, self.program.target)
-        return {
-            "name": layer.name,
-            "op": layer.op,
-            "cut": list(layer.cut),
-            "cycles": layer.cycles,
-            "bound_cycles": layer.bound_cycles,
-            "fill_cycles": layer.fill_cycles,
-            "unit_cycles": layer.unit_cycles,
-            "limiter": layer.limiter,
-            "macs": layer.macs,
-            "bits": layer.bits,
-            "energy_j": energy.value / self.batch,  # per frame, as the total
-        }
+        return result_json(self)
+
+    def _per_frame(self, estimates: Sequence[Estimate]) -> Estimate:
+        return _total(estimates).scaled(1 / self.pipeline.micro_batch)
 
 
-def summarize(program: Program, frame_rate_hz: float | None = None) -> Result:
-    """Time and price a Program that fits."""
-    timeline = time_program(program)
-    counts = sum((layer.counts for layer in program.layers), program.boundary_counts)
-    batch, target = program.options.batch, program.target
-    per_frame = energy_of(counts, timeline.interval_s, target).scaled(1 / batch)
-    parts = energy_parts(counts, timeline.interval_s, target)
-    return Result(
-        program=program,
+def summarize(
+    program: Pipeline | Program,
+    frame_rate_hz: float | None = None,
+    scheduled: Sequence[ScheduledChip] = (),
+) -> Result:
+    """Time and price a pipeline that fits; a Program alone is one of a single stage.
+
+    `scheduled`: the schedules of the stages; without, their times are the compiler's estimates.
+    """
+    pipeline = single(program) if isinstance(program, Program) else program
+    found = [chip.timeline for chip in scheduled] or map(time_program, pipeline.stages)
+    stages = tuple(map(_stage_result, pipeline.stages, found))
+    timelines = [stage.timeline for stage in stages]
+    passing = flow(timelines, pipeline.links, pipeline.micro_batches)
+    return Result(pipeline, stages, passing, frame_rate_hz, tuple(chip.array for chip in scheduled))
+
+
+def _stage_result(program: Program, timeline: Timeline) -> StageResult:
+    return StageResult(
+        layers=program.layers,
+        memory=program.memory,
+        mapping_gap=program.mapping_gap,
         timeline=timeline,
-        counts=counts,
-        energy_per_frame=per_frame,
-        energy_parts={name: part.scaled(1 / batch) for name, part in parts.items()},
-        at_frame_rate=None
-        if frame_rate_hz is None
-        else _streamed(per_frame, timeline, program, frame_rate_hz),
+        counts=sum((layer.counts for layer in program.layers), program.boundary_counts),
     )
 
 
-def program_json(program: Program) -> dict[str, Any]:
-    """The part of the JSON that a network that does not fit has, too."""
-    memory = program.memory
-    unfit = program.unfit
-    return {
-        "schema": SCHEMA_VERSION,
-        "model": program.model,
-        "target": program.target.name,
-        "digest": program.digest,
-        "version": program.version,
-        "batch": program.options.batch,
-        "chips": program.options.chips,
-        "objective": program.options.objective,
-        "fits": program.fits,
-        "unfit": None
-        if unfit is None
-        else {
-            "layer": unfit.layer,
-            "what": unfit.what,
-            "demanded": unfit.demanded,
-            "limit": unfit.limit,
-            "hints": list(unfit.hints),
-        },
-        "mapping_gap": program.mapping_gap,
-        "memory": {
-            "weights_bytes": memory.bytes_of("parameters") * program.target.cores,
-            "activations_peak_bytes": memory.activations_peak * program.target.cores,
-            "program_bytes": memory.bytes_of("program") * program.target.cores,
-            "per_core_peak_bytes": memory.peak,
-            "per_core_limit_bytes": memory.limit,
-        },
-    }
-
-
-def _streamed(
-    active: Estimate, timeline: Timeline, program: Program, frame_rate_hz: float
-) -> AtFrameRate:
-    """Energy per frame when one comes every 1 / frame_rate_hz seconds."""
-    busy = timeline.interval_s / timeline.batch
-    idle = idle_energy(max(1 / frame_rate_hz - busy, 0.0), program.target)
-    energy = Estimate(
-        active.value + idle.value, active.low + idle.low, active.high + idle.high, active.kind
+def _total(estimates: Sequence[Estimate]) -> Estimate:
+    """The sum; that of one is itself."""
+    value, low, high = (
+        sum(getattr(estimate, end) for estimate in estimates) for end in ("value", "low", "high")
     )
-    return AtFrameRate(frame_rate_hz, energy, busy * frame_rate_hz, busy * frame_rate_hz <= 1)
+    return Estimate(value, low, high, estimates[0].kind)

@@ -1,4 +1,4 @@
-"""When each layer runs and which units it keeps busy: the schedule of one batch, in cycles.
+"""When each layer runs and which units it keeps busy: an estimate for one batch, in cycles.
 
 Layers follow one another. Inside a layer the units run as a pipeline, so its busiest unit sets its
 time; filling, draining and the start of the next program are added. Host transfers overlap with the
@@ -7,7 +7,7 @@ batches before and after, but not with the batch they belong to.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from zapdeploy.compile.cost import storage_bits
 from zapdeploy.compile.graph import Value
@@ -15,15 +15,28 @@ from zapdeploy.compile.layers import network_inputs, network_outputs
 from zapdeploy.compile.memory import is_double_buffered
 from zapdeploy.compile.program import Program
 
+# Where cycles come from: the compiler's estimate here, or the schedule (`sim/schedule`).
+ESTIMATED, SCHEDULED = "estimated", "scheduled"
+
 
 @dataclass(frozen=True)
 class Span:
-    """One layer in time: [start, end) in cycles, and the busy cycles of each unit inside it."""
+    """One layer in time: [start, end) in cycles, and the busy cycles of each unit inside it.
+
+    `waits`: the layer's cycles by what its end waited for, where a schedule says so.
+    """
 
     layer: str
     start: int
     end: int
     unit_cycles: dict[str, int]
+    waits: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def limiter(self) -> str:
+        """What most of the time went to: the busiest unit, if nothing better is known."""
+        cycles = self.waits or self.unit_cycles
+        return max(sorted(cycles), key=cycles.__getitem__, default="none")
 
 
 @dataclass(frozen=True)
@@ -37,6 +50,7 @@ class Timeline:
     host_out_s: float
     batch: int
     double_buffered: bool
+    level: str = ESTIMATED
 
     @property
     def cycles(self) -> int:
@@ -70,8 +84,7 @@ class Timeline:
             return "host link"
         shares: dict[str, int] = {}
         for span in self.spans:
-            slowest = max(span.unit_cycles, key=span.unit_cycles.__getitem__, default="none")
-            shares[slowest] = shares.get(slowest, 0) + span.end - span.start
+            shares[span.limiter] = shares.get(span.limiter, 0) + span.end - span.start
         return max(shares, key=lambda unit: shares[unit], default="none")
 
     @property
@@ -80,7 +93,7 @@ class Timeline:
 
 
 def time_program(program: Program) -> Timeline:
-    """The schedule of one batch. The program must fit."""
+    """The compiler's estimate for one batch. The program must fit."""
     spans, now = [], 0
     for layer in program.layers:
         spans.append(Span(layer.name, now, now + layer.cycles, dict(layer.unit_cycles)))

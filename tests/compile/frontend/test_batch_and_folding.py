@@ -212,6 +212,6 @@ def test_observer_sees_every_pass(tmp_path: Path) -> None:
         seen.append(name)
 
     import_model(file.save(tmp_path / "model.onnx"), observe=observe)
-    assert seen[:3] == ["imported", "remove_identity", "narrow_to_clip"]
+    assert seen[:3] == ["imported", "remove_identity", "recognize_functions"]
     assert seen[-1] == "remove_dead"
     assert len(seen) == 1 + len(IMPORT_PASSES)

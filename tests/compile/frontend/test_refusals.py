@@ -106,7 +106,7 @@ def product(*bias: str, x: Any = BYTE, axis: int = 0, op: str = "Gemm") -> OnnxF
 
 IMAGE = (1, 2, 4, 4)
 ONES = np.ones(2, np.float32)
-PER_ROW = Kind(8, True, np.asarray([0.5, 1.0]))
+PER_COLUMN = Kind(8, True, np.asarray([0.5, 1.0, 0.25, 2.0]))
 REFUSED: dict[str, tuple[OnnxFile, str]] = {
     "weights only": (weights_only(), "operands must be quantized, not float32 ('x')"),
     "unknown operator": (one_node("Det", (2, 2)), "operator Det is not supported"),
@@ -116,8 +116,9 @@ REFUSED: dict[str, tuple[OnnxFile, str]] = {
     ),
     "run-time bias": (product("bias"), "bias 'bias' must be constant"),
     "activations with many scales": (
-        product(x=PER_ROW, op="MatMul"),
-        "activations must have one scale, not one for each index of 'quantizelinear_2'",
+        product(x=PER_COLUMN, op="MatMul", axis=1),
+        "'quantizelinear_2' must have one scale or one along a dimension that is not summed over, "
+        "not one along axis 1; quantize it per tensor",
     ),
     "indices": (
         one_node("MaxPool", IMAGE, kernel_shape=[2, 2], outputs=["y", "i"]),
@@ -145,11 +146,7 @@ REFUSED: dict[str, tuple[OnnxFile, str]] = {
         "mode must be constant, not reflect",
     ),
     "run-time clip": (one_node("Clip", (2, 4), "x"), "min must be constant, not computed at run"),
-    "run-time shape": (
-        one_node("Gather", (2, 4), np.asarray([0, 0, 1])),
-        "indices must be one number or evenly spaced",
-    ),
-    "the same index": (one_node("Gather", (2, 4), np.asarray([1, 1])), "indices must not repeat"),
+    "run-time shape": (one_node("Expand", (2, 4), "x"), "shape must be constant, not computed"),
     "auto_pad": (
         one_node("MaxPool", IMAGE, kernel_shape=[2, 2], auto_pad="ODD"),
         "auto_pad must be NOTSET, VALID, SAME_UPPER or SAME_LOWER, not ODD",
@@ -269,7 +266,7 @@ def test_weights_with_scales_along_inputs(tmp_path: Path) -> None:
     kind = Kind(8, True, np.asarray([0.5, 1, 2]))
     weights = writer.dequantize(file.constant(np.ones((3, 4), np.int8), "w"), kind, axis=0)
     file.output(file.node("MatMul", [x.name, weights]))
-    assert "scales of 'w' must run along its output channels, axis 1" in message(
+    assert "'w' must have one scale or one per output channel, not one along axis 0" in message(
         file.save(tmp_path / "model.onnx")
     )
 

@@ -9,6 +9,7 @@ import numpy as np
 from zapdeploy.compile import ops  # noqa: F401  (registers the operators)
 from zapdeploy.compile.graph import (
     FLOAT32,
+    INT32,
     Array,
     Attribute,
     Call,
@@ -24,6 +25,7 @@ from zapdeploy.compile.ops.base import operator
 INT8 = ElementType("int", 8)
 UINT8 = ElementType("uint", 8)
 INT4 = ElementType("int", 4)
+_RANDOM = np.random.default_rng(7)
 
 
 def plain(name: str, shape: Shape, element: ElementType = FLOAT32) -> Value:
@@ -85,3 +87,53 @@ def random_inputs(c: Call, rng: np.random.Generator) -> list[Array | None]:
 
 def constant(value: Value, data: Array) -> Value:
     return replace(value, data=np.asarray(data, value.element.numpy))
+
+
+def weights(shape: tuple[int, ...], axis: int, element: ElementType = INT8) -> Value:
+    """Constant weights with a scale per index along `axis`."""
+    scales = list(_RANDOM.uniform(0.01, 0.05, shape[axis]))
+    value = quantized("w", shape, element, scales, [0] * shape[axis], axis)
+    return constant(value, random_data(value, _RANDOM))
+
+
+def integer_bias(x: Value, w: Value) -> Value:
+    """A constant int32 bias of scale s_x s_w."""
+    assert x.quantization is not None
+    assert w.quantization is not None
+    scale = x.quantization.scale * w.quantization.scale
+    low, high = INT32.limits
+    quantization = Quantization(scale, np.zeros(scale.size, np.int32), low, high, 0)
+    data = _RANDOM.integers(-500, 500, scale.size).astype(np.int32)
+    return Value("b", (scale.size,), INT32, quantization, data)
+
+
+def real_bias(size: int) -> Value:
+    return constant(plain("b", (size,)), _RANDOM.normal(size=size))
+
+
+def convolution(
+    x: Value, w: Value, y: Value, bias: Value | None = None, op: str = "Conv", **changes: Attribute
+) -> Call:
+    rank = len(x.shape) - 2
+    attributes: dict[str, Attribute] = {
+        "strides": (1,) * rank,
+        "dilations": (1,) * rank,
+        "pads": (0,) * (2 * rank),
+        "group": 1,
+    }
+    inputs = [x, w] if bias is None else [x, w, bias]
+    return call(op, inputs, y, **(attributes | changes))
+
+
+def pool(op: str, x: Value, y: Value, kernel: tuple[int, ...], **changes: Attribute) -> Call:
+    rank = len(kernel)
+    attributes: dict[str, Attribute] = {
+        "kernel_shape": kernel,
+        "strides": (1,) * rank,
+        "dilations": (1,) * rank,
+        "pads": (0,) * (2 * rank),
+        "ceil_mode": 0,
+    }
+    if op == "AveragePool":
+        attributes["count_include_pad"] = 0
+    return call(op, [x], y, **(attributes | changes))

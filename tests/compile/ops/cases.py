@@ -12,66 +12,30 @@ from tests.compile.ops.build import (
     UINT8,
     call,
     constant,
+    convolution,
+    integer_bias,
     plain,
+    pool,
     quantized,
     random_data,
+    real_bias,
+    weights,
 )
-from zapdeploy.compile.graph import INT32, Array, Attribute, Call, ElementType, Quantization, Value
+from tests.compile.ops.image_cases import IMAGES
+from zapdeploy.compile.graph import (
+    BOOL,
+    INT32,
+    Array,
+    Attribute,
+    Call,
+    ElementType,
+    Value,
+)
 
 _RANDOM = np.random.default_rng(7)
 UINT4 = ElementType("uint", 4)
 INT2 = ElementType("int", 2)
 INT16 = ElementType("int", 16)
-
-
-def weights(shape: tuple[int, ...], axis: int, element: ElementType = INT8) -> Value:
-    """Constant weights with a scale per index along `axis`."""
-    scales = list(_RANDOM.uniform(0.01, 0.05, shape[axis]))
-    value = quantized("w", shape, element, scales, [0] * shape[axis], axis)
-    return constant(value, random_data(value, _RANDOM))
-
-
-def integer_bias(x: Value, w: Value) -> Value:
-    """A constant int32 bias of scale s_x s_w."""
-    assert x.quantization is not None
-    assert w.quantization is not None
-    scale = x.quantization.scale * w.quantization.scale
-    low, high = INT32.limits
-    quantization = Quantization(scale, np.zeros(scale.size, np.int32), low, high, 0)
-    data = _RANDOM.integers(-500, 500, scale.size).astype(np.int32)
-    return Value("b", (scale.size,), INT32, quantization, data)
-
-
-def real_bias(size: int) -> Value:
-    return constant(plain("b", (size,)), _RANDOM.normal(size=size))
-
-
-def convolution(
-    x: Value, w: Value, y: Value, bias: Value | None = None, **changes: Attribute
-) -> Call:
-    rank = len(x.shape) - 2
-    attributes: dict[str, Attribute] = {
-        "strides": (1,) * rank,
-        "dilations": (1,) * rank,
-        "pads": (0,) * (2 * rank),
-        "group": 1,
-    }
-    inputs = [x, w] if bias is None else [x, w, bias]
-    return call("Conv", inputs, y, **(attributes | changes))
-
-
-def pool(op: str, x: Value, y: Value, kernel: tuple[int, ...], **changes: Attribute) -> Call:
-    rank = len(kernel)
-    attributes: dict[str, Attribute] = {
-        "kernel_shape": kernel,
-        "strides": (1,) * rank,
-        "dilations": (1,) * rank,
-        "pads": (0,) * (2 * rank),
-        "ceil_mode": 0,
-    }
-    if op == "AveragePool":
-        attributes["count_include_pad"] = 0
-    return call(op, [x], y, **(attributes | changes))
 
 
 def _convolutions() -> Iterator[tuple[str, Call]]:
@@ -191,6 +155,11 @@ FUNCTIONS: dict[str, dict[str, Attribute]] = {
     "HardSwish": {},
     "Gelu": {"approximate": "none"},
     "Softmax": {"axis": -1},
+    "LogSoftmax": {"axis": -1},
+    "Sin": {},
+    "Cos": {},
+    "Softplus": {},
+    "Swish": {"alpha": 1.0},
 }
 
 
@@ -210,6 +179,44 @@ def _functions() -> Iterator[tuple[str, Call]]:
     norm: dict[str, Attribute] = {"axis": -2, "epsilon": 1e-5}
     yield "layer norm", call("LayerNormalization", [x, scale, bias], y, **norm)
     yield "layer norm without bias", call("LayerNormalization", [x, scale], y, **norm)
+    yield "rms norm", call("RMSNormalization", [x, scale], y, **norm)
+    row = constant(plain("s", (6,)), _RANDOM.normal(size=6))
+    last: dict[str, Attribute] = {"axis": -1, "epsilon": 1e-5}
+    yield (
+        "rms norm float",
+        call("RMSNormalization", [plain("x", (3, 6)), row], plain("y", ()), **last),
+    )
+
+
+def _choices() -> Iterator[tuple[str, Call]]:
+    x = quantized("a", (2, 3, 5, 4), UINT8, 0.0217, 120)
+    y = plain("y", (), BOOL)
+    for op in ("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"):
+        numbers = plain("a", (2, 5, 4), INT32), plain("b", (1, 4), INT32)
+        yield op.lower(), call(op, [*numbers], y)
+    yield "less, of codes", call("Less", [x, plain("b", (5, 1))], y)
+    for op in ("And", "Or", "Xor"):
+        yield op.lower(), call(op, [plain("a", (2, 5, 4), BOOL), plain("b", (4,), BOOL)], y)
+    yield "not", call("Not", [plain("a", (2, 5), BOOL)], y)
+    mask = plain("c", (3, 1, 4), BOOL)
+    yield "where", call("Where", [mask, x, quantized("b", (5, 1), INT8, 0.03)], quantized("y", ()))
+    same = quantized("b", (), UINT8, 0.0217, 120), quantized("y", (), UINT8, 0.0217, 120)
+    yield "where of one meaning", call("Where", [mask, x, same[0]], same[1])
+    yield (
+        "where float",
+        call("Where", [mask, plain("a", (3, 5, 4)), plain("b", ())], plain("y", ())),
+    )
+
+
+def _reductions() -> Iterator[tuple[str, Call]]:
+    x = quantized("x", (2, 3, 9, 8), UINT8, 0.02, 77)
+    y = quantized("y", (), UINT8, 0.5, 60)
+    real = plain("x", (4, 2, 7))
+    for op in ("ReduceSum", "ReduceMax", "ReduceMin"):
+        yield op.lower(), call(op, [x], y, axes=(-1, 1), keepdims=1)
+    yield "sum without dimension", call("ReduceSum", [x], y, axes=(2,), keepdims=0)
+    yield "sum float", call("ReduceSum", [real], plain("y", ()), axes=(0, 2), keepdims=0)
+    yield "largest float", call("ReduceMax", [real], plain("y", ()), axes=(1,), keepdims=0)
 
 
 def _representations() -> Iterator[tuple[str, Call]]:
@@ -278,12 +285,17 @@ CASES: dict[str, Call] = {
     **dict(_pools()),
     **dict(_pairs()),
     **dict(_functions()),
+    **dict(_choices()),
+    **dict(_reductions()),
     **dict(_representations()),
     **dict(_moves()),
     **dict(_run_time_zero_points()),
+    **IMAGES,
     "dynamic": dynamic(),
 }
-MATRIX = tuple(label for label, c in CASES.items() if c.node.op in ("Conv", "MatMul"))
+MATRIX = tuple(
+    label for label, c in CASES.items() if c.node.op in ("Conv", "ConvTranspose", "MatMul")
+)
 
 
 def inputs_of(c: Call, seed: int = 0) -> list[Array | None]:
@@ -294,10 +306,17 @@ def inputs_of(c: Call, seed: int = 0) -> list[Array | None]:
         if value is None or value.name in arrays:
             continue
         array = random_data(value, rng) if value.data is None else value.data
+        if value.name == "indices":
+            array = np.asarray(array % _most(c))
         if c.node.op == "Div" and value.name == "b":
             array = np.where(array == _zero(value), array + 1, array).astype(array.dtype)
         arrays[value.name] = array
     return [None if v is None else arrays[v.name] for v in c.inputs]
+
+
+def _most(c: Call) -> int:
+    """How many indices along its axis the first input has."""
+    return c.input(0).shape[c.int("axis")]
 
 
 def _zero(value: Value) -> int:

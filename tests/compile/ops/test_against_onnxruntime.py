@@ -18,7 +18,7 @@ INTEGER += ("Sigmoid", "LeakyRelu", "Concat", "Transpose", "Reshape", "Requantiz
 def has_twin(c: Call) -> bool:
     """Whether the test model can say it: one output, quantized operands of the matrix unit."""
     plain_matrix = c.node.op in ("Conv", "MatMul") and c.input(0).quantization is None
-    return len(c.outputs) == 1 and not plain_matrix
+    return len(c.outputs) == 1 and not plain_matrix and c.node.op != "Resize"
 
 
 def ours_and_theirs(c: Call, seed: int, integer: bool) -> tuple[Array, Array]:
@@ -62,6 +62,7 @@ def test_float_reference(label: str) -> None:
         and (c.output.quantization is None or c.output.quantization.axis is None)
         and all(v is None or v.element.bits >= 8 for v in (*c.inputs, c.output))
         and "float" not in k
+        and "int16" not in k  # computed in float32: ONNX Runtime's integer kernels have 8 bits
     ],
 )
 def test_integer_kernels(label: str) -> None:

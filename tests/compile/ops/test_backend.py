@@ -13,10 +13,11 @@ import pytest
 from onnx import helper
 
 from tests.compile.ops.build import call, plain, quantized
-from zapdeploy.compile.graph import FLOAT32, INT32, INT64, Array, Call, ElementType, Value
+from zapdeploy.compile.graph import BOOL, FLOAT32, INT32, INT64, Array, Call, ElementType, Value
 from zapdeploy.compile.ops.base import operator
 
 ELEMENTS = {
+    "bool": BOOL,
     "float32": FLOAT32,
     "int32": INT32,
     "int64": INT64,
@@ -24,13 +25,16 @@ ELEMENTS = {
 }
 ELEMENTWISE = (
     "Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Relu", "Sigmoid", "Tanh", "Exp", "Log", "Erf",
-    "Sqrt", "Reciprocal", "Neg", "Abs", "HardSwish",
+    "Sqrt", "Reciprocal", "Neg", "Abs", "HardSwish", "Sin", "Cos", "Softplus", "Equal", "Less",
+    "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor", "Not", "Where",
 )  # fmt: skip
 DEFAULTS: dict[str, dict[str, Any]] = {
     "LeakyRelu": {"alpha": 0.01},
     "HardSigmoid": {"alpha": 0.2, "beta": 0.5},
     "Gelu": {"approximate": "none"},
     "Softmax": {"axis": -1},
+    "LogSoftmax": {"axis": -1},
+    "Swish": {"alpha": 1.0},
     "Concat": {},
     "Transpose": {},
     "GlobalAveragePool": {},
@@ -101,15 +105,15 @@ def layer_norm(node: onnx.NodeProto, inputs: list[Array], outputs: list[Array]) 
     given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     attributes = {"axis": given.get("axis", -1), "epsilon": given.get("epsilon", 1e-5)}
     values: list[Value | None] = [value(f"i{n}", a) for n, a in enumerate(inputs)]
-    return call("LayerNormalization", values, value("y", outputs[0]), **attributes), [*inputs]
+    return call(node.op_type, values, value("y", outputs[0]), **attributes), [*inputs]
 
 
-def mean(node: onnx.NodeProto, inputs: list[Array], outputs: list[Array]) -> Translated:
+def reduction(node: onnx.NodeProto, inputs: list[Array], outputs: list[Array]) -> Translated:
     given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     axes = tuple(inputs[1].tolist()) if len(inputs) > 1 and inputs[1].size else None
     axes = axes or tuple(range(inputs[0].ndim))
     made = call(
-        "ReduceMean", [value("x", inputs[0])], value("y", outputs[0]),
+        node.op_type, [value("x", inputs[0])], value("y", outputs[0]),
         axes=axes, keepdims=given.get("keepdims", 1),
     )  # fmt: skip
     return made, inputs[:1]
@@ -196,7 +200,11 @@ TRANSLATORS: dict[str, Callable[..., Translated]] = {
     "MaxPool": pooling,
     "AveragePool": pooling,
     "LayerNormalization": layer_norm,
-    "ReduceMean": mean,
+    "RMSNormalization": layer_norm,
+    "ReduceMean": reduction,
+    "ReduceSum": reduction,
+    "ReduceMax": reduction,
+    "ReduceMin": reduction,
     "Clip": clip,
     "Pad": pad,
     "Slice": slicing,
@@ -210,7 +218,18 @@ TRANSLATORS: dict[str, Callable[..., Translated]] = {
 
 # What the frontend does before these operators see a node, or refuses.
 NOT_HERE = ("same_upper", "same_lower", "argmax", "axes", "default_axes_", "start_out", "edge")
-NOT_HERE += ("reflect", "wrap", "blocked", "int4", "int2", "e4m3", "e5m2", "e2m1", "expanded")
+NOT_HERE += (
+    "empty_set",
+    "reflect",
+    "wrap",
+    "blocked",
+    "int4",
+    "int2",
+    "e4m3",
+    "e5m2",
+    "e2m1",
+    "expanded",
+)
 # Their expected values are written down so far.
 FOUR_DECIMALS = ("test_averagepool_2d_ceil_last_window_starts_on_pad",)
 

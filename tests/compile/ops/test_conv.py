@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.compile.ops.build import INT8, UINT8, call, constant, plain, quantized
-from tests.compile.ops.cases import convolution
+from tests.compile.ops.build import INT8, UINT8, call, constant, convolution, plain, quantized
 from zapdeploy.compile.graph import INT32, Call, Value
 from zapdeploy.compile.ops.base import operator
 from zapdeploy.compile.regions import Region, whole
@@ -165,8 +164,8 @@ def test_epilogue_work() -> None:
         ),
         (
             lambda: convolution(_per_row(layer().input(0)), layer().input(1), layer().output),
-            "input 0 must have one scale or one per output channel, not one along axis 1 "
-            "(node 'Conv_0')",
+            "input 0 must have one scale or one along a dimension that is not summed over, not one "
+            "along axis 1; quantize it per tensor (node 'Conv_0')",
         ),
     ],
 )

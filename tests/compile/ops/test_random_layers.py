@@ -6,8 +6,16 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.compile.ops.build import INT8, UINT8, call, constant, quantized, random_data
-from tests.compile.ops.cases import convolution, integer_bias
+from tests.compile.ops.build import (
+    INT8,
+    UINT8,
+    call,
+    constant,
+    convolution,
+    integer_bias,
+    quantized,
+    random_data,
+)
 from tests.compile.ops.test_against_onnxruntime import ours_and_theirs
 from zapdeploy.compile.graph import Attribute, Value
 

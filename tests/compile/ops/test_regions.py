@@ -1,5 +1,7 @@
 """Laws of `input_regions`, `matrix_tile`, `cuttable` and `element_work`, for every operator."""
 
+import itertools
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.compile.ops.build import plain
 from tests.compile.ops.cases import CASES, MATRIX, inputs_of
-from zapdeploy.compile.graph import INT32, Array, Shape
+from zapdeploy.compile.graph import INT32, Array, Call, Shape
 from zapdeploy.compile.ops.base import Unit, operator, registered
 from zapdeploy.compile.regions import Region, whole
 
@@ -108,6 +110,20 @@ def test_a_full_cut_needs_what_the_whole_needs(label: str, data: Any) -> None:
         np.testing.assert_array_equal(part.high[used].max(axis=0), all_of_it.high)
 
 
+def products(c: Call) -> int:
+    """Products of each input channel, those with padding too, counted one position at a time."""
+    kernel = c.input(1).shape[2:] if c.node.op != "MatMul" else ()
+    if c.node.op != "ConvTranspose":
+        return c.output.size * int(np.prod(kernel))
+    pads, total = c.ints("pads"), math.prod(c.output.shape[:2])
+    for d, (k, s, dilation) in enumerate(
+        zip(kernel, c.ints("strides"), c.ints("dilations"), strict=True)
+    ):
+        pairs = itertools.product(range(c.output.shape[2 + d]), range(k))
+        total *= sum((o + pads[d] - t * dilation) % s == 0 for o, t in pairs)
+    return total
+
+
 @pytest.mark.parametrize("label", MATRIX)
 @FEW
 @given(data=st.data())
@@ -117,12 +133,11 @@ def test_macs_of_a_partition_add_up(label: str, data: Any) -> None:
     parts = data.draw(partitions(c.output.shape))
     sums = data.draw(partitions((op.reduction_size(c),)))
     low, high = parts.low[:, None, :], parts.high[:, None, :]
-    tile = op.matrix_tile(c, Region(low, high), Region(sums.low[None], sums.high[None]))
-    kernel = c.input(1).shape[2:] if c.node.op == "Conv" else ()
-    total = c.output.size * op.reduction_size(c) * int(np.prod(kernel))
-    assert tile.macs.shape == (len(parts.low), len(sums.low))
-    assert tile.macs.sum() == total
-    assert op.matrix_tile(c, whole(c.output.shape)).macs == total
+    tiles = op.matrix_tiles(c, Region(low, high), Region(sums.low[None], sums.high[None]))
+    total = products(c) * op.reduction_size(c)
+    assert all(tile.macs.shape == (len(parts.low), len(sums.low)) for tile in tiles)
+    assert sum(tile.macs.sum() for tile in tiles) == total
+    assert sum(tile.macs for tile in op.matrix_tiles(c, whole(c.output.shape))) == total
 
 
 @pytest.mark.parametrize("label", MATRIX)
@@ -173,7 +188,7 @@ def test_every_operator_has_a_case_and_a_summary() -> None:
         assert op.summary
         assert "\n" not in op.summary
     matrix = {op.name for op in registered() if op.unit is Unit.MATRIX}
-    assert matrix == {"Conv", "MatMul"}
+    assert matrix == {"Conv", "ConvTranspose", "MatMul"}
 
 
 def test_a_view_or_move_costs_no_arithmetic_unless_it_rescales() -> None:

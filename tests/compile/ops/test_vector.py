@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tests.compile.ops.build import INT8, UINT8, call, plain, quantized
-from tests.compile.ops.cases import CASES, pool
+from tests.compile.ops.build import INT8, UINT8, call, plain, pool, quantized
+from tests.compile.ops.cases import CASES
 from zapdeploy.compile.graph import INT32, Call, Value
 from zapdeploy.compile.ops.base import operator
 from zapdeploy.errors import ModelError

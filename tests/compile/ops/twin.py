@@ -28,9 +28,13 @@ TYPES = {
 VECTOR_INPUTS = {
     "Clip": ("low", "high"),
     "ReduceMean": ("axes",),
+    "ReduceSum": ("axes",),
+    "ReduceMax": ("axes",),
+    "ReduceMin": ("axes",),
     "Slice": ("starts", "steps"),
     "Pad": ("pads", "value"),
 }
+NEWER = {"RMSNormalization": 23, "Swish": 24}  # operators that came after opset 21
 
 
 class Twin:
@@ -56,7 +60,8 @@ class Twin:
             [self.info(n) for n in self.graph.outputs],
             self.initializers,
         )
-        opsets = [helper.make_opsetid("", opset)]
+        newest = max(NEWER.get(node.op_type, opset) for node in self.nodes)
+        opsets = [helper.make_opsetid("", newest)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
         onnx.checker.check_model(model, full_check=True)
         return model
@@ -146,6 +151,13 @@ class Twin:
             self.emit("Identity", reals, real)
         elif len(call.outputs) > 1:
             self.nodes.append(helper.make_node(op, reals, [v.name for v in call.outputs], real))
+        elif op == "ConvTranspose":
+            self.transposed(call, reals, real, attributes)
+        elif op == "Take":
+            self.take(call, reals[0], real)
+        elif op == "Tile":
+            times = np.asarray(call.output.shape) // np.asarray(call.input(0).shape)
+            self.emit("Tile", [*reals, self.constant(f"{real}.times", times)], real)
         elif op == "Cast":
             self.emit("Cast", reals, real, to=TYPES[call.output.element.numpy.name])
         elif op == "MatMul" and len(reals) == 3:
@@ -158,6 +170,36 @@ class Twin:
             self.emit(op, [*reals, *self.vectors(call, attributes)], real, **attributes)
         else:
             self.emit(op, reals, real, **attributes)
+
+    def take(self, call: Call, source: str, real: str) -> None:
+        """A Gather along each axis."""
+        axes, flat = call.ints("axes"), list(call.ints("indices"))
+        for axis in axes:
+            count = call.output.shape[axis]
+            part, flat = flat[:count], flat[count:]
+            indices = self.constant(f"{real}.indices.{axis}", np.asarray(part, np.int64))
+            target = real if axis == axes[-1] else f"{real}.taken.{axis}"
+            source = self.emit("Gather", [source, indices], target, axis=axis)
+
+    def transposed(
+        self, call: Call, reals: list[str], real: str, attributes: dict[str, Any]
+    ) -> None:
+        """Weights in ONNX's order [C, O/group, *K]; a negative pad is output_padding."""
+        group, w = call.int("group"), call.input(1).shape
+        grouped, turned = f"{real}.w.grouped", f"{real}.w.turned"
+        for source, shape, result in (
+            (reals[1], (group, w[0] // group, *w[1:]), grouped),
+            (turned, (group * w[1], w[0] // group, *w[2:]), f"{real}.w"),
+        ):
+            target = self.constant(f"{result}.shape", np.asarray(shape, np.int64))
+            self.emit("Reshape", [source, target], result)
+            if result == grouped:
+                perm = [0, 2, 1, *range(3, len(w) + 1)]
+                self.emit("Transpose", [grouped], turned, perm=perm)
+        pads = np.asarray(attributes["pads"])
+        attributes["pads"] = np.maximum(pads, 0).tolist()
+        attributes["output_padding"] = np.maximum(-pads, 0)[len(w) - 2 :].tolist()
+        self.emit("ConvTranspose", [reals[0], f"{real}.w", *reals[2:]], real, **attributes)
 
     def vectors(self, call: Call, attributes: dict[str, Any]) -> list[str]:
         """The inputs that this graph holds as attributes."""

@@ -67,3 +67,15 @@ def test_any_bound(low: float) -> None:
     q = s.node("Quantize", (c,), "q", Codes(scale=0.5, zero=5))
     graph = s.graph(s.node("Dequantize", (q,), "y"))
     check_same_results(graph, AbsorbClamp()(graph))
+
+
+def test_one_zero_point_behind_a_relu_is_one_range() -> None:
+    """Scales of single indices do not matter where zero has the same code for all."""
+    s = Sketch()
+    r = s.node("Relu", (s.input("x", (2,)),), "r")
+    q = s.node("Quantize", (r,), "q", Codes(scale=[1, 2], zero=[-5, -5], axis=0))
+    graph = s.graph(s.node("Dequantize", (q,), "y"))
+    result = AbsorbClamp()(graph)
+    assert [n.op for n in result.nodes] == ["Quantize", "Dequantize"]
+    assert result.values["q"].quantization.low == -5  # type: ignore[union-attr]
+    check_same_results(graph, result)

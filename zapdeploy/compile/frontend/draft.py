@@ -29,7 +29,9 @@ from zapdeploy.compile.ops.base import Unit, operator
 from zapdeploy.errors import ModelError
 
 # Operators that hand codes on unchanged: what the output's codes mean, the inputs' mean.
-CODE_OPERATORS = frozenset(("Requantize", "Reshape", "Transpose", "Slice", "Concat", "MaxPool"))
+CODE_OPERATORS = frozenset(
+    ("Requantize", "Reshape", "Transpose", "Slice", "Take", "Tile", "Concat", "MaxPool")
+)
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,9 @@ class Draft:
         while inputs and not inputs[-1]:
             inputs = inputs[:-1]
         output = output or node.output
-        made = Node(self._node_name(node), op, inputs, (output,), attributes or {}, (node.name,))
+        made = Node(
+            self.fresh_node(node.name), op, inputs, (output,), attributes or {}, (node.name,)
+        )
         guess = Value(output, shape or (), element, quantization)
         (inferred,) = operator(op).infer(Call(made, self._operands(op, inputs), (guess,)))
         self.define(replace(guess, shape=inferred))
@@ -151,7 +155,7 @@ class Draft:
         x = self.real(node.required(0))
         if len(node.outputs) != 3:
             raise RefusedError("all three outputs must be used")
-        made = Node(self._node_name(node), node.op, (x.name,), node.outputs, {}, (node.name,))
+        made = Node(self.fresh_node(node.name), node.op, (x.name,), node.outputs, {}, (node.name,))
         byte = ElementType("uint", 8)
         shapes = operator(node.op).infer(Call(made, (x,), ()))
         for name, shape, element in zip(node.outputs, shapes, (byte, FLOAT32, byte), strict=True):
@@ -162,11 +166,11 @@ class Draft:
         self.nodes.append(node)
         self.producers.update(dict.fromkeys(node.outputs, node))
 
-    def _node_name(self, node: OnnxNode) -> str:
-        """The ONNX node's own for the first node that stands for it, a new one for the next."""
-        name, count = node.name, 1
+    def fresh_node(self, wish: str) -> str:
+        """A name that no node has: an ONNX node's own for the first that stands for it."""
+        name, count = wish, 1
         while name in self.node_names:
-            name, count = f"{node.name}_{count}", count + 1
+            name, count = f"{wish}_{count}", count + 1
         self.node_names.add(name)
         return name
 

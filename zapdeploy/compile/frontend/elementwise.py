@@ -18,12 +18,15 @@ _ATTRIBUTES: dict[str, dict[str, float | int | str]] = {
     "HardSigmoid": {"alpha": 0.2, "beta": 0.5},
     "Gelu": {"approximate": "none"},
     "Softmax": {"axis": -1},
+    "LogSoftmax": {"axis": -1},
+    "Swish": {"alpha": 1.0},
 }
 
 
 @translates(
     *("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Sigmoid", "Tanh", "Exp", "Log"),
-    *("Erf", "Sqrt", "Reciprocal", "Neg", "Abs", "HardSwish", *_ATTRIBUTES),
+    *("Erf", "Sqrt", "Reciprocal", "Neg", "Abs", "HardSwish", "Sin", "Cos", "Softplus"),
+    *_ATTRIBUTES,
 )
 def same_name(draft: Draft, node: OnnxNode) -> None:
     """Operators that the graph has under the same name with the same attributes."""
@@ -118,8 +121,8 @@ def batch_normalization(draft: Draft, node: OnnxNode) -> None:
     draft.emit(node, "Add", (scaled, b))
 
 
-@translates("LayerNormalization")
-def layer_normalization(draft: Draft, node: OnnxNode) -> None:
+@translates("LayerNormalization", "RMSNormalization")
+def normalization(draft: Draft, node: OnnxNode) -> None:
     if len(node.outputs) > 1:
         raise RefusedError("mean and inverse deviation must not be used as outputs")
     names = tuple(draft.real(name).name if name else "" for name in node.inputs)
@@ -127,12 +130,12 @@ def layer_normalization(draft: Draft, node: OnnxNode) -> None:
         "axis": node.integer("axis", -1),
         "epsilon": node.number("epsilon", 1e-5),
     }
-    draft.emit(node, "LayerNormalization", names, attributes)
+    draft.emit(node, node.op, names, attributes)
 
 
-@translates("ReduceMean")
-def reduce_mean(draft: Draft, node: OnnxNode) -> None:
-    """The axes are an attribute up to opset 17, an input from 18 on."""
+@translates("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin")
+def reduction(draft: Draft, node: OnnxNode) -> None:
+    """The axes are an attribute in older opsets, an input in newer ones."""
     x = draft.real(node.required(0))
     axes = node.integers("axes")
     if node.input(1):
@@ -140,4 +143,4 @@ def reduce_mean(draft: Draft, node: OnnxNode) -> None:
     if not axes:
         axes = () if node.integer("noop_with_empty_axes", 0) else tuple(range(len(x.shape)))
     attributes: dict[str, Attribute] = {"axes": axes, "keepdims": node.integer("keepdims", 1)}
-    draft.emit(node, "ReduceMean", (x.name,), attributes)
+    draft.emit(node, node.op, (x.name,), attributes)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,13 +11,18 @@ import onnx_ir as ir
 
 import zapdeploy.compile.ops  # noqa: F401  (registers the operators)
 from zapdeploy.compile.frontend import (  # noqa: F401  (importing a dialect registers it)
+    comparison,
     elementwise,
+    group_normalization,
+    indexing,
     matrix,
     movement,
     operator_form,
     pooling,
     qdq,
     qonnx,
+    resize,
+    transposed,
 )
 from zapdeploy.compile.frontend.decisions import Decision, Outcome, decide
 from zapdeploy.compile.frontend.dialects import dialects_of
@@ -30,23 +36,30 @@ from zapdeploy.compile.frontend.registry import translator
 from zapdeploy.compile.frontend.tensors import element_type
 from zapdeploy.compile.graph import FLOAT32, Call, Graph, Value
 from zapdeploy.compile.ops.base import Unit, operator
+from zapdeploy.compile.ops.matrix import MatrixOperator
 from zapdeploy.compile.passes import IMPORT_PASSES, Observer, run_passes
 from zapdeploy.compile.passes.check_accumulators import CheckAccumulators
 from zapdeploy.compile.passes.rewriting import producer_of
+from zapdeploy.compile.state import with_state
 from zapdeploy.errors import ModelError
 
 LISTED_REFUSALS = 8
+STATE_KEY = "zapdeploy.state"  # among the file's metadata: JSON, input name to output name
+OWN_NOTES = "zapdeploy."  # what the keys of metadata that is for us begin with
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a graph comes from. `dialects` says in words how the file writes quantization."""
+    """Where a graph comes from. `dialects` says in words how the file writes quantization; `notes`
+    is what its metadata holds for zapdeploy.
+    """
 
     file: str
     sha256: str
     opset: int
     dialects: tuple[str, ...]
     producer: str
+    notes: dict[str, str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,13 +85,19 @@ class _Translation:
 
 
 def import_model(
-    path: Path | str, *, batch: int | None = None, observe: Observer | None = None
+    path: Path | str,
+    *,
+    batch: int | None = None,
+    state: Mapping[str, str] | None = None,
+    observe: Observer | None = None,
 ) -> Imported:
     """Read an ONNX file of any supported dialect.
 
-    `batch` becomes the first dimension of every input. `observe` is called with the graph before
-    the passes and after each. Raises ModelError when the file is damaged or contradicts itself,
-    and its subclass UnsupportedModel, naming every node in question, when the chip cannot run it.
+    `batch` becomes the first dimension of every input. `state` names inputs and the outputs that
+    they are in the next frame, beside those that the file's metadata names. `observe` is called
+    with the graph before the passes and after each. Raises ModelError when the file is damaged or
+    contradicts itself, and its subclass UnsupportedModel, naming every node in question, when the
+    chip cannot run it.
     """
     path = Path(path)
     source = load(path)
@@ -100,8 +119,25 @@ def import_model(
         message = _refusal(translation.refused) if dialects else _not_quantized(path)
         raise UnsupportedModel(message, decisions)
     graph = CheckAccumulators()(graph)
-    origin = Origin(path.name, source.sha256, source.opset, dialects, source.producer)
+    graph = with_state(graph, {**_declared_state(source), **(state or {})})
+    entries = source.model.metadata_props.items()
+    notes = {str(key): str(text) for key, text in entries if str(key).startswith(OWN_NOTES)}
+    origin = Origin(path.name, source.sha256, source.opset, dialects, source.producer, notes)
     return Imported(graph, origin, decisions)
+
+
+def _declared_state(source: Source) -> dict[str, str]:
+    """State that the file itself declares."""
+    text = source.model.metadata_props.get(STATE_KEY, "{}")
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
+        raise ModelError(
+            f"metadata '{STATE_KEY}' must be a JSON object of input and output names, not {text!r}"
+        )
+    return found
 
 
 def _translate(source: Source, draft: Draft) -> _Translation:
@@ -214,11 +250,12 @@ def _product_reason(call: Call, dequantized: Collection[str]) -> str:
         names = [name for name in reals if name not in dequantized] or reals
         listed = " and ".join(f"'{name}'" for name in names)
         return f"operands must be quantized, not float32 ({listed})"
-    if x.quantization is not None and x.quantization.axis is not None:
-        return f"activations must have one scale, not one for each index of '{x.name}'"
-    channels = 0 if call.node.op == "Conv" else len(w.shape) - 1
-    if w.quantization is not None and w.quantization.axis not in (None, channels):
-        return f"scales of '{w.name}' must run along its output channels, axis {channels}"
+    product = operator(call.node.op)
+    assert isinstance(product, MatrixOperator)
+    for index, value in enumerate((x, w)):
+        fault = product.scale_fault(call, index)
+        if fault:
+            return f"'{value.name}' {fault}"
     if bias is not None and bias.data is None:
         return f"bias '{bias.name}' must be constant"
     return ""

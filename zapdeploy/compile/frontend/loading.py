@@ -14,6 +14,7 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
+from zapdeploy.compile.frontend.expansion import expanded
 from zapdeploy.errors import ModelError
 
 OLDEST_OPSET = 13
@@ -163,7 +164,7 @@ def _title(node: onnx.NodeProto, index: int) -> str:
 def _deserialize(proto: onnx.ModelProto, path: Path) -> ir.Model:
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)
     try:
-        model = ir.serde.deserialize_model(proto)
+        model = ir.serde.deserialize_model(expanded(proto))
         if model.functions:
             from onnx_ir.passes.common import InlinePass
 

@@ -122,13 +122,17 @@ def transpose(draft: Draft, node: OnnxNode) -> None:
             f"perm must hold each of 0 to {len(x.shape) - 1} once, not {list(perm)} "
             f"(node '{node.name}')"
         )
-    _move(draft, node, x, "Transpose", {"perm": perm}, tuple(x.shape[d] for d in perm))
+    emit_move(draft, node, x, "Transpose", {"perm": perm}, tuple(x.shape[d] for d in perm))
 
 
 @translates("Concat")
 def concat(draft: Draft, node: OnnxNode) -> None:
-    """Codes are joined when they have one meaning: that of the first that has one."""
-    values = [draft.value(name) for name in node.inputs]
+    """Codes are joined when they have one meaning: that of the first that has one.
+
+    Parts without elements are left out.
+    """
+    given = [draft.value(name) for name in node.inputs]
+    values = [value for value in given if value.size] or given
     if len({(value.element.kind, value.element.bits) for value in values}) > 1:
         raise ModelError(f"inputs must have one element type (node '{node.name}')")
     axis = node.integer("axis", 0)
@@ -157,9 +161,12 @@ def split(draft: Draft, node: OnnxNode) -> None:
     for output, length in zip(node.outputs, _lengths(draft, node, x.shape[axis]), strict=True):
         shape = (*x.shape[:axis], length, *x.shape[axis + 1 :])
         starts = tuple(start if d == axis else 0 for d in range(len(shape)))
-        if output:
+        if output and not length:
+            empty = np.zeros(shape, x.element.numpy)
+            draft.define(Value(output, shape, x.element, x.quantization, empty))
+        elif output:
             attributes = {"starts": starts, "steps": (1,) * len(shape)}
-            _move(draft, node, x, "Slice", attributes, shape, output)
+            emit_move(draft, node, x, "Slice", attributes, shape, output)
         start += length
 
 
@@ -196,42 +203,12 @@ def slice_(draft: Draft, node: OnnxNode) -> None:
         "starts": tuple(r.start for r in ranges),
         "steps": tuple(r.step for r in ranges),
     }
-    _move(draft, node, x, "Slice", attributes, tuple(map(len, ranges)))
+    emit_move(draft, node, x, "Slice", attributes, tuple(map(len, ranges)))
 
 
 def _stop(stop: int, step: int, length: int) -> int | None:
     """ONNX writes "to the very front" of a backward slice as a number below -length."""
     return None if step < 0 and stop < -length else stop
-
-
-@translates("Gather")
-def gather(draft: Draft, node: OnnxNode) -> None:
-    """A constant index is a slice (and loses the dimension); anything else is refused."""
-    x = draft.value(node.required(0))
-    axis = node.integer("axis", 0) % max(len(x.shape), 1)
-    index = np.asarray(draft.array(node.required(1), "indices"))
-    flat = np.where(index < 0, index + x.shape[axis], index).ravel()
-    steps = np.diff(flat)
-    if index.ndim > 1 or not flat.size or (steps.size and (steps != steps[0]).any()):
-        raise RefusedError("indices must be one number or evenly spaced")
-    if flat.min() < 0 or flat.max() >= x.shape[axis]:
-        raise ModelError(
-            f"indices must be less than {x.shape[axis]}, not {index.tolist()} (node '{node.name}')"
-        )
-    step = int(steps[0]) if steps.size and steps[0] else 1
-    if steps.size and not steps[0]:
-        raise RefusedError("indices must not repeat")
-    rank = len(x.shape)
-    attributes = {
-        "starts": tuple(int(flat[0]) if d == axis else 0 for d in range(rank)),
-        "steps": tuple(step if d == axis else 1 for d in range(rank)),
-    }
-    shape = (*x.shape[:axis], flat.size, *x.shape[axis + 1 :])
-    if index.ndim == 1:
-        _move(draft, node, x, "Slice", attributes, shape)
-        return
-    part = _move(draft, node, x, "Slice", attributes, shape, draft.fresh(f"{node.output}_slice"))
-    view(draft, node, draft.value(part), (*shape[:axis], *shape[axis + 1 :]))
 
 
 @translates("Pad")
@@ -255,7 +232,7 @@ def pad(draft: Draft, node: OnnxNode) -> None:
     draft.emit(node, "Pad", (x.name,), attributes, element=x.element, quantization=x.quantization)
 
 
-def _move(
+def emit_move(
     draft: Draft,
     node: OnnxNode,
     x: Value,
@@ -264,6 +241,7 @@ def _move(
     shape: Shape,
     output: str = "",
 ) -> str:
+    """Emit an operator that moves what x holds, codes or numbers, into this shape."""
     quantization = moved(x, Node("", op, (), (), attributes), shape)
     return draft.emit(
         node,

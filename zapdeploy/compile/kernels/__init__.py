@@ -28,12 +28,13 @@ from zapdeploy.compile.kernels.matmul import MatrixProduct, matmul, prepare_matm
 from zapdeploy.compile.kernels.pooling import average_pool, global_average_pool, max_pool
 from zapdeploy.compile.kernels.prepare import available_backends
 from zapdeploy.compile.kernels.product import Backend
-from zapdeploy.compile.kernels.requantization import Requantization, requantize
+from zapdeploy.compile.kernels.requantization import Epilogue, Requantization, requantize
 from zapdeploy.compile.kernels.threads import set_thread_count, thread_count
 
 __all__ = [
     "Backend",
     "Convolution",
+    "Epilogue",
     "MatrixProduct",
     "Quantization",
     "Requantization",

@@ -2,12 +2,15 @@
 
     q = clamp(round_half_even(float32(acc) * float32(m)) + z, low, high)
 
-The product is one float32 product. The kernels clamp before they round, which gives the same
-integers because low - z and high - z are integers, and keeps the conversion to int32 in range.
+The product is one float32 product. `Requantization` has one m or one per channel, one z, and no
+bias but that in the accumulator; `Epilogue` takes any of them along any axes. The kernels clamp
+before they round, which gives the same integers because low - z and high - z are integers, and
+keeps the conversion to int32 in range.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -17,9 +20,12 @@ import numpy.typing as npt
 
 from zapdeploy.compile.kernels.jit import compiled, round_half_even
 from zapdeploy.compile.kernels.layout import axes_by_stride, dense, flat
+from zapdeploy.compile.kernels.threads import run_parts
 from zapdeploy.errors import DataError
 
 Array = npt.NDArray[Any]
+
+OPERATIONS = 16  # multiply-accumulates that take as long as one value here, to judge by
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,3 +140,68 @@ def _split(x: Array, axis: int) -> tuple[int, int, int]:
     place = order.index(axis % x.ndim)
     sizes = [x.shape[each] for each in order]
     return prod(sizes[:place]), sizes[place], prod(sizes[place + 1 :])
+
+
+@compiled
+def _finish(
+    acc: Array, factor: Array, bias: Array, divisor: Array, zero_point: Array, steps: Array,
+    low: np.int32, high: np.int32, out: Array, start: int, stop: int,
+) -> None:  # fmt: skip
+    for i in range(start, stop):
+        for j in range(acc.shape[1]):
+            value = np.float32(acc[i, j]) * factor[i * steps[0, 0] + j * steps[0, 1]]
+            value = value + bias[i * steps[1, 0] + j * steps[1, 1]]
+            value = value / divisor[i * steps[2, 0] + j * steps[2, 1]]
+            zero = zero_point[i * steps[3, 0] + j * steps[3, 1]]
+            least, most = np.float32(low - zero), np.float32(high - zero)
+            value = round_half_even(min(max(value, least), most))
+            out[i, j] = np.int32(value) + zero
+
+
+@dataclass(frozen=True, eq=False)
+class Epilogue:
+    """q = clamp(round_half_even((float32(acc) * factor + bias) / divisor) + z, low, high).
+
+    factor, bias (None: 0), divisor: float32; zero_point: int32; each of the rank of acc, its
+    dimensions those of acc or 1.
+    """
+
+    factor: Array
+    bias: Array | None
+    divisor: Array
+    zero_point: Array
+    low: int
+    high: int
+    dtype: npt.DTypeLike
+
+    def __call__(self, acc: npt.NDArray[np.int32]) -> Array:
+        """The answer has the shape and the layout of acc."""
+        acc = dense(acc)
+        out = np.empty_like(acc, dtype=self.dtype)
+        order = axes_by_stride(acc)
+        shape = tuple(acc.shape[axis] for axis in order)
+        rows = prod(shape[:-1])
+        bias = np.zeros_like(self.divisor) if self.bias is None else self.bias
+        given = (self.factor, bias, self.divisor, self.zero_point)
+        arrays, steps = zip(*(_by_row(x.transpose(order), shape) for x in given), strict=True)
+        factor, bias, divisor, zero_point = arrays
+        limits = np.int32(self.low), np.int32(self.high)
+        sums, codes = flat(acc).reshape(rows, -1), flat(out).reshape(rows, -1)
+
+        def run(start: int, stop: int) -> None:
+            _finish(
+                sums, factor, bias, divisor, zero_point, np.array(steps), *limits, codes,
+                start, stop,
+            )  # fmt: skip
+
+        run_parts(run, rows, OPERATIONS * acc.size)
+        return out
+
+
+def _by_row(given: Array, shape: Sequence[int]) -> tuple[Array, tuple[int, int]]:
+    """Values that broadcast to `shape`, flat, with their steps from row to row and within a row."""
+    columns = given.shape[-1]
+    if given.size > columns:
+        given = np.broadcast_to(given, (*shape[:-1], columns))
+    by_row = np.ascontiguousarray(given).reshape(-1)
+    return by_row, (columns if given.size > columns else 0, 1 if columns > 1 else 0)

@@ -17,9 +17,9 @@ from zapdeploy.compile.transfers import equal_boxes, pieces
 class Delivery:
     """One tensor that a layer reads.
 
-    `held`: the boxes that cores hold since the tensor was computed, None for a network input, which
-    lies in the framebuffer; `needed`: the boxes that they read [cores, rank]; `messages`: what they
-    need and do not hold.
+    `held`: the boxes that cores hold since the tensor was computed (state: in the frame before),
+    None for a network input, which lies in the framebuffer; `needed`: the boxes that they read
+    [cores, rank]; `messages`: what they need and do not hold.
     """
 
     read: Read

@@ -15,6 +15,7 @@ from zapdeploy.compile.lowering.parameters import Parameters, lower_parameters
 from zapdeploy.compile.lowering.partial_sums import partial_sums
 from zapdeploy.compile.program import LayerProgram, Program
 from zapdeploy.compile.regions import Region
+from zapdeploy.compile.state import states
 from zapdeploy.compile.tiling import Cuts, space_of
 from zapdeploy.hardware_targets import Target
 
@@ -52,9 +53,9 @@ class Lowered:
 
 def lower(program: Program) -> Lowered:
     """The events of a Program that fits."""
-    held: dict[str, Region] = {}
-    found = []
     layers = group_layers(program.graph)
+    held = _state_held(program, layers)
+    found = []
     for index, (layer, compiled) in enumerate(zip(layers, program.layers, strict=True)):
         events = _lower_layer(index, layer, compiled, held, program.target)
         held[layer.output.name] = events.held
@@ -66,10 +67,25 @@ def lower(program: Program) -> Lowered:
     return Lowered(program, tuple(found), tuple(outputs.values()))
 
 
+def _state_held(program: Program, layers: tuple[Layer, ...]) -> dict[str, Region]:
+    """Where state is read: in the boxes in which the layer that computes it leaves it."""
+    made = {layer.output.name: i for i, layer in enumerate(layers)}
+    held = {}
+    for state in states(program.graph):
+        index = made[state.after.name]
+        cuts = _cuts(layers[index], program.layers[index], program.target)
+        held[state.before.name] = Region(cuts.held.low[0], cuts.held.high[0])
+    return held
+
+
+def _cuts(layer: Layer, program: LayerProgram, target: Target) -> Cuts:
+    return Cuts(space_of(layer), np.array([program.cut], np.int64), target.cores)
+
+
 def _lower_layer(
     index: int, layer: Layer, program: LayerProgram, held: dict[str, Region], target: Target
 ) -> LayerEvents:
-    cuts = Cuts(space_of(layer), np.array([program.cut], np.int64), target.cores)
+    cuts = _cuts(layer, program, target)
     return LayerEvents(
         index=index,
         program=program,

@@ -37,9 +37,10 @@ class Parameters:
     """All parameters of a layer.
 
     `slice_of` [cores]: cores with the same number share a slice, -1 uses none. `slice_bytes`
-    [cores]. `constants`: in the order in which they lie in a slice; behind them the multipliers of
-    requantization, `scale_bytes` [cores]. `stored_low`, `stored_high` [cores]: the bytes of its
-    slice that a core stores. `messages`: parts on their way, boxes of bytes [parts, 1].
+    [cores]. `constants`: in the order in which they lie in a slice; behind them the weights' scales
+    of the core's output channels, `scale_bytes` [cores]. `stored_low`, `stored_high` [cores]: the
+    bytes of its slice that a core stores. `messages`: parts on their way, boxes of bytes
+    [parts, 1].
     """
 
     slice_of: IntArray

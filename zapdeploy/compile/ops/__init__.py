@@ -1,27 +1,41 @@
 """Operators, one file per family; importing this package registers all of them."""
 
 from zapdeploy.compile.ops import (
+    comparison,
     conv,
+    conv_transpose,
     elementwise,
     functions,
+    gather,
     matmul,
     movement,
     normalization,
     pooling,
     quantize,
     reduce,
+    resize,
+    rms_normalization,
+    selection,
+    softmax,
     view,
 )
 
 __all__ = [
+    "comparison",
     "conv",
+    "conv_transpose",
     "elementwise",
     "functions",
+    "gather",
     "matmul",
     "movement",
     "normalization",
     "pooling",
     "quantize",
     "reduce",
+    "resize",
+    "rms_normalization",
+    "selection",
+    "softmax",
     "view",
 ]

@@ -70,6 +70,7 @@ class Operator:
     name: ClassVar[str]
     unit: ClassVar[Unit] = Unit.VECTOR
     summary: ClassVar[str] = ""
+    batched: ClassVar[bool] = False  # the first dimension of all tensors runs over a batch
 
     def infer(self, call: Call) -> tuple[Shape, ...]:
         """Shapes of the outputs. Raises ModelError when the inputs do not go together."""
@@ -93,9 +94,23 @@ class Operator:
     def over_cores(self, call: Call) -> Mapping[str, Attribute]:
         """The node's attributes when all its tensors have a further first axis, that of the cores.
 
-        The default suits operators whose attributes name no axis.
+        The default suits operators whose attributes name no axis. Those that are `batched` are
+        given the axis of the cores as part of the batch instead.
         """
         return call.node.attributes
+
+    def tile_attributes(
+        self, call: Call, out: Region, inputs: Sequence[Region | None]
+    ) -> Mapping[str, Array]:
+        """Attributes that are others where the call makes boxes of its output from boxes of its
+        inputs, as if these were all: arrays [boxes, length of the attribute]."""
+        return {}
+
+    @property
+    def is_elementwise(self) -> bool:
+        """Whether every output element comes from the elements of the inputs that broadcast to it,
+        the last dimensions aligned."""
+        return type(self).input_regions is Operator.input_regions
 
     def input_regions(
         self, call: Call, out: Region, reduction: Region | None = None
@@ -127,6 +142,17 @@ class Operator:
     def channel_axis(self, call: Call) -> int:
         """The dimension of the output that runs over columns of the matrix."""
         raise NotImplementedError
+
+    def vector_regions(
+        self, call: Call, out: Region, reduction: Region | None, inputs: int
+    ) -> Region:
+        """Boxes of input 0 behind each vector of `inputs` values, in order [vectors, ..., rank].
+
+        A single box, that of all of them, where the operator does not tell them apart.
+        """
+        region = self.input_regions(call, out, reduction)[0]
+        assert region is not None
+        return Region(region.low[None], region.high[None])
 
     def matrix_tile(self, call: Call, out: Region, reduction: Region | None = None) -> MatrixTile:
         """The matrix work behind boxes of the output (and a part of the reduction)."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zapdeploy.compile.axes import meaning_after
 from zapdeploy.compile.graph import Array, Call, Quantization, Value
 from zapdeploy.compile.ops.base import ElementWork, Operator
 from zapdeploy.compile.ops.work import around, moving
@@ -66,7 +67,7 @@ def bytes_alike(call: Call) -> bool:
     """
     values = [value for value in (*call.inputs, *call.outputs) if value is not None]
     return len({value.element for value in values}) == 1 and all(
-        v.element.bits == 8 and v.quantization is not None and v.quantization.axis is None
+        v.element.bits == 8 and v.quantization is not None and v.quantization.is_uniform
         for v in values
     )
 
@@ -124,8 +125,9 @@ class RealOperator(Operator):
 class CodeOperator(Operator):
     """An operator that gives the same on codes as on real numbers, such as a move or a maximum.
 
-    It works on the codes when inputs and output have the same parameters (one scale, one zero
-    point). Otherwise the codes are read as real numbers and quantized again.
+    It works on the codes when inputs and output have the same parameters (one scale and zero point,
+    or one for each index of an axis that is moved whole). Otherwise the codes are read as real
+    numbers and quantized again.
     """
 
     def arrange(self, call: Call, arrays: Sequence[Array]) -> Array:
@@ -139,7 +141,7 @@ class CodeOperator(Operator):
             for array, value in zip(inputs, call.inputs, strict=True)
             if array is not None and value is not None
         ]
-        if not all(_same_codes(value, target) for _, value in pairs):
+        if not keeps_codes(call):
             reals = self.arrange(call, [to_real(array, value) for array, value in pairs])
             return (from_real(reals, target),)
         codes = self.arrange(call, [array for array, _ in pairs])
@@ -149,9 +151,15 @@ class CodeOperator(Operator):
         return moving(call)
 
 
-def _same_codes(source: Value, target: Value) -> bool:
-    """Whether the codes of one value mean the same in the other."""
-    a, b = source.quantization, target.quantization
-    if a is None or b is None:
-        return a is b
-    return a.axis is None and a.same(b)
+def keeps_codes(call: Call) -> bool:
+    """Whether the codes of all inputs mean the same in the output."""
+    return all(value is None or _same_codes(call, value) for value in call.inputs)
+
+
+def _same_codes(call: Call, source: Value) -> bool:
+    """Whether the codes of an input mean the same in the output."""
+    target = call.output.quantization
+    if source.quantization is None or target is None:
+        return source.quantization is target
+    meaning = meaning_after(call.node, source, call.output.shape)
+    return meaning is not None and meaning.same(target)

@@ -116,6 +116,33 @@ class Sqrt(Function):
 
 
 @register
+class Sin(Function):
+    name: ClassVar[str] = "Sin"
+    summary: ClassVar[str] = "sine"
+
+    def function(self, call: Call, x: Array) -> Array:
+        return np.sin(x)
+
+
+@register
+class Cos(Function):
+    name: ClassVar[str] = "Cos"
+    summary: ClassVar[str] = "cosine"
+
+    def function(self, call: Call, x: Array) -> Array:
+        return np.cos(x)
+
+
+@register
+class Softplus(Function):
+    name: ClassVar[str] = "Softplus"
+    summary: ClassVar[str] = "log(1 + exp(x))"
+
+    def function(self, call: Call, x: Array) -> Array:
+        return np.logaddexp(x, np.float32(0))
+
+
+@register
 class Reciprocal(Function):
     """A look-up and one Newton step: two multiplies, one subtract."""
 
@@ -184,6 +211,20 @@ class Gelu(Function):
             inner = np.float32(np.sqrt(2 / np.pi)) * (x + np.float32(0.044715) * x * x * x)
             return np.asarray(half * x * (1 + np.tanh(inner)))
         return np.asarray(half * x * (1 + _erf(x * np.float32(np.sqrt(0.5)))))
+
+
+@register
+class Swish(Function):
+    """Attribute alpha; SiLU where it is 1. A look-up of the sigmoid, a multiply."""
+
+    name: ClassVar[str] = "Swish"
+    summary: ClassVar[str] = "x times the sigmoid of alpha x"
+
+    def work(self, call: Call) -> ElementWork:
+        return ElementWork(vector=1 if call.number("alpha") == 1 else 2, activation=LOOK_UP)
+
+    def function(self, call: Call, x: Array) -> Array:
+        return np.asarray(x / (1 + np.exp(-np.float32(call.number("alpha")) * x)))
 
 
 def _erf(x: Array) -> Array:

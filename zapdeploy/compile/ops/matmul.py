@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -81,14 +82,39 @@ class MatMul(MatrixOperator):
         )
         return lambda x: product(x).reshape(call.output.shape)
 
+    def accumulate(self, call: Call, x: Array, w: Array) -> Array:
+        rank, (rows, columns) = len(call.output.shape), call.output.shape[-2:]
+        if w.ndim == 3:  # one matrix for all leading dimensions
+            merged = x.reshape(len(w), -1, x.shape[-1]) @ w  # shared by all cores: one product
+            return merged.reshape(len(x), *call.output.shape[:-2], rows, columns)
+        x, w = (a.reshape(len(a), *(1,) * (rank + 1 - a.ndim), *a.shape[1:]) for a in (x, w))
+        return np.matmul(x, w)
+
     def weight_axis(self, call: Call) -> int:
         return len(call.input(1).shape) - 1
+
+    def kept_axis(self, call: Call, axis: int) -> int | None:
+        a, b = call.input(0).shape, call.input(1).shape
+        return None if axis == len(a) - 1 else axis + max(len(a), len(b)) - len(a)
 
     def reduction_size(self, call: Call) -> int:
         return call.input(0).shape[-1]
 
     def channel_axis(self, call: Call) -> int:
         return len(call.output.shape) - 1
+
+    def vector_regions(
+        self, call: Call, out: Region, reduction: Region | None, inputs: int
+    ) -> Region:
+        low, high = boxes.part_of(reduction, self.reduction_size(call))
+        count = max(-(-int(np.max(high - low)) // inputs), 1)
+        parts = (np.minimum(low + v * inputs, high) for v in range(count + 1))
+        edges = [np.broadcast_to(part, out.low.shape[:-1])[..., None] for part in parts]
+        found = [
+            self.input_regions(call, out, Region(first, last))[0] for first, last in pairwise(edges)
+        ]
+        regions = [region for region in found if region is not None]
+        return Region(np.stack([r.low for r in regions]), np.stack([r.high for r in regions]))
 
     def matrix_tile(self, call: Call, out: Region, reduction: Region | None = None) -> MatrixTile:
         extent = out.extent

@@ -5,15 +5,16 @@ With equal parameters on both sides the codes move; otherwise each input is requ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
 
-from zapdeploy.compile.graph import Array, Call, Shape
+from zapdeploy.compile.graph import Array, Attribute, Call, Shape
 from zapdeploy.compile.ops import boxes
 from zapdeploy.compile.ops.base import Unit, register
 from zapdeploy.compile.ops.codes import CodeOperator, quantize
+from zapdeploy.compile.ops.lifting import lifted
 from zapdeploy.compile.regions import Region
 from zapdeploy.errors import ModelError
 
@@ -45,6 +46,9 @@ class Concat(CodeOperator):
 
     def arrange(self, call: Call, arrays: Sequence[Array]) -> Array:
         return np.concatenate(arrays, axis=call.int("axis"))
+
+    def over_cores(self, call: Call) -> Mapping[str, Attribute]:
+        return lifted(call, "axis")
 
     def input_regions(
         self, call: Call, out: Region, reduction: Region | None = None
@@ -95,6 +99,10 @@ class Slice(CodeOperator):
             index = start + step * np.arange(call.output.shape[d])
             found = found.take(index, axis=d)
         return found
+
+    def over_cores(self, call: Call) -> Mapping[str, Attribute]:
+        starts, steps = (0, *call.ints("starts")), (1, *call.ints("steps"))
+        return {**call.node.attributes, "starts": starts, "steps": steps}
 
     def input_regions(
         self, call: Call, out: Region, reduction: Region | None = None
@@ -148,6 +156,10 @@ class Pad(CodeOperator):
         out[target] = x[source]
         return out
 
+    def over_cores(self, call: Call) -> Mapping[str, Attribute]:
+        pads, rank = call.ints("pads"), len(call.input(0).shape)
+        return {**call.node.attributes, "pads": (0, *pads[:rank], 0, *pads[rank:])}
+
     def input_regions(
         self, call: Call, out: Region, reduction: Region | None = None
     ) -> tuple[Region | None, ...]:
@@ -182,6 +194,9 @@ class Transpose(CodeOperator):
 
     def arrange(self, call: Call, arrays: Sequence[Array]) -> Array:
         return np.ascontiguousarray(arrays[0].transpose(call.ints("perm")))
+
+    def over_cores(self, call: Call) -> Mapping[str, Attribute]:
+        return {**call.node.attributes, "perm": (0, *(d + 1 for d in call.ints("perm")))}
 
     def input_regions(
         self, call: Call, out: Region, reduction: Region | None = None

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
 
-from zapdeploy.compile.graph import Array, Call, Shape
+from zapdeploy.compile.graph import Array, Attribute, Call, Shape
 from zapdeploy.compile.ops import boxes
 from zapdeploy.compile.ops.base import ElementWork, register
 from zapdeploy.compile.ops.codes import RealOperator, given
+from zapdeploy.compile.ops.lifting import CORES, aligned, lifted
 from zapdeploy.compile.ops.work import LOOK_UP
 from zapdeploy.compile.regions import Region, broadcast
 from zapdeploy.errors import ModelError
@@ -36,6 +37,9 @@ class Softmax(RealOperator):
         self, call: Call, out: Region, reduction: Region | None = None
     ) -> tuple[Region | None, ...]:
         return (boxes.spread(out, (axis_of(call),), call.input(0).shape),)
+
+    def over_cores(self, call: Call) -> Mapping[str, Attribute]:
+        return lifted(call, "axis")
 
     def cuttable(self, call: Call) -> tuple[bool, ...]:
         return tuple(d != axis_of(call) for d in range(len(call.output.shape)))
@@ -71,8 +75,8 @@ class LayerNormalization(RealOperator):
         variance = np.square(centred).mean(axis=axes, keepdims=True, dtype=np.float32)
         normal = centred / np.sqrt(variance + np.float32(call.number("epsilon")))
         bias = inputs[2] if len(inputs) > 2 else None
-        scaled = normal * given(inputs, 1)
-        return np.asarray(scaled if bias is None else scaled + bias)
+        scaled = normal * aligned(call, given(inputs, 1), x.ndim)
+        return np.asarray(scaled if bias is None else scaled + aligned(call, bias, x.ndim))
 
     def input_regions(
         self, call: Call, out: Region, reduction: Region | None = None
@@ -82,6 +86,9 @@ class LayerNormalization(RealOperator):
         return tuple(
             None if value is None else broadcast(rows, shape, value.shape) for value in call.inputs
         )
+
+    def over_cores(self, call: Call) -> Mapping[str, Attribute]:
+        return {**lifted(call, "axis"), CORES: 1}
 
     def cuttable(self, call: Call) -> tuple[bool, ...]:
         return tuple(d < axis_of(call) for d in range(len(call.output.shape)))

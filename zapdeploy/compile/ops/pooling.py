@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -26,6 +26,8 @@ from zapdeploy.errors import ModelError
 class Pool(Operator):
     """x [N, C, *S]. Attributes: kernel_shape, strides, pads, dilations, ceil_mode."""
 
+    batched: ClassVar[bool] = True
+
     def infer(self, call: Call) -> tuple[Shape, ...]:
         x = call.input(0).shape
         kernel = call.ints("kernel_shape")
@@ -43,6 +45,11 @@ class Pool(Operator):
         spatial = _window(call).spans(out, call.input(0).shape[2:])
         spans = [boxes.span(out, 0), boxes.span(out, 1), *spatial]
         return (boxes.box(spans, boxes.is_empty(out)),)
+
+    def tile_attributes(
+        self, call: Call, out: Region, inputs: Sequence[Region | None]
+    ) -> Mapping[str, Array]:
+        return {"pads": _window(call).tile_pads(out, inputs[0], call.input(0).shape[2:])}
 
 
 @register

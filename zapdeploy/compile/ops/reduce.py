@@ -1,13 +1,13 @@
-"""Means along axes."""
+"""Means, sums and extrema along axes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
 
-from zapdeploy.compile.graph import Array, Call, Shape
+from zapdeploy.compile.graph import Array, Attribute, Call, Shape, Value
 from zapdeploy.compile.ops import boxes
 from zapdeploy.compile.ops.base import ElementWork, register
 from zapdeploy.compile.ops.codes import (
@@ -19,6 +19,7 @@ from zapdeploy.compile.ops.codes import (
     parameters,
     to_real,
 )
+from zapdeploy.compile.ops.lifting import lifted
 from zapdeploy.compile.ops.work import mean_work
 from zapdeploy.compile.regions import Region
 from zapdeploy.errors import ModelError
@@ -31,15 +32,10 @@ class Mean(RealOperator):
         raise NotImplementedError
 
     def evaluate(self, call: Call, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
-        x, value, axes = given(inputs), call.input(0), self.axes(call)
+        value, axes = call.input(0), self.axes(call)
         count = np.float32(np.prod([value.shape[d] for d in axes], dtype=np.int64))
-        if value.quantization is None or value.quantization.axis is not None:
-            total = to_real(x, value).sum(axis=axes, dtype=np.float64).astype(np.float32)
-        else:
-            zero_point = int(value.quantization.zero_point[0])
-            steps = x.sum(axis=axes, dtype=np.int64) - zero_point * int(count)
-            total = steps.astype(np.float32) * value.quantization.scale[0]
-        return (from_real((total / count).reshape(call.output.shape), call.output),)
+        mean = summed(value, given(inputs), axes) / count
+        return (from_real(mean.reshape(call.output.shape), call.output),)
 
     def element_work(self, call: Call) -> ElementWork:
         shape = call.input(0).shape
@@ -52,6 +48,7 @@ class GlobalAveragePool(Mean):
 
     name: ClassVar[str] = "GlobalAveragePool"
     summary: ClassVar[str] = "the mean over all spatial positions"
+    batched: ClassVar[bool] = True
 
     def axes(self, call: Call) -> tuple[int, ...]:
         return tuple(range(2, len(call.input(0).shape)))
@@ -81,12 +78,8 @@ class GlobalAveragePool(Mean):
         return (True, True, *(False for _ in call.output.shape[2:]))
 
 
-@register
-class ReduceMean(Mean):
-    """Attributes axes and keepdims (0 or 1)."""
-
-    name: ClassVar[str] = "ReduceMean"
-    summary: ClassVar[str] = "the mean along some axes"
+class Reduction(RealOperator):
+    """One number for all indices along some axes. Attributes axes and keepdims (0 or 1)."""
 
     def axes(self, call: Call) -> tuple[int, ...]:
         return axes_of(call, call.ints("axes"))
@@ -115,6 +108,74 @@ class ReduceMean(Mean):
             return (True,) * len(call.output.shape)
         axes = self.axes(call)
         return tuple(d not in axes for d in range(len(call.output.shape)))
+
+    def over_cores(self, call: Call) -> Mapping[str, Attribute]:
+        return lifted(call, "axes")
+
+    def count(self, call: Call) -> int:
+        """Elements behind one element of the output."""
+        shape = call.input(0).shape
+        return int(np.prod([shape[d] for d in self.axes(call)], dtype=np.int64))
+
+
+@register
+class ReduceMean(Reduction, Mean):
+    name: ClassVar[str] = "ReduceMean"
+    summary: ClassVar[str] = "the mean along some axes"
+
+
+@register
+class ReduceSum(Reduction):
+    """Codes are summed exactly, so that no order of summation matters."""
+
+    name: ClassVar[str] = "ReduceSum"
+    summary: ClassVar[str] = "the sum along some axes"
+
+    def evaluate(self, call: Call, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
+        total = summed(call.input(0), given(inputs), self.axes(call))
+        return (from_real(total.reshape(call.output.shape), call.output),)
+
+    def work(self, call: Call) -> ElementWork:
+        return ElementWork(vector=self.count(call) - 1, activation=0)
+
+
+class Extreme(Reduction):
+    """The largest or smallest along axes: exact in any order."""
+
+    choose: ClassVar[np.ufunc]
+
+    def compute(self, call: Call, inputs: Sequence[Array | None]) -> Array:
+        chosen = self.choose.reduce(given(inputs), axis=self.axes(call))
+        return np.asarray(chosen).reshape(call.output.shape)
+
+    def work(self, call: Call) -> ElementWork:
+        return ElementWork(vector=self.count(call) - 1, activation=0)
+
+
+@register
+class ReduceMax(Extreme):
+    name: ClassVar[str] = "ReduceMax"
+    summary: ClassVar[str] = "the largest along some axes"
+    choose: ClassVar[np.ufunc] = np.maximum
+
+
+@register
+class ReduceMin(Extreme):
+    name: ClassVar[str] = "ReduceMin"
+    summary: ClassVar[str] = "the smallest along some axes"
+    choose: ClassVar[np.ufunc] = np.minimum
+
+
+def summed(value: Value, x: Array, axes: tuple[int, ...]) -> Array:
+    """The sum along axes, as real numbers: of codes exactly, of float32 in float64."""
+    quantization = value.quantization
+    if quantization is None and value.element.is_integer:
+        return np.asarray(x.sum(axis=axes, dtype=np.int64))
+    if quantization is None or quantization.axis is not None:
+        return np.asarray(to_real(x, value).sum(axis=axes, dtype=np.float64).astype(np.float32))
+    count = int(np.prod([x.shape[d] for d in axes], dtype=np.int64))
+    steps = x.sum(axis=axes, dtype=np.int64) - int(quantization.zero_point[0]) * count
+    return np.asarray(steps.astype(np.float32) * quantization.scale[0])
 
 
 def axes_of(call: Call, axes: tuple[int, ...]) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from zapdeploy.compile.graph import Array, Call, Shape
 from zapdeploy.compile.ops.boxes import Span, span
-from zapdeploy.compile.regions import Region
+from zapdeploy.compile.regions import IntArray, Region
 from zapdeploy.errors import ModelError
 
 
@@ -87,6 +87,34 @@ class Window:
             found.append((np.clip(start, 0, length), np.clip(stop, 0, length)))
         return found
 
+    def spans_under(self, out: Region, spatial: Shape, elements: Sequence[Span]) -> list[Span]:
+        """As `spans`, under the kernel elements [first, last] along each dimension alone."""
+        found = []
+        for d, (length, (first, last)) in enumerate(zip(spatial, elements, strict=True)):
+            low, high = span(out, 2 + d)
+            start = low * self.strides[d] - self.begins[d] + first * self.dilations[d]
+            stop = (high - 1) * self.strides[d] - self.begins[d] + last * self.dilations[d] + 1
+            found.append((np.clip(start, 0, length), np.clip(stop, 0, length)))
+        return found
+
+    def tile_pads(self, out: Region, x: Region | None, spatial: Shape) -> IntArray:
+        """The padding around boxes of the input, x, that windows at boxes of the output meet.
+
+        int [boxes, begins and then ends]. Positions beyond the padding itself, which a last window
+        may cover, are left out.
+        """
+        assert x is not None
+        begins, ends = [], []
+        for d, length in enumerate(spatial):
+            (low, high), (first, last) = span(out, 2 + d), span(x, 2 + d)
+            start = low * self.strides[d] - self.begins[d]
+            stop = (high - 1) * self.strides[d] - self.begins[d] + self.reach[d]
+            begin = np.clip(first - start, 0, np.maximum(stop - start, 0))
+            rest = np.minimum(stop, length + self.ends[d]) - start - begin - (last - first)
+            begins.append(begin)
+            ends.append(np.maximum(rest, 0))
+        return np.stack([*begins, *ends], axis=-1)
+
     def pad(self, x: Array, positions: Shape, fill: float) -> Array:
         """x [N, C, *S] with all that the windows at these positions cover."""
         widths = [(0, 0), (0, 0)]
@@ -108,6 +136,16 @@ class Window:
                 )
             )
             yield padded[(slice(None), slice(None), *index)]
+
+    def windows(self, padded: Array, positions: Shape) -> Array:
+        """What lies under the window at every position: a view [N, C, *positions, *kernel]."""
+        axes = tuple(range(2, padded.ndim))
+        found = np.lib.stride_tricks.sliding_window_view(padded, self.reach, axes)
+        steps = [
+            slice(0, (count - 1) * s + 1, s)
+            for count, s in zip(positions, self.strides, strict=True)
+        ]
+        return found[:, :, *steps, *(slice(None, None, d) for d in self.dilations)]
 
     def unpadded(self) -> Window:
         """The same window over an input that already holds its padding."""

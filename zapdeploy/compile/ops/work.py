@@ -15,24 +15,38 @@ What is assumed, in operations per element:
     LeakyRelu                      2           0  multiply, choose
     HardSigmoid                    2           1  multiply, add; clamp
     HardSwish                      3           1  the same, and a multiply
-    Sigmoid, Tanh, Exp,            0           1  a table look-up with interpolation
-      Log, Erf, Sqrt
+    compare, And, Or, Not, Where   1           0
+    Sigmoid, Tanh, Exp, Log,       0           1  a table look-up with interpolation
+      Erf, Sqrt, Sin, Cos,
+      Softplus
     Gelu                           1           1  look up the distribution, multiply
+    Swish                     1 or 2           1  multiply by alpha, look up the sigmoid, multiply
     Reciprocal                     3           1  look up; a Newton step: 2 multiplies, 1 subtract
     Div                            4           1  the same, and a multiply
     Pow                            1           2  2^(b log2 a): two look-ups, one multiply
     Softmax                        4           1  compare, subtract, add, multiply; look up exp
+    LogSoftmax                     4           1  compare, subtract, add, subtract; look up exp
     LayerNormalization        6 or 7           0  add, subtract, square, add, multiply by
                                                   1/deviation and the scale, add the bias
+    RMSNormalization               4           0  square, add, multiply by 1/root and the scale
+    scales of single neurons   1 to 3          0  more behind a product, see `epilogue`
     MaxPool                      k-1           0  compares under a window of k elements
     means                  k or k+1            1  k-1 adds, a multiply (scales over k), zero points
+    sums, extrema                k-1           0  adds or compares along the axes
+    Gather, GatherElements         1           0  an address
+    Resize                 2^(k+1)-1           0  weighted sum of the 2^k neighbours along k axes
 
 The tables' sizes and the Newton step are assumptions: no chip of this kind publishes them.
 """
 
 from __future__ import annotations
 
-from zapdeploy.compile.graph import Call, Value
+from dataclasses import dataclass
+
+import numpy as np
+
+from zapdeploy.compile.axes import meaning_after
+from zapdeploy.compile.graph import Call, Quantization, Value
 from zapdeploy.compile.ops.base import ElementWork
 
 NO_WORK = ElementWork(vector=0, activation=0)
@@ -64,19 +78,38 @@ def around(call: Call, function: ElementWork) -> ElementWork:
     )
 
 
-def epilogue(call: Call, bias: Value | None) -> ElementWork:
+@dataclass(frozen=True)
+class Scaled:
+    """Dimensions of a matrix operator's output that the scales of x, w and y run along; None: one
+    scale."""
+
+    x: int | None = None
+    w: int | None = None
+    y: int | None = None
+
+
+ONE_SCALE = Scaled()
+
+
+def epilogue(call: Call, bias: Value | None, scaled: Scaled = ONE_SCALE) -> ElementWork:
     """What follows the accumulator of a matrix operator: scale, bias or zero point, round, clamp.
 
-    A plain integer output is the accumulator itself.
+    A plain integer output is the accumulator itself. Scales along one dimension are one multiply.
+    Those along another than the channels' (of neurons) are a further one, and keep bias and zero
+    point apart: ((acc s_w[o] s_x[n]) + b[o]) / s_y[n] + z[n]. Zero points of x that vary are sums
+    over the weights, z_x[n] times the sum of w[o], which cost a multiply and a subtract.
     """
-    out = call.output
+    out, x = call.output, call.input(0)
     if out.quantization is None and out.element.is_integer:
         return ElementWork(0 if bias is None else 1, 0)
-    shifted = bias is not None or (
-        out.quantization is not None and bool(out.quantization.zero_point.any())
-    )
+    zeros = out.quantization is not None and bool(out.quantization.zero_point.any())
     rounded = 0 if out.quantization is None else ROUND_AND_CLAMP
-    return ElementWork(2 if shifted else 1, rounded)
+    axes = {axis for axis in (scaled.x, scaled.w, scaled.y) if axis is not None}
+    if not axes - {scaled.w}:
+        return ElementWork(2 if bias is not None or zeros else 1, rounded)
+    multiplies = len(axes) if bias is None or scaled.y is None else len({scaled.x, scaled.w}) + 1
+    corrected = 2 if x.quantization is not None and np.ptp(x.quantization.zero_point) else 0
+    return ElementWork(multiplies + (bias is not None) + zeros + corrected, rounded)
 
 
 def moving(call: Call) -> ElementWork:
@@ -84,15 +117,19 @@ def moving(call: Call) -> ElementWork:
     out = call.output.quantization
     if out is None:
         return NO_WORK
-    changed = [
-        value
-        for value in call.inputs
-        if value is not None and value.quantization and not value.quantization.same(out)
-    ]
+    changed = [value for value in call.inputs if value is not None and _changes(call, value, out)]
     if not changed:
         return NO_WORK
     written = writing(call.output)
     return ElementWork(max(map(reading, changed)) + written.vector, written.activation)
+
+
+def _changes(call: Call, value: Value, out: Quantization) -> bool:
+    """Whether codes of an input are other codes in the output."""
+    if value.quantization is None:
+        return False
+    meaning = meaning_after(call.node, value, call.output.shape)
+    return meaning is None or not meaning.same(out)
 
 
 def mean_work(call: Call, count: int) -> ElementWork:

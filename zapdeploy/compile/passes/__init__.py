@@ -3,7 +3,8 @@
 Each is a frozen dataclass called with a graph; `driver` runs them and verifies after each. Why
 this order:
 
-1. remove_identity: so that quantizers and their neighbours stand next to each other.
+1. remove_identity: so that quantizers and their neighbours stand next to each other; then
+   recognize_functions, while the functions' parts are still real numbers.
 2. narrow_to_clip: before constants are folded, while the bounds of a Clip are still there.
 3. fold_constants: weights quantized in the file become codes; those codes are what later passes
    look for behind a dequantizer.
@@ -17,7 +18,9 @@ this order:
 11. bind_bias: needs the final scales of the weights; before fusing, while sums are still separate.
 12. fuse_integer: every neighbour is in its place.
 13. remove_requantize: those that fusing made; needs the fused operators, which can clamp.
-14. remove_dead: dequantizers that nobody reads any more.
+14. merge_views: quantizers stand no longer between the views. Some of what is merged leads back to
+    the shape it came from, hence remove_identity again.
+15. remove_dead: dequantizers and views that nobody reads any more.
 
 check_accumulators runs last, on its own: it needs the final weights and ranges, and an error about
 operators that are not supported comes first.
@@ -30,7 +33,9 @@ from zapdeploy.compile.passes.fold_batch_normalization import FoldBatchNormaliza
 from zapdeploy.compile.passes.fold_constants import FoldConstants
 from zapdeploy.compile.passes.fuse_integer import FuseInteger
 from zapdeploy.compile.passes.hoist_quantize import HoistQuantize
+from zapdeploy.compile.passes.merge_views import MergeViews
 from zapdeploy.compile.passes.narrow_to_clip import NarrowToClip
+from zapdeploy.compile.passes.recognize_functions import RecognizeFunctions
 from zapdeploy.compile.passes.remove_dead import RemoveDead
 from zapdeploy.compile.passes.remove_identity import RemoveIdentity
 from zapdeploy.compile.passes.remove_requantize import RemoveRequantize
@@ -39,6 +44,7 @@ from zapdeploy.compile.passes.sink_dequantize import SinkDequantize
 
 IMPORT_PASSES: tuple[Pass, ...] = (
     RemoveIdentity(),
+    RecognizeFunctions(),
     NarrowToClip(),
     FoldConstants(),
     ShareQuantizers(),
@@ -53,6 +59,8 @@ IMPORT_PASSES: tuple[Pass, ...] = (
     BindBias(),
     FuseInteger(),
     RemoveRequantize(),
+    MergeViews(),
+    RemoveIdentity(),
     RemoveDead(),
 )
 

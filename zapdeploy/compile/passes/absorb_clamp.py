@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from zapdeploy.compile.graph import FLOAT32, Graph, Node, Quantization
+from zapdeploy.compile.graph import FLOAT32, Array, Graph, Node, Quantization
 from zapdeploy.compile.passes.rewriting import sources_of
 
 
@@ -49,15 +49,18 @@ def _absorbable(graph: Graph, node: Node, readers: list[Node]) -> bool:
         return False
     if graph.values[node.inputs[0]].element != FLOAT32:
         return False
+    bounds = _bounds(node)
     return all(
-        reader.op == "Quantize" and _one_range(graph.values[reader.outputs[0]].quantization)
+        reader.op == "Quantize" and _one_range(graph.values[reader.outputs[0]].quantization, bounds)
         for reader in readers
     )
 
 
-def _one_range(quantization: Quantization | None) -> bool:
-    """Whether every index has the same code for the same number."""
-    return quantization is not None and quantization.axis is None
+def _one_range(quantization: Quantization | None, bounds: tuple[float, float]) -> bool:
+    """Whether every index has the same codes for the bounds."""
+    if quantization is None:
+        return False
+    return all(np.ptp(_codes(quantization, bound)) == 0 for bound in bounds)
 
 
 def _bounds(clamp: Node) -> tuple[float, float]:
@@ -70,11 +73,13 @@ def _bounds(clamp: Node) -> tuple[float, float]:
 
 
 def _narrowed(quantization: Quantization, low: float, high: float) -> Quantization:
-    return replace(quantization, low=_code(quantization, low), high=_code(quantization, high))
+    first, last = (int(_codes(quantization, bound).flat[0]) for bound in (low, high))
+    return replace(quantization, low=first, high=last)
 
 
-def _code(quantization: Quantization, bound: float) -> int:
-    """The code of a bound, inside the range so far."""
-    steps = np.rint(np.float32(bound) / quantization.scale[0])
-    code = float(steps) + int(quantization.zero_point[0])
-    return int(min(max(code, quantization.low), quantization.high))
+def _codes(quantization: Quantization, bound: float) -> Array:
+    """The code of a bound for each index, inside the range so far."""
+    with np.errstate(over="ignore"):
+        steps = np.rint(np.float32(bound) / quantization.scale)
+    codes = np.clip(steps + quantization.zero_point, quantization.low, quantization.high)
+    return codes.astype(np.int64)

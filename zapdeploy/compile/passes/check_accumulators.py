@@ -9,6 +9,7 @@ import numpy as np
 
 from zapdeploy.compile.graph import INT32, Array, Call, Graph, Value
 from zapdeploy.compile.ops.base import Unit, operator
+from zapdeploy.compile.passes.matrix_nodes import CONVOLUTIONS
 from zapdeploy.errors import ModelError
 
 BLOCK_ELEMENTS = 1 << 20
@@ -35,7 +36,7 @@ class CheckAccumulators:
 
 
 def accumulator_bound(call: Call, enough: int) -> int:
-    """A bound on the largest accumulator of a Conv or MatMul.
+    """A bound on the largest accumulator of a convolution or MatMul.
 
     Coarse (from the widths alone) when that is at most `enough`, from the weights otherwise.
     """
@@ -44,7 +45,7 @@ def accumulator_bound(call: Call, enough: int) -> int:
     largest_bias = 0
     if bias is not None and bias.data is not None and bias.element.is_integer:
         largest_bias = int(np.abs(bias.data.astype(np.int64)).max())
-    length = w.size // w.shape[0] if call.node.op == "Conv" else w.shape[-2]
+    length = w.size // w.shape[0] if call.node.op in CONVOLUTIONS else w.shape[-2]
     coarse = length * _largest(w) * _largest(x) + largest_bias
     if coarse <= enough or w.data is None:
         return coarse
@@ -68,7 +69,7 @@ def _largest(value: Value) -> int:
 def weight_sums(op: str, w: Value) -> Array:
     """sum |w - z_w| for each output channel, int64; leading matrices of a MatMul: their largest."""
     assert w.data is not None
-    if op == "Conv":
+    if op in CONVOLUTIONS:
         codes = w.data.reshape(w.shape[0], -1).T
         zero = np.zeros(1, np.int32) if w.quantization is None else w.quantization.zero_point
         return _column_sums(codes, zero)

@@ -12,7 +12,9 @@ from zapdeploy.compile.ops.codes import quantize
 from zapdeploy.compile.passes.rewriting import same_meaning
 from zapdeploy.errors import ModelError
 
-FOLDED = frozenset(("Quantize", "Requantize", "Reshape", "Transpose", "Slice", "Concat", "Pad"))
+FOLDED = frozenset(
+    ("Quantize", "Requantize", "Reshape", "Transpose", "Slice", "Take", "Tile", "Concat", "Pad")
+)
 BLOCK_ELEMENTS = 1 << 22
 
 

@@ -9,7 +9,7 @@ from zapdeploy.compile.graph import FLOAT32, Graph, Node, Quantization, Value
 from zapdeploy.compile.passes.rewriting import Names, only_consumer
 from zapdeploy.compile.passes.share_quantizers import same_codes
 
-MOVES = frozenset(("Reshape", "Transpose", "Slice", "MaxPool", "Concat"))
+MOVES = frozenset(("Reshape", "Transpose", "Slice", "Take", "Tile", "MaxPool", "Concat"))
 
 
 @dataclass(frozen=True)

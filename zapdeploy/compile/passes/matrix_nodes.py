@@ -11,6 +11,7 @@ from zapdeploy.compile.ops.codes import dequantize
 
 # Scales of a bias are products of two others; exporters round them in different ways.
 SCALE_TOLERANCE = 2.0**-20
+CONVOLUTIONS = frozenset(("Conv", "ConvTranspose"))  # output channels first in w, second in y
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +25,7 @@ class MatrixNode:
     @property
     def channel_axis(self) -> int:
         """The dimension of the weights that runs over output channels."""
-        return 0 if self.node.op == "Conv" else len(self.w.shape) - 1
+        return 0 if self.node.op in CONVOLUTIONS else len(self.w.shape) - 1
 
     @property
     def channels(self) -> int:
@@ -42,7 +43,9 @@ class MatrixNode:
 
 def matrix_node(graph: Graph, dequantizers: dict[str, Node], node: Node) -> MatrixNode | None:
     """The node with its operands' codes, when both come from dequantizers."""
-    if node.op not in ("Conv", "MatMul") or any(n not in dequantizers for n in node.inputs[:2]):
+    if node.op not in (*CONVOLUTIONS, "MatMul") or any(
+        n not in dequantizers for n in node.inputs[:2]
+    ):
         return None
     x, w = (graph.values[dequantizers[name].inputs[0]] for name in node.inputs[:2])
     return MatrixNode(node, x, w)
@@ -67,7 +70,7 @@ def per_channel(matrix: MatrixNode, output: Shape, shape: Shape) -> bool:
     rank = len(output)
     if len(shape) > rank:
         return False
-    channel = 1 if matrix.node.op == "Conv" else rank - 1
+    channel = 1 if matrix.node.op in CONVOLUTIONS else rank - 1
     padded = (1,) * (rank - len(shape)) + shape
     return all(
         length == 1 or (d == channel and length == output[d]) for d, length in enumerate(padded)

@@ -9,7 +9,7 @@ from zapdeploy.compile.passes.rewriting import only_consumer, same_meaning, sour
 from zapdeploy.errors import ModelError
 
 SMALLEST_BITS = 2
-MOVES = frozenset(("Reshape", "Transpose", "Slice", "MaxPool"))
+MOVES = frozenset(("Reshape", "Transpose", "Slice", "Take", "Tile", "MaxPool"))
 
 
 @dataclass(frozen=True)

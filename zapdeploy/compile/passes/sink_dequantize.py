@@ -10,7 +10,9 @@ from zapdeploy.compile.axes import axis_after
 from zapdeploy.compile.graph import Graph, Node, Quantization, Value
 from zapdeploy.compile.passes.rewriting import Names, sources_of
 
-SINKABLE = frozenset(("Reshape", "Transpose", "Slice", "Concat", "Pad", "MaxPool", "Relu"))
+SINKABLE = frozenset(
+    ("Reshape", "Transpose", "Slice", "Take", "Tile", "Concat", "Pad", "MaxPool", "Relu")
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def _codes_after(
 
 
 def _along_axis(node: Node, first: Value, output: Value, axis: int) -> int | None:
-    if node.op not in ("Reshape", "Transpose", "Slice"):
+    if node.op not in ("Reshape", "Transpose", "Slice", "Take", "Tile"):
         return None
     return axis_after(node, first.shape, output.shape, axis)
 

@@ -1,0 +1,58 @@
+"""Comparisons, logic and choice: masks, and caches that are written at a position."""
+
+from __future__ import annotations
+
+from zapdeploy.compile.frontend.draft import Draft
+from zapdeploy.compile.frontend.errors import RefusedError
+from zapdeploy.compile.frontend.onnx_node import OnnxNode
+from zapdeploy.compile.frontend.registry import translates
+from zapdeploy.compile.graph import BOOL, FLOAT32, ElementType, Value
+
+_WIDE = 32  # narrower integers may be codes, which mean nothing without their scale
+
+
+@translates("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual")
+def comparison(draft: Draft, node: OnnxNode) -> None:
+    a, b = (_plain(draft, node, index) for index in (0, 1))
+    _common_element(a, b)
+    draft.emit(node, node.op, (a.name, b.name), element=BOOL)
+
+
+@translates("And", "Or", "Xor", "Not")
+def logic(draft: Draft, node: OnnxNode) -> None:
+    names = tuple(_condition(draft, node, index) for index in range(len(node.inputs)))
+    draft.emit(node, node.op, names, element=BOOL)
+
+
+@translates("Where")
+def where(draft: Draft, node: OnnxNode) -> None:
+    condition = _condition(draft, node, 0)
+    a, b = (_plain(draft, node, index) for index in (1, 2))
+    element = _common_element(a, b)
+    draft.emit(node, "Where", (condition, a.name, b.name), element=element)
+
+
+def _common_element(a: Value, b: Value) -> ElementType:
+    if a.element != b.element:
+        raise RefusedError(
+            f"operands must have one element type, not {a.element.name} and {b.element.name}"
+        )
+    return a.element
+
+
+def _condition(draft: Draft, node: OnnxNode, index: int) -> str:
+    value = draft.value(node.required(index))
+    if value.element != BOOL:
+        raise RefusedError(f"input '{value.name}' must be bool, not {value.element.name}")
+    return value.name
+
+
+def _plain(draft: Draft, node: OnnxNode, index: int) -> Value:
+    value = draft.value(node.required(index))
+    wide = value.element.bits >= _WIDE and value.quantization is None
+    if value.element not in (FLOAT32, BOOL) and not wide:
+        raise RefusedError(
+            f"input '{value.name}' must be real numbers, not {value.element.name} codes; "
+            "put a DequantizeLinear before it"
+        )
+    return value

@@ -1,0 +1,141 @@
+"""InstanceNormalization and GroupNormalization, written out in operators that can be cut.
+
+Kept whole, a group would be one core's work: its mean needs all of it. Written out, the means are
+taken dimension by dimension, and everything else is elementwise, so that all cores share it:
+
+    c = x - mean(x),   y = c * 1 / sqrt(mean(c^2) + epsilon) * scale + bias
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from zapdeploy.compile.frontend.draft import Draft
+from zapdeploy.compile.frontend.errors import RefusedError
+from zapdeploy.compile.frontend.matrix import reshape
+from zapdeploy.compile.frontend.onnx_node import OnnxNode
+from zapdeploy.compile.frontend.registry import translates
+from zapdeploy.compile.graph import Attribute, Shape, Value
+
+
+@translates("InstanceNormalization")
+def instance_normalization(draft: Draft, node: OnnxNode) -> None:
+    """Each channel by itself. scale and bias: [C].
+
+    torch writes GroupNorm as one over x reshaped to [N, groups, rest]. The dimensions before that
+    reshape are found again, because they can be cut.
+    """
+    x = draft.real(node.required(0))
+    if len(x.shape) < 3:
+        raise RefusedError(f"input must have at least 3 dimensions, not {list(x.shape)}")
+    _normalize(draft, node, x, _shape_before(draft, x), x.shape[1], x.shape[1])
+
+
+@translates("GroupNormalization")
+def group_normalization(draft: Draft, node: OnnxNode) -> None:
+    """Groups of neighbouring channels. scale and bias: [C], [groups] before opset 21."""
+    x = draft.real(node.required(0))
+    groups = node.integer("num_groups", 0)
+    if len(x.shape) < 3 or groups < 1 or x.shape[1] % groups:
+        raise RefusedError(
+            f"num_groups must divide the channels of an input [N, C, ...], not {groups} of "
+            f"{list(x.shape)}"
+        )
+    _normalize(draft, node, x, x.shape, groups, x.shape[1] if node.version >= 21 else groups)
+
+
+_CONVERSIONS = frozenset(("Quantize", "Dequantize", "Requantize"))
+
+
+def _shape_before(draft: Draft, x: Value) -> Shape:
+    """[N, C, ...] that x [N, groups, rest] was reshaped from; else its own shape."""
+    producer = draft.producers.get(x.name)
+    while producer is not None and producer.op in _CONVERSIONS:
+        producer = draft.producers.get(producer.inputs[0])
+    if producer is None or producer.op != "Reshape" or len(x.shape) != 3:
+        return x.shape
+    shape = draft.value(producer.inputs[0]).shape
+    fits = len(shape) > 2 and shape[0] == x.shape[0] and not shape[1] % x.shape[1]
+    return shape if fits else x.shape
+
+
+def _normalize(
+    draft: Draft, node: OnnxNode, x: Value, shape: Shape, groups: int, parameters: int
+) -> None:
+    """x seen as `shape`, [N, C, ...]; scale and bias have `parameters` numbers, C or groups."""
+    steps = _Groups(draft, node, shape, groups)
+    seen = steps.see(x.name, shape)
+    centred = steps.emit("Sub", seen, steps.per_channel(steps.mean(seen)))
+    variance = steps.mean(steps.emit("Mul", centred, centred))
+    epsilon = draft.constant(f"{node.name}_epsilon", node.number("epsilon", 1e-5))
+    deviation = steps.emit("Sqrt", steps.emit("Add", variance, epsilon))
+    factor = steps.per_channel(steps.emit("Reciprocal", deviation))
+    normal = steps.emit("Mul", centred, factor)
+    for index, op, nothing in ((1, "Mul", 1), (2, "Add", 0)):
+        value = draft.real(node.required(index))
+        if value.size != parameters:
+            raise RefusedError(f"input {index} must have {parameters} numbers, not {value.size}")
+        if value.data is None or np.any(value.data != nothing):
+            normal = steps.emit(op, normal, steps.parameter(value))
+    draft.emit(node, "Reshape", (normal,), shape=x.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class _Groups:
+    """Nodes that stand for parts of one ONNX node, over groups of the channels of `shape`."""
+
+    draft: Draft
+    node: OnnxNode
+    shape: Shape
+    groups: int
+
+    @property
+    def each(self) -> int:
+        """Channels in a group."""
+        return self.shape[1] // self.groups
+
+    def emit(self, op: str, *inputs: str, **attributes: Attribute) -> str:
+        output = self.draft.fresh(f"{self.node.output}_{op.lower()}")
+        return self.draft.emit(self.node, op, inputs, attributes, output=output)
+
+    def see(self, name: str, shape: Shape) -> str:
+        """A value under another shape."""
+        value = self.draft.value(name)
+        if value.shape == shape:
+            return name
+        if value.data is not None:
+            return self.draft.constant(f"{name}_seen", value.data.reshape(shape))
+        return reshape(self.draft, self.node, value, shape)
+
+    def mean(self, name: str) -> str:
+        """The mean of each group of a tensor of `shape`: [N, groups, 1, 1, ...].
+
+        First over what cores often have whole, channels and outer dimensions, then over the last
+        two one after the other, so that no core needs much.
+        """
+        inner = (self.each, *self.shape[2:])
+        name = self.see(name, (self.shape[0], self.groups, *inner))
+        rank = 2 + len(inner)
+        for axes in (tuple(range(2, rank - 2)), (rank - 1,), (rank - 2,)):
+            if prod(inner[d - 2] for d in axes) > 1:
+                name = self.emit("ReduceMean", name, axes=axes, keepdims=1)
+        return name
+
+    def parameter(self, value: Value) -> str:
+        """Numbers [C] or [groups] as [1, C, 1, ...]."""
+        ones = (1,) * (len(self.shape) - 2)
+        if value.size == self.shape[1]:
+            return self.see(value.name, (1, self.shape[1], *ones))
+        return self.per_channel(self.see(value.name, (1, self.groups, 1, *ones)))
+
+    def per_channel(self, name: str) -> str:
+        """A number for each group, [frames, groups, 1, 1, ...], for each of its channels."""
+        frames, groups, _, *ones = self.draft.value(name).shape
+        if self.each > 1:
+            output, tiled = f"{self.node.output}_tile", (frames, groups, self.each, *ones)
+            output = self.draft.fresh(output)
+            name = self.draft.emit(self.node, "Tile", (name,), output=output, shape=tiled)
+        return self.see(name, (frames, self.shape[1], *ones))

@@ -1,0 +1,113 @@
+"""Comparisons, logic and choice, element by element: what masks are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from zapdeploy.compile.graph import Array, Call
+from zapdeploy.compile.ops.base import ElementWork, register
+from zapdeploy.compile.ops.codes import RealOperator, given
+
+
+class Truth(RealOperator):
+    """One compare or one logical operation on two operands; the output is bool."""
+
+    function: ClassVar[np.ufunc]
+
+    def compute(self, call: Call, inputs: Sequence[Array | None]) -> Array:
+        return np.asarray(self.function(*(given(inputs, i) for i in range(len(inputs)))))
+
+    def work(self, call: Call) -> ElementWork:
+        return ElementWork(vector=1, activation=0)
+
+
+@register
+class Equal(Truth):
+    name: ClassVar[str] = "Equal"
+    summary: ClassVar[str] = "a = b, as bool"
+    function: ClassVar[np.ufunc] = np.equal
+
+
+@register
+class Less(Truth):
+    name: ClassVar[str] = "Less"
+    summary: ClassVar[str] = "a < b, as bool"
+    function: ClassVar[np.ufunc] = np.less
+
+
+@register
+class LessOrEqual(Truth):
+    name: ClassVar[str] = "LessOrEqual"
+    summary: ClassVar[str] = "a <= b, as bool"
+    function: ClassVar[np.ufunc] = np.less_equal
+
+
+@register
+class Greater(Truth):
+    name: ClassVar[str] = "Greater"
+    summary: ClassVar[str] = "a > b, as bool"
+    function: ClassVar[np.ufunc] = np.greater
+
+
+@register
+class GreaterOrEqual(Truth):
+    name: ClassVar[str] = "GreaterOrEqual"
+    summary: ClassVar[str] = "a >= b, as bool"
+    function: ClassVar[np.ufunc] = np.greater_equal
+
+
+@register
+class And(Truth):
+    name: ClassVar[str] = "And"
+    summary: ClassVar[str] = "both of two bools"
+    function: ClassVar[np.ufunc] = np.logical_and
+
+
+@register
+class Or(Truth):
+    name: ClassVar[str] = "Or"
+    summary: ClassVar[str] = "either of two bools"
+    function: ClassVar[np.ufunc] = np.logical_or
+
+
+@register
+class Xor(Truth):
+    name: ClassVar[str] = "Xor"
+    summary: ClassVar[str] = "exactly one of two bools"
+    function: ClassVar[np.ufunc] = np.logical_xor
+
+
+@register
+class Not(Truth):
+    name: ClassVar[str] = "Not"
+    summary: ClassVar[str] = "the opposite of a bool"
+    function: ClassVar[np.ufunc] = np.logical_not
+
+
+@register
+class Where(RealOperator):
+    """condition (bool), a, b. Codes of one meaning are chosen between as they are.
+
+    Their choice as real numbers is the same: quantizing what a scale of its own dequantized gives
+    the code back.
+    """
+
+    name: ClassVar[str] = "Where"
+    summary: ClassVar[str] = "a where a condition holds, b elsewhere"
+
+    def compute(self, call: Call, inputs: Sequence[Array | None]) -> Array:
+        return np.where(given(inputs, 0), given(inputs, 1), given(inputs, 2))
+
+    def work(self, call: Call) -> ElementWork:
+        return ElementWork(vector=1, activation=0)
+
+    def element_work(self, call: Call) -> ElementWork:
+        """A choice between codes of one meaning is that alone."""
+        out = call.output.quantization
+        meanings = [call.input(i).quantization for i in (1, 2)]
+        if out is not None and all(m is not None and m.same(out) for m in meanings):
+            return self.work(call)
+        return super().element_work(call)

@@ -1,0 +1,55 @@
+"""Core by core against the whole graph: every element of the outputs, in every bit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from zapdeploy.compile.graph import Array
+from zapdeploy.compile.lowering import lower
+from zapdeploy.compile.pipeline import Pipeline
+from zapdeploy.compile.program import Program
+from zapdeploy.sim.core_array.run import CoreArray
+from zapdeploy.sim.frames import Run
+from zapdeploy.sim.functional import Progress
+from zapdeploy.sim.staged import run_pipeline
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Elements of all outputs, and how many of them are equal."""
+
+    elements: int
+    equal: int
+
+    @property
+    def passed(self) -> bool:
+        return self.equal == self.elements
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def core_by_core(program: Program) -> Run:
+    """One chip's Program as a function of its inputs."""
+    return CoreArray(lower(program)).run
+
+
+def agreement(
+    pipeline: Pipeline, inputs: Mapping[str, Array], progress: Progress = lambda done, total: None
+) -> Agreement:
+    """Run a micro-batch core by core and whole, and compare the outputs."""
+    (found,) = run_pipeline(pipeline, [inputs], progress, core_by_core)
+    (expected,) = run_pipeline(pipeline, [inputs])
+    pairs = [(found[name], array) for name, array in expected.items()]
+    equal = sum(int(np.count_nonzero(_same_bits(a, b))) for a, b in pairs)
+    return Agreement(sum(array.size for _, array in pairs), equal)
+
+
+def _same_bits(a: Array, b: Array) -> Array:
+    """Element by element; two NaN of the same bits are equal, 0 and -0 are not."""
+    bits = np.dtype(f"uint{8 * a.itemsize}")
+    return np.equal(*(np.ascontiguousarray(array).reshape(-1).view(bits) for array in (a, b)))

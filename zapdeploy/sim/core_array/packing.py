@@ -1,0 +1,62 @@
+"""Elements as they lie in a core's memory: packed at their true width, the first one lowest.
+
+Integers of 2 or 4 bits stand four or two to a byte. A float32 that the chip stores in 16 bits
+occupies two bytes of memory; its lower half is kept beside them, in a second plane of cells at the
+same address, so that storage is charged as on the chip and values stay those of float32.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zapdeploy.compile.graph import Array, ElementType
+
+Cells = NDArray[np.uint8]  # [planes, cores, bytes]
+
+
+def planes(element: ElementType, bits: int) -> int:
+    """Planes of cells that elements stored in `bits` occupy."""
+    return max(-(-8 * element.numpy.itemsize // max(bits, 8)), 1)
+
+
+def pack(values: Array, element: ElementType, bits: int) -> Cells:
+    """values [cores, elements] as cells [planes, cores, bytes]."""
+    rows, count = values.shape
+    if bits < 8:
+        per_byte = 8 // bits
+        codes = np.zeros((rows, -(-count // per_byte) * per_byte), np.uint8)
+        codes[:, :count] = values.view(np.uint8) & ((1 << bits) - 1)
+        packed = codes[:, ::per_byte].copy()
+        for place in range(1, per_byte):
+            packed |= codes[:, place::per_byte] << (place * bits)
+        return packed[None]
+    stored, depth = bits // 8, planes(element, bits)
+    whole = np.zeros((rows, count, depth, stored), np.uint8)
+    size = element.numpy.itemsize
+    raw = np.ascontiguousarray(values).view(np.uint8).reshape(rows, count, size)
+    whole.reshape(rows, count, depth * stored)[..., depth * stored - size :] = raw
+    # Little endian: the last bytes are the most significant, and go to the first plane.
+    return np.ascontiguousarray(whole[:, :, ::-1].transpose(2, 0, 1, 3)).reshape(depth, rows, -1)
+
+
+def unpack(cells: Cells, element: ElementType, bits: int) -> Array:
+    """cells [planes, cores, bytes] as values [cores, elements]; inverse of `pack`.
+
+    The last byte of narrow integers may give elements that nobody packed.
+    """
+    rows = cells.shape[1]
+    if bits < 8:
+        per_byte, mask = 8 // bits, (1 << bits) - 1
+        codes = np.empty((rows, cells.shape[2] * per_byte), np.uint8)
+        for place in range(per_byte):
+            np.bitwise_and(cells[0] >> (place * bits), mask, out=codes[:, place::per_byte])
+        if element.kind != "int":
+            return codes
+        shift = np.int8(8 - bits)
+        return (codes.view(np.int8) << shift) >> shift
+    stored, size = bits // 8, element.numpy.itemsize
+    split = cells.reshape(len(cells), rows, -1, stored)[::-1].transpose(1, 2, 0, 3)
+    count = split.shape[1]
+    raw = split.reshape(rows, count, len(cells) * stored)[..., -size:]
+    return np.ascontiguousarray(raw).view(element.numpy).reshape(rows, count)

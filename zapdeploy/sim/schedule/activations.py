@@ -1,0 +1,160 @@
+"""The schedule of the activation network: which packet of which tensor leaves when.
+
+Packets go out in the order in which they are read first, the longer ways before the shorter; each
+at the earliest cycle at which all its links and ports are free.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+
+from zapdeploy.compile.kernels.jit import compiled
+from zapdeploy.compile.lowering import Delivery, LayerEvents
+from zapdeploy.compile.regions import IntArray
+from zapdeploy.hardware_targets import Target
+from zapdeploy.sim.schedule.booking import Bookings, no_bookings, send
+from zapdeploy.sim.schedule.links import Mesh, Trees, trees
+from zapdeploy.sim.schedule.machine import Arrivals, Work
+from zapdeploy.sim.schedule.needs import Needs, walk
+from zapdeploy.sim.schedule.packets import Packets, packets
+
+
+@dataclass(frozen=True, eq=False)
+class Sending:
+    """One tensor on its way: packets, their trees (of their messages), lengths and starts."""
+
+    delivery: Delivery
+    needs: Needs
+    packets: Packets
+    trees: Trees
+    cycles: IntArray
+    start: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Arrived:
+    """All tensors of a layer, the links' busy times, and when each core has what it reads."""
+
+    sendings: tuple[Sending, ...]
+    bookings: Bookings
+    arrivals: Arrivals
+
+
+def send_activations(
+    events: LayerEvents, work: Work, mesh: Mesh, target: Target, start: int, held_first: bool
+) -> Arrived:
+    """Schedule everything a layer fetches, from the layer's start on (`held_first`: see `walk`)."""
+    steps = walk(events, work.chunks, target, held_first)
+    prepared = [
+        _prepare(delivery, needs, mesh, target)
+        for delivery, needs in zip(events.deliveries, steps.needs, strict=True)
+    ]
+    uses = np.zeros(mesh.links, np.int64)
+    for found in prepared:
+        uses += found.trees.uses(
+            mesh.links, np.bincount(found.packets.message, minlength=len(found.trees.sizes))
+        )
+    bookings = no_bookings(uses)
+    _schedule(events, prepared, work, mesh, bookings, start)
+    return Arrived(tuple(prepared), bookings, _arrivals(prepared, work, mesh, steps.chunk_order))
+
+
+def _prepare(delivery: Delivery, needs: Needs, mesh: Mesh, target: Target) -> Sending:
+    found = packets(delivery.messages, needs.boxes.low, needs.boxes.high)
+    width = int(target.networks.activation.width)
+    if delivery.held is None:  # all rows share the framebuffer
+        width = max(min(width, int(target.framebuffer.width.value / mesh.rows)), 1)
+    size = -(-found.elements * delivery.messages.bits // 8)
+    cycles = -(-size // width)
+    return Sending(
+        delivery, needs, found, trees(mesh, delivery.messages), cycles, np.zeros_like(cycles)
+    )
+
+
+def _schedule(
+    events: LayerEvents,
+    sendings: list[Sending],
+    work: Work,
+    mesh: Mesh,
+    bookings: Bookings,
+    start: int,
+) -> None:
+    """Give every packet its start, in the order of first need over all tensors."""
+    if not sendings:
+        return
+    which = np.repeat(np.arange(len(sendings)), [len(s.packets) for s in sendings])
+    number = np.concatenate([np.arange(len(s.packets)) for s in sendings])
+    wanted = np.concatenate([_wanted(events, s, work) for s in sendings])
+    length = np.concatenate([s.trees.sizes[s.packets.message] for s in sendings])
+    order = np.lexsort((-length, wanted))
+    # Packets of one tensor that follow one another are scheduled in one call.
+    edges = np.flatnonzero(np.diff(which[order])) + 1
+    for run in np.split(order, edges):
+        if len(run):
+            s = sendings[which[run[0]]]
+            _send_all(
+                number[run], s.packets.message, s.cycles, s.trees.first, s.trees.links,
+                s.trees.hops, mesh.hop_latency, start, bookings, s.start,
+            )  # fmt: skip
+
+
+def _wanted(events: LayerEvents, sending: Sending, work: Work) -> IntArray:
+    """About when each packet is read first, in cycles from the layer's start [packets]."""
+    busiest = max(events.program.unit_cycles.values())
+    chunk, stage = sending.packets.step, np.zeros_like(sending.packets.step)
+    if sending.needs.by_vector:
+        chunk, stage = np.divmod(sending.packets.step, sending.needs.stages)
+    slab = int(work.positions.max()) // work.chunks * sending.needs.vectors_each
+    return chunk * (busiest // work.chunks) + stage * slab
+
+
+@compiled
+def _send_all(
+    order: IntArray,
+    message: IntArray,
+    cycles: IntArray,
+    first: IntArray,
+    links: IntArray,
+    hops: IntArray,
+    hop_latency: int,
+    release: int,
+    bookings: Bookings,
+    start: IntArray,
+) -> None:
+    for p in order:
+        low, high = first[message[p]], first[message[p] + 1]
+        start[p] = send(bookings, links, hops, low, high, hop_latency, cycles[p], release)
+
+
+def _arrivals(sendings: list[Sending], work: Work, mesh: Mesh, chunk_order: IntArray) -> Arrivals:
+    """The last cycle in which something arrives that a core reads in a step."""
+    cores, chunks = len(work.after), work.chunks
+    by_vector = [s for s in sendings if s.needs.by_vector]
+    stages = by_vector[0].needs.stages if by_vector else 1
+    each = by_vector[0].needs.vectors_each if by_vector else 1
+    inputs = np.zeros((cores, chunks * stages), np.int64)
+    operands = np.zeros((cores, chunks), np.int64)
+    for s in sendings:
+        packet = np.repeat(np.arange(len(s.packets)), np.diff(s.packets.first))
+        senders = s.delivery.messages.senders[s.packets.message[packet]]
+        hops = _distance(senders, s.packets.core, mesh.columns)
+        at = s.start[packet] + hops * mesh.hop_latency + s.cycles[packet]
+        arrived = inputs if s.needs.by_vector else operands
+        np.maximum.at(arrived, (s.packets.core, s.packets.at), at)
+    return Arrivals(inputs.reshape(cores, chunks, stages), each, operands, chunk_order)
+
+
+def _distance(senders: IntArray, receivers: IntArray, columns: int) -> IntArray:
+    """Hops between cores; from the framebuffer it is one more than from the row's first core."""
+    outside = senders < 0
+    core = np.where(outside, (-1 - senders) * columns, senders)
+    rows = np.abs(core // columns - receivers // columns)
+    return rows + np.abs(core % columns - receivers % columns) + outside
+
+
+def hop_cycles(target: Target) -> int:
+    """Cycles from core to core on the activation network."""
+    return ceil(target.networks.activation.hop_latency.value)

@@ -1,0 +1,135 @@
+"""Who has each link when: the earliest start at which all links of a tree are free.
+
+A link's busy times are kept sorted and without gaps between neighbours that touch; the lists of all
+links lie behind one another, list l from `first[l]` on with `used[l]` entries.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from zapdeploy.compile.kernels.jit import compiled
+from zapdeploy.compile.regions import IntArray
+
+
+class Bookings(NamedTuple):
+    """Busy times [begin, end) in cycles of every link."""
+
+    first: IntArray
+    used: IntArray
+    begin: IntArray
+    end: IntArray
+
+
+def no_bookings(uses: IntArray) -> Bookings:
+    """Free links, with room for `uses` messages each."""
+    first = np.concatenate([[0], np.cumsum(uses)]).astype(np.int64)
+    begin, end = np.zeros((2, int(first[-1])), np.int64)
+    return Bookings(first, np.zeros(len(uses), np.int64), begin, end)
+
+
+def without_room(books: Bookings) -> Bookings:
+    """The same times without the room for more."""
+    room = np.diff(books.first)
+    place = np.arange(len(books.begin)) - np.repeat(books.first[:-1], room)
+    taken = place < np.repeat(books.used, room)
+    first = np.concatenate([[0], np.cumsum(books.used)]).astype(np.int64)
+    return Bookings(first, books.used, books.begin[taken], books.end[taken])
+
+
+def link_cycles(books: Bookings) -> IntArray:
+    """Busy cycles of every link [links]."""
+    link = np.repeat(np.arange(len(books.used)), books.used)
+    busy = (books.end - books.begin).astype(np.float64)
+    return np.asarray(np.bincount(link, busy, len(books.used)), np.int64)
+
+
+@compiled
+def next_gap(books: Bookings, link: int, start: int, cycles: int) -> int:
+    """The first cycle from `start` on at which the link is free for that long."""
+    low, high = books.first[link], books.first[link] + books.used[link]
+    last = high
+    while low < high:
+        middle = (low + high) // 2
+        if books.end[middle] > start:
+            high = middle
+        else:
+            low = middle + 1
+    while low < last and books.begin[low] < start + cycles:
+        start = books.end[low]
+        low += 1
+    return start
+
+
+@compiled
+def book(books: Bookings, link: int, start: int, cycles: int) -> None:
+    """Mark a free time of a link as busy."""
+    first = books.first[link]
+    last = first + books.used[link]
+    place = last
+    while place > first and books.begin[place - 1] > start:
+        place -= 1
+    joins_left = place > first and books.end[place - 1] == start
+    joins_right = place < last and books.begin[place] == start + cycles
+    if joins_left and joins_right:
+        books.end[place - 1] = books.end[place]
+        for i in range(place, last - 1):
+            books.begin[i], books.end[i] = books.begin[i + 1], books.end[i + 1]
+        books.used[link] -= 1
+    elif joins_left:
+        books.end[place - 1] = start + cycles
+    elif joins_right:
+        books.begin[place] = start
+    else:
+        for i in range(last, place, -1):
+            books.begin[i], books.end[i] = books.begin[i - 1], books.end[i - 1]
+        books.begin[place], books.end[place] = start, start + cycles
+        books.used[link] += 1
+
+
+@compiled
+def send(
+    books: Bookings,
+    links: IntArray,
+    hops: IntArray,
+    low: int,
+    high: int,
+    hop_latency: int,
+    cycles: int,
+    start: int,
+) -> int:
+    """Book all links `low` to `high` of a tree at the earliest common start; that start."""
+    if cycles == 0:
+        return start
+    settled = False
+    while not settled:
+        settled = True
+        for i in range(low, high):
+            at = start + hops[i] * hop_latency
+            free = next_gap(books, links[i], at, cycles)
+            if free > at:
+                start += free - at
+                settled = False
+    for i in range(low, high):
+        book(books, links[i], start + hops[i] * hop_latency, cycles)
+    return start
+
+
+@compiled
+def busy_cycles(books: Bookings, link: int, start: int, stop: int) -> int:
+    """For how many cycles of [start, stop) the link is busy."""
+    low, high = books.first[link], books.first[link] + books.used[link]
+    last = high
+    while low < high:
+        middle = (low + high) // 2
+        if books.end[middle] > start:
+            high = middle
+        else:
+            low = middle + 1
+    busy = 0
+    while low < last and books.begin[low] < stop:
+        busy += min(books.end[low], stop) - max(books.begin[low], start)
+        low += 1
+    return busy

@@ -1,0 +1,70 @@
+"""What one core does, slab by slab and block by block, for a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from zapdeploy.sim.schedule import machine
+from zapdeploy.sim.schedule.layer import LayerSchedule
+from zapdeploy.sim.schedule.program import Schedule
+
+_WAITED_FOR = {
+    machine.LAYER: "the layer's start",
+    machine.MATRIX: "the matrix unit",
+    machine.WEIGHTS: "weights from the model network",
+    machine.OWN_WEIGHTS: "weights from its own memory",
+    machine.INPUTS: "inputs from the activation network",
+    machine.ACCUMULATORS: "accumulators to drain",
+    machine.BLOCK: "the block before",
+    machine.OPERANDS: "operands from the activation network",
+    machine.PARTIAL_SUMS: "partial sums of another core",
+}
+
+
+@dataclass(frozen=True)
+class CoreEvent:
+    """[start, end) in cycles of the batch; `waited_for`: what kept it from starting earlier."""
+
+    track: str
+    name: str
+    start: int
+    end: int
+    waited_for: str
+
+
+def core_events(found: Schedule, core: int) -> Iterator[CoreEvent]:
+    """Slabs of the matrix unit, and blocks in the vector and activation units, of one core."""
+    row, column = divmod(core, int(found.program.target.array.columns))
+    where = f"core ({row}, {column})"
+    for layer in found.layers:
+        yield from _slabs(layer, core, f"{where} matrix")
+        yield from _blocks(layer, core, f"{where} vector and activation")
+
+
+def _slabs(layer: LayerSchedule, core: int, track: str) -> Iterator[CoreEvent]:
+    trace, work = layer.trace, layer.work
+    count = int((work.sets[:, core] * work.vectors[:, core]).sum()) * work.chunks
+    rows = zip(
+        trace.slab_start[core, :count].tolist(),
+        trace.slab_end[core, :count].tolist(),
+        trace.slab_cause[core, :count].tolist(),
+        strict=True,
+    )
+    for number, (start, end, cause) in enumerate(rows):
+        name = f"{layer.events.program.name} slab {number}"
+        yield CoreEvent(track, name, start, end, _WAITED_FOR[cause])
+
+
+def _blocks(layer: LayerSchedule, core: int, track: str) -> Iterator[CoreEvent]:
+    trace, work = layer.trace, layer.work
+    count = int(work.blocks[:, core].sum()) * work.chunks
+    rows = zip(
+        trace.block_start[core, :count].tolist(),
+        trace.block_end[core, :count].tolist(),
+        trace.start_cause[core, :count].tolist(),
+        strict=True,
+    )
+    for number, (start, end, cause) in enumerate(rows):
+        name = f"{layer.events.program.name} block {number}"
+        yield CoreEvent(track, name, start, end, _WAITED_FOR[cause])

@@ -1,0 +1,119 @@
+"""One layer on the whole array, from its start to its last result in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import ceil
+
+import numpy as np
+
+from zapdeploy.compile.lowering import LayerEvents
+from zapdeploy.compile.regions import IntArray
+from zapdeploy.hardware_targets import Target
+from zapdeploy.sim.schedule.activations import Arrived, hop_cycles, send_activations
+from zapdeploy.sim.schedule.booking import Bookings, no_bookings, without_room
+from zapdeploy.sim.schedule.links import Mesh, Trees
+from zapdeploy.sim.schedule.machine import State, Trace, Weights, Work
+from zapdeploy.sim.schedule.pipeline import run_layer
+from zapdeploy.sim.schedule.work import chunks_of, machine_of, weights_of, work_of
+
+
+@dataclass(frozen=True, eq=False)
+class LayerSchedule:
+    """One layer in time; cycles count from the start of the batch.
+
+    `begin`: when the layer before had ended; `start`: when the programs run; `end`: when the last
+    result is in memory. `trace`: slabs and blocks of every core. `arrived`: the activation
+    network. `model`: busy times of the model network's links. `register_free` [cores]: from when
+    on weights of the next layer may come.
+    """
+
+    target: Target
+    events: LayerEvents
+    begin: int
+    start: int
+    end: int
+    work: Work
+    arrived: Arrived
+    weights: Weights
+    weight_trees: Trees
+    model: Bookings
+    trace: Trace
+    register_free: IntArray
+
+    @property
+    def cycles(self) -> int:
+        """From the end of the layer before."""
+        return self.end - self.begin
+
+    @property
+    def sent_weights(self) -> IntArray:
+        """Packets of weights: tree, start, cycles, bytes [packets, 4]."""
+        return self.trace.sent[self.trace.sent[:, 0] >= 0]
+
+
+def meshes(target: Target) -> tuple[Mesh, Mesh]:
+    """The activation and the model network."""
+    rows, columns = int(target.array.rows), int(target.array.columns)
+    model = ceil(target.networks.model.hop_latency.value)
+    return Mesh(rows, columns, hop_cycles(target)), Mesh(rows, columns, model)
+
+
+def schedule_layer(
+    events: LayerEvents, target: Target, begin: int, start: int, register_free: IntArray, early: int
+) -> LayerSchedule:
+    """Schedule a layer that starts at `start`; its first weights may travel from `early` on.
+
+    Cores walk through the layer as it comes, or first do what they hold the inputs of: whichever
+    ends earlier.
+    """
+    activation, model = meshes(target)
+    work = work_of(events, chunks_of(events, target), target)
+    weights, weight_trees = weights_of(events, model)
+    uses = _weight_uses(work, weights, weight_trees, model)
+
+    def scheduled(held_first: bool) -> LayerSchedule:
+        arrived = send_activations(events, work, activation, target, start, held_first)
+        bookings = no_bookings(uses)
+        state = State(register_free.copy(), early, start)
+        trace = run_layer(
+            machine_of(target), work, weights, arrived.arrivals, state, bookings, arrived.bookings
+        )
+        return LayerSchedule(
+            target=target,
+            events=events,
+            begin=begin,
+            start=start,
+            end=_end(work, trace, start),
+            work=work,
+            arrived=replace(arrived, bookings=without_room(arrived.bookings)),
+            weights=weights,
+            weight_trees=weight_trees,
+            model=without_room(bookings),
+            trace=trace,
+            register_free=state.begun,
+        )
+
+    if not any(len(delivery.messages) for delivery in events.deliveries):
+        return scheduled(False)
+    return min(scheduled(True), scheduled(False), key=lambda layer: layer.end)
+
+
+def _weight_uses(work: Work, weights: Weights, found: Trees, mesh: Mesh) -> IntArray:
+    """At most how many packets of weights each link carries."""
+    per_chunk = (work.sets * work.vectors).sum(axis=0)
+    times = np.zeros(len(found.sizes), np.int64)
+    for g, size in enumerate(weights.size):
+        members = weights.member[weights.first[g] : weights.first[g + 1]]
+        slabs = max(int(per_chunk[members[0]]), 1)
+        senders = members[weights.tree[members] >= 0]
+        # A part is cut where slabs end: at most once more than there are slabs in it.
+        times[weights.tree[senders]] = (weights.part[g] * slabs // max(size, 1) + 2) * work.chunks
+    return found.uses(mesh.links, times)
+
+
+def _end(work: Work, trace: Trace, start: int) -> int:
+    """When the last result of any core is in its memory."""
+    if not trace.block_end.size:
+        return start
+    return int(max((trace.block_end.max(axis=1) + work.after).max(), start))

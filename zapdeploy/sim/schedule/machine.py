@@ -1,0 +1,189 @@
+"""What the pipeline works on: plain arrays in whole cycles and bytes, and what it leaves behind."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from zapdeploy.compile.kernels.jit import compiled
+from zapdeploy.compile.regions import IntArray
+
+# Why a slab did not start earlier, or a block did not begin or end earlier.
+(
+    LAYER,  # the layer had not started
+    MATRIX,  # the slab before was running; the block's sums came no earlier
+    WEIGHTS,  # weights on their way over the model network
+    OWN_WEIGHTS,  # weights on their way from the core's own memory
+    INPUTS,  # inputs on their way over the activation network
+    ACCUMULATORS,  # sums that were not drained yet
+    BLOCK,  # the block before was leaving
+    OPERANDS,  # operands on their way over the activation network
+    PARTIAL_SUMS,  # the sums of the core before in the chain
+    VECTOR,
+    ACTIVATION,
+    PORT,
+    SENDING,  # the partial-sum network's width
+) = range(13)
+
+
+class Machine(NamedTuple):
+    """Cores of the array; widths in bytes a cycle, latencies in cycles."""
+
+    cores: int
+    input_width: int
+    port_width: int
+    model_width: int
+    model_hop: int
+    activation_width: int
+    matrix_latency: int
+    vector_latency: int
+
+
+class Work(NamedTuple):
+    """What each core does.
+
+    Of the matrix unit [tiles, cores]: positions, sets of output columns, the blocks that these make
+    up in a chunk, and input vectors. The rest [cores]: cycles of the vector and activation units
+    and of the partial-sum network; bytes of results and operands through the port; bytes that are
+    loaded from the core's own memory as weights, in every chunk; cycles from the units to the
+    memory; the core whose partial sums a core takes (-1: none), and how long they take.
+    """
+
+    chunks: int
+    positions: IntArray
+    sets: IntArray
+    blocks: IntArray
+    vectors: IntArray
+    vector_cycles: IntArray
+    activation_cycles: IntArray
+    sending_cycles: IntArray
+    port_bytes: IntArray
+    own_bytes: IntArray
+    after: IntArray
+    other: IntArray
+    way: IntArray
+
+
+class Weights(NamedTuple):
+    """Slices that several cores share: the groups of these cores.
+
+    Of each group: the bytes of the slice and of each part, and the members in the order of their
+    parts, `member[first[g]:first[g + 1]]`. Trees are those of the senders, `tree` [cores].
+    """
+
+    size: IntArray
+    part: IntArray
+    first: IntArray
+    member: IntArray
+    tree: IntArray
+    tree_first: IntArray
+    links: IntArray
+    hops: IntArray
+
+
+class Arrivals(NamedTuple):
+    """When what a core reads has arrived.
+
+    Stages of its input, `vectors_each` each [cores, chunks, stages], and other operands
+    [cores, chunks], in the order in which the core takes its chunks [cores, chunks].
+    """
+
+    inputs: IntArray
+    vectors_each: int
+    operands: IntArray
+    chunk_order: IntArray
+
+
+class State(NamedTuple):
+    """What a layer finds: when each core began its last slab (its second register is free since
+    then), the first cycle in which weights may travel, the cycle in which the layer starts."""
+
+    begun: IntArray
+    early: int
+    start: int
+
+
+class Trace(NamedTuple):
+    """Slabs [cores, slabs] and blocks [cores, blocks] as they ran, and what they waited for.
+
+    `slab_from`: the core that held a slab up; `slab_stretch`: cycles that the memory port adds to
+    it; `block_first`, `block_last`: the slabs that yield a block's sums. `sent`: of every packet of
+    weights the tree, start, cycles and bytes [packets, 4], -1 where there was none.
+    """
+
+    slab_start: IntArray
+    slab_end: IntArray
+    slab_cause: IntArray
+    slab_from: IntArray
+    slab_stretch: IntArray
+    block_first: IntArray
+    block_last: IntArray
+    block_start: IntArray
+    block_end: IntArray
+    start_cause: IntArray
+    end_cause: IntArray
+    sent: IntArray
+
+
+class Cores(NamedTuple):
+    """How far every core has come [cores].
+
+    Slabs and blocks so far; when weights are there (from the network and the core that held them
+    up, from the own memory); when the last slab began and ended, when the last block began to
+    leave and had left; bytes that wait for the port.
+    """
+
+    slabs: IntArray
+    blocks: IntArray
+    ready: IntArray
+    ready_from: IntArray
+    own_ready: IntArray
+    begun: IntArray
+    free: IntArray
+    leaving: IntArray
+    drained: IntArray
+    pending: IntArray
+
+
+@compiled
+def cores_at(begun: IntArray, start: int) -> Cores:
+    """All cores at the start of a layer."""
+    n = len(begun)
+    return Cores(
+        np.zeros(n, np.int64),
+        np.zeros(n, np.int64),
+        np.zeros(n, np.int64),
+        np.full(n, -1, np.int64),
+        np.zeros(n, np.int64),
+        begun.copy(),
+        np.full(n, start, np.int64),
+        np.full(n, start, np.int64),
+        np.full(n, start, np.int64),
+        np.zeros(n, np.int64),
+    )
+
+
+@compiled
+def empty_trace(cores: int, slabs: int, blocks: int, packets: int) -> Trace:
+    """Room for as many slabs, blocks and packets."""
+    return Trace(
+        np.zeros((cores, slabs), np.int64),
+        np.zeros((cores, slabs), np.int64),
+        np.zeros((cores, slabs), np.int64),
+        np.zeros((cores, slabs), np.int64),
+        np.zeros((cores, slabs), np.int64),
+        np.full((cores, blocks), -1, np.int64),
+        np.full((cores, blocks), -1, np.int64),
+        np.zeros((cores, blocks), np.int64),
+        np.zeros((cores, blocks), np.int64),
+        np.zeros((cores, blocks), np.int64),
+        np.zeros((cores, blocks), np.int64),
+        np.full((packets, 4), -1, np.int64),
+    )
+
+
+@compiled
+def share(total: int, part: int, parts: int) -> int:
+    """One of nearly equal whole parts of a total."""
+    return total * (part + 1) // parts - total * part // parts
