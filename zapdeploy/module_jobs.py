@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from zapdeploy.errors import UsageError
 from zapdeploy.files import atomic_write
 from zapdeploy.quantize.mixed import Budget
-from zapdeploy.quantize.recipes import ModuleRecipe, recipe_of_bits
+from zapdeploy.quantize.recipes import ModuleRecipe, Rounding, recipe_of_bits
+from zapdeploy.revin import normalised_inputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,6 +38,7 @@ class ModuleJob:
     checkpoint: Path | None = None
     powers_of_two: bool = False
     percentile: bool = False
+    rounding: Rounding | None = None
     target: str = "northpole-sim"
     min_snr_db: float | None = None
     max_energy_j: float | None = None
@@ -75,6 +77,7 @@ class ModuleJob:
             name="mixed" if self.weights is None else base.name,
             exponents=self.powers_of_two,
             calibration="percentile" if self.percentile else "mse",
+            rounding=self.rounding or base.rounding,
         )
 
 
@@ -122,6 +125,7 @@ def load_module(model: str, checkpoint: Path | None) -> nn.Module:
 
 def quantize_job(job: ModuleJob, calibration: Arrays, progress: Progress) -> dict[str, Any]:
     """Quantize, write file and record, and return the record as a document."""
+    from zapdeploy.forecasters.tsmixer import take_out_norm
     from zapdeploy.quantize import build, distill, prepare_module, write_module
     from zapdeploy.quantize.modules.training import TrainingPlan
 
@@ -133,7 +137,9 @@ def quantize_job(job: ModuleJob, calibration: Arrays, progress: Progress) -> dic
         raise UsageError(
             f"output must be in an existing folder, not {str(job.output)!r}; create it first"
         )
-    prepared = prepare_module(load_module(job.model, job.checkpoint), calibration)
+    module = load_module(job.model, job.checkpoint)
+    normalisation = take_out_norm(module)  # a chip's host does it; the file says so
+    prepared = prepare_module(module, normalised_inputs(calibration, normalisation))
     mixed = None
     if job.weights is None:
         mixed, quantized = _mixed(job, prepared, recipe, progress)
@@ -151,6 +157,7 @@ def quantize_job(job: ModuleJob, calibration: Arrays, progress: Progress) -> dic
         trained=trained,
         check=check_file,
         source=Path(job.model).name,
+        notes={} if normalisation is None else normalisation.notes(),
         seed=job.seed,
     )
     document = record.as_json()
@@ -176,5 +183,6 @@ def _mixed(
         target=job.target,
         progress=progress,
     )
-    draw_front(found, job.output.with_suffix(".front.html"))
-    return found.as_json(), found.quantized
+    page = job.output.with_suffix(".front.html")
+    drawn = draw_front(found, page)
+    return {**found.as_json(), "plot": page.name if drawn else None}, found.quantized

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.cli.conftest import Call
 from tests.quantize.networks import images, residual_cnn
+from tests.quantize.networks import perceptron as float_perceptron
 
 FACTORY = "tests.quantize.modules:perceptron"
 
@@ -59,11 +63,10 @@ def test_a_forecasters_folder_is_quantized(zapdeploy: Call, tmp_path: Path) -> N
     spec = ForecasterSpec("tsmixer-c4", 40, 8)
     save_forecaster(tmp_path / "net", spec, spec.build(), {})
     windows = np.random.default_rng(0).standard_normal((16, 4, 40)).astype(np.float32)
-    np.savez(tmp_path / "x.npz", input=windows)
-    called = zapdeploy(
-        "quantize", tmp_path / "net", "--calibration", tmp_path / "x.npz", "-o", tmp_path / "q.onnx"
-    )
+    np.savez(tmp_path / "net" / "calibration.npz", input=windows)  # as training leaves it there
+    called = zapdeploy("quantize", tmp_path / "net", "-o", tmp_path / "q.onnx", "--json")
     assert called.status == 0, called.err
+    assert called.json["calibration_samples"] == 16
 
 
 def test_an_onnx_file_is_quantized_as_before(zapdeploy: Call, tmp_path: Path) -> None:
@@ -91,6 +94,9 @@ WRONG = {
     ),
     "stray budget": ([FACTORY, "--min-snr", "20"], "must go with --weights mixed, not 8"),
     "form": ([FACTORY, "--form", "qoperator"], "form must be 'qcdq' or 'packed'"),
+    "rounding": ([FACTORY, "--rounding", "up"], "rounding must be one of nearest, gptq, gpfq, not"),
+    "activations": ([FACTORY, "--activations", "2"], "activations must be one of 8, 4, not 2"),
+    "no folder": (["."], "folder must be one that zapdeploy train wrote"),
 }
 
 
@@ -104,6 +110,48 @@ def test_wrong_calls_get_one_line(
     called = zapdeploy("quantize", *arguments, "--calibration", calibration, "-o", output)
     assert called.status == 2
     assert message in called.err
+    assert called.err.count("\n") == 1
+    assert not output.exists()
+
+
+Floats = NDArray[np.float32]
+# From inputs that would do, apart from being constant, to unfit ones; and what is said of them.
+UNFIT: dict[str, tuple[Callable[[Floats], dict[str, NDArray[Any]]], str]] = {
+    "names": (lambda x: {"other": x}, "calibration must hold the inputs ['input'], not ['other']"),
+    "shape": (lambda x: {"input": x[:, 1:].cumsum(axis=1)}, "not of shape [[15]]"),
+    "nan": (lambda x: {"input": x * np.nan}, "values must be finite, not NaN or infinite"),
+    "constant": (lambda x: {"input": x}, "values must vary, not be all 1"),
+    "integers": (lambda x: {"input": x.astype(int)}, "values must be floating point, not int64"),
+    "none": (lambda x: {"input": x[:0]}, "samples must be at least one, not none"),
+}
+
+
+@pytest.mark.parametrize("case", UNFIT)
+def test_unfit_calibration_of_a_module_gets_one_line(
+    zapdeploy: Call, tmp_path: Path, case: str
+) -> None:
+    pytest.importorskip("brevitas")
+    make, message = UNFIT[case]
+    np.savez(tmp_path / "x.npz", **make(np.ones((8, 16), np.float32)))  # type: ignore[arg-type]
+    output = tmp_path / "q.onnx"
+    called = zapdeploy("quantize", FACTORY, "--calibration", tmp_path / "x.npz", "-o", output)
+    assert called.status == 2
+    assert message in called.err
+    assert called.err.count("\n") == 1
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("case", UNFIT)
+def test_unfit_calibration_of_a_file_gets_one_line(
+    zapdeploy: Call, tmp_path: Path, case: str
+) -> None:
+    make, message = UNFIT[case]
+    np.savez(tmp_path / "x.npz", **make(np.ones((8, 6), np.float32)))  # type: ignore[arg-type]
+    source, output = float_perceptron(tmp_path / "net.onnx"), tmp_path / "q.onnx"
+    called = zapdeploy("quantize", source, "--calibration", tmp_path / "x.npz", "-o", output)
+    assert called.status == 2
+    wanted = "shape must be [count, 6], not [8, 5]" if case == "shape" else message
+    assert wanted in called.err
     assert called.err.count("\n") == 1
     assert not output.exists()
 

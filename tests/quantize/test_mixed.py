@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -90,8 +91,50 @@ def test_predicted_costs_are_what_compile_reports(mixer_result, tmp_path: Path) 
     assert found.choice.energy_j == pytest.approx(reported.energy_j, rel=1e-12)
     assert found.choice.latency_s == pytest.approx(reported.latency_s, rel=1e-12)
     pytest.importorskip("plotly")
-    draw_front(found, tmp_path / "front.html")
+    assert draw_front(found, tmp_path / "front.html")
     assert b"energy per frame" in (tmp_path / "front.html").read_bytes()
+
+
+def test_without_plotly_the_front_is_printed_and_one_line_says_so(  # type: ignore[no-untyped-def]
+    mixer_result,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from zapdeploy.cli.quantize import _say_mixed
+    from zapdeploy.mixed import draw_front
+
+    _, found = mixer_result
+    monkeypatch.setitem(sys.modules, "plotly.graph_objects", None)
+    assert not draw_front(found, tmp_path / "front.html")
+    assert not (tmp_path / "front.html").exists()
+    _say_mixed({**found.as_json(), "plot": None})
+    printed = capsys.readouterr().out
+    assert "Pareto front" in printed
+    assert "no plot of it: Plotly is not installed; run: pip install" in printed
+
+
+def test_what_is_measured_from_a_layer_on_is_what_the_whole_network_gives(mixer_result) -> None:  # type: ignore[no-untyped-def]
+    """The oracle runs all of the network for each option, as the definition says."""
+    from zapdeploy.quantize.modules.build import assemble, outputs
+    from zapdeploy.quantize.modules.sensitivity import WIDEST, _narrowed, _readers, measure
+
+    prepared, _ = mixer_result
+    recipe, options = find_recipe("int8"), (WIDEST, BitChoice(4, 4), BitChoice(2, 4))
+    found, base = measure(prepared, recipe, options, samples=12)  # in batches of 8 and 4
+    few = tuple(values[:12] for values in prepared.samples)
+    exact = outputs(prepared.graph, few).double()
+    quantized = assemble(prepared, recipe, dict.fromkeys(prepared.layers, WIDEST))
+
+    def noise() -> float:
+        error = outputs(quantized.graph, few).double() - exact
+        return float((error**2).sum() / (exact**2).sum())
+
+    assert base == pytest.approx(noise(), rel=1e-9)
+    for (name, bits), reader in _readers(prepared, recipe, options).items():
+        with _narrowed(quantized, name, bits, reader):
+            assert found[name][bits] == pytest.approx(max(noise() - base, 0), rel=1e-9, abs=1e-12)
+    assert base == pytest.approx(noise(), rel=1e-9)  # all is as it was
 
 
 def test_mixed_takes_less_energy_than_int8(mixer_result) -> None:  # type: ignore[no-untyped-def]

@@ -68,7 +68,7 @@ def test_reshapes_keep_an_open_batch(mixer: Path, tmp_path: Path) -> None:
 
 
 def test_normalisation_stays_in_float_at_both_ends(tmp_path: Path) -> None:
-    source = export_model("tsmixer-c256", tmp_path / "m.onnx", neurons=60, width=16)
+    source = export_model("tsmixer-c256", tmp_path / "m.onnx", neurons=60, width=16, revin=True)
     target = tmp_path / "q.onnx"
     windows = sample_inputs("tsmixer-c256", 6, neurons=60)["input"]
     record = quantize_onnx(source, target, calibration={"input": windows[:4]}, form="qoperator")

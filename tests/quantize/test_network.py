@@ -125,12 +125,46 @@ def test_an_addition_of_a_constant_stays_in_float(tmp_path: Path) -> None:
     assert network.quantized == ("input", "g", "r", "output")
 
 
-def test_a_product_of_two_activations_stays_in_float(tmp_path: Path) -> None:
-    nodes = [node("MatMul", "input w", "m"), node("MatMul", "m input", "output")]
+def test_a_product_of_two_activations_is_one_of_integers(tmp_path: Path) -> None:
+    """Both operands carry quantizers, also behind a function that stays in floating point."""
+    nodes = [
+        node("MatMul", "input w", "m"),
+        node("Softmax", "m", "s"),
+        node("MatMul", "s input", "output"),
+    ]
     network = load(
         save(tmp_path / "n.onnx", nodes, random_weights({"w": (4, 4)}), ([4, 4], [4, 4]))
     )
+    assert roles(network) == ["matrix", "float", "product"]
+    assert network.quantized == ("input", "m", "s", "output")
+
+
+def test_a_gemm_with_a_computed_operand_and_something_to_add_stays_in_float(tmp_path: Path) -> None:
+    nodes = [node("MatMul", "input w", "m"), node("Gemm", "m input b", "output")]
+    weights = random_weights({"w": (4, 4), "b": (4,)})
+    network = load(save(tmp_path / "n.onnx", nodes, weights, ([4, 4], [4, 4])))
     assert roles(network) == ["matrix", "float"]
+
+
+def test_state_has_one_quantizer(tmp_path: Path) -> None:
+    """That of the output, where the new state is computed."""
+    nodes = [node("MatMul", "input w", "m"), node("Add", "m input", "output")]
+    path = save(tmp_path / "n.onnx", nodes, random_weights({"w": (4, 4)}), ([4, 4], [4, 4]))
+    model = onnx.load(path)
+    model.metadata_props.add(key="zapdeploy.state", value='{"input": "output"}')
+    sites = assign_widths(Network(model), Recipe(4, 4, "packed")).sites
+    assert [site.tensors for site in sites] == [("output", "input"), ("m",)]
+
+
+def test_unreadable_state_is_refused(tmp_path: Path) -> None:
+    model = onnx.load(residual_cnn(tmp_path / "net.onnx"))
+    model.metadata_props.add(key="zapdeploy.state", value="input=output")
+    with pytest.raises(ModelError) as caught:
+        _ = Network(model).quantized
+    assert str(caught.value) == (
+        "metadata 'zapdeploy.state' must be a JSON object of input and output names, "
+        "not 'input=output'; write it again"
+    )
 
 
 def test_a_network_without_weights_is_refused(tmp_path: Path) -> None:

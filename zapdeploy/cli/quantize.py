@@ -36,7 +36,11 @@ def _quantize(
     ] = 8,
     calibration: Annotated[
         Path | None,
-        typer.Option("--calibration", metavar="X.npz", help="Inputs, keyed by the model's names."),
+        typer.Option(
+            "--calibration",
+            metavar="X.npz",
+            help="Inputs, keyed by the model's names (default: those in a folder from train).",
+        ),
     ] = None,
     keep_first_last: Annotated[
         int, typer.Option("--keep-first-last", help="Bits of the first and the last layer.")
@@ -59,6 +63,10 @@ def _quantize(
     percentile: Annotated[
         bool, typer.Option("--percentile", help="Ranges by percentile, not squared error (torch).")
     ] = False,
+    rounding: Annotated[
+        str | None,
+        typer.Option("--rounding", help="Weights by nearest, gptq, gpfq (torch)."),
+    ] = None,
     target: options.Target = "northpole-sim",
     min_snr: Annotated[
         float | None, typer.Option("--min-snr", metavar="DB", help="Mixed: least output SNR.")
@@ -87,12 +95,12 @@ def _quantize(
     given = None if calibration is None else load_arrays(calibration)
     bits = _bits(weights)
     if _is_onnx(model):
-        torch_only = (qat, checkpoint, min_snr, max_energy, max_latency)
+        torch_only = (qat, checkpoint, rounding, min_snr, max_energy, max_latency)
         if bits is None or any(v is not None for v in torch_only) or powers_of_two or percentile:
             raise UsageError(
                 "model must be a torch module for --weights mixed, --qat, --checkpoint, "
-                "--powers-of-two, --percentile and budgets, not an ONNX file; give a folder from "
-                "zapdeploy train or package.module:factory"
+                "--powers-of-two, --percentile, --rounding and budgets, not an ONNX file; give a "
+                "folder from zapdeploy train or package.module:factory"
             )
         return _onnx_file(
             Path(model),
@@ -105,6 +113,7 @@ def _quantize(
             keep_first_last=keep_first_last,
             seed=seed,
         )
+    given = given or _own_calibration(Path(model))
     if given is None:
         raise UsageError("a torch module must be given --calibration X.npz, not nothing; give it")
     from zapdeploy.module_jobs import ModuleJob, quantize_job
@@ -120,6 +129,7 @@ def _quantize(
         checkpoint=checkpoint,
         powers_of_two=powers_of_two,
         percentile=percentile,
+        rounding=rounding,  # type: ignore[arg-type]  # the recipe refuses what it does not know
         target=target,
         min_snr_db=min_snr,
         max_energy_j=max_energy,
@@ -129,6 +139,15 @@ def _quantize(
     with show.progress() as progress:
         document = quantize_job(job, given, progress)
     return _say(document, output, as_json=as_json)
+
+
+def _own_calibration(folder: Path) -> dict[str, NDArray[Any]] | None:
+    """The windows that training left in a forecaster's folder."""
+    from zapdeploy.arrays import load_arrays
+    from zapdeploy.forecasters.calibration import CALIBRATION
+
+    path = folder / CALIBRATION
+    return load_arrays(path) if path.is_file() else None
 
 
 def _bits(weights: str) -> int | None:
@@ -204,3 +223,5 @@ def _say_mixed(mixed: dict[str, Any]) -> None:
     ]  # fmt: skip
     columns = ("energy per frame (modelled)", "latency", "output SNR, dB (predicted)")
     show.print_table(show.table("Pareto front", columns, rows))
+    if mixed["plot"] is None:
+        print("no plot of it: Plotly is not installed; run: pip install 'zapdeploy[report]'")

@@ -12,15 +12,21 @@ from zapdeploy.forecasters.recording import Recording
 
 CALIBRATION = "calibration.npz"  # in a trained forecaster's folder
 CALIBRATION_BYTES = 128 * 2**20
+FRAMES = 1024  # that show what range a neuron has
+LEAST_WINDOWS = 8
 
 
 def calibration_windows(
-    recording: Recording, spec: ForecasterSpec, *, count: int = 8, seed: int = 0
+    recording: Recording, spec: ForecasterSpec, *, count: int | None = None, seed: int = 0
 ) -> dict[str, NDArray[np.float32]]:
-    """Windows of the training split to quantize with, by ONNX input name; at most 128 MiB."""
+    """Windows of the training split to quantize with, by ONNX input name; at most 128 MiB.
+
+    count: None for 1,024 frames of every neuron, and at least 8 windows.
+    """
     starts = window_starts(Split.TRAIN, spec.context, recording.conditions)
     affordable = CALIBRATION_BYTES // (4 * spec.context * recording.neurons)
-    wanted = min(count, max(1, affordable), starts.size)
+    asked = max(FRAMES // spec.context, LEAST_WINDOWS) if count is None else count
+    wanted = min(asked, max(1, affordable), starts.size)
     chosen = np.sort(np.random.default_rng((seed, 2)).choice(starts, wanted, replace=False))
     windows = {INPUT_NAME: recording.contexts(chosen.tolist(), spec.context)}
     if spec.info.covariates:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from zapdeploy.errors import DataError
-from zapdeploy.quantize.network import Network
+from zapdeploy.quantize.network import CONVOLUTIONS, Network
 from zapdeploy.quantize.ranges import Histogram, count_values
 from zapdeploy.quantize.samples import Arrays, input_shapes
 
@@ -46,15 +46,15 @@ def measure(network: Network, tensors: tuple[str, ...], samples: Arrays) -> Stat
     counts = {name: np.zeros(0, np.int64) for name in tensors}
     means: dict[str, NDArray[np.float64]] = {}
     readers = {name: [x for x in network.layers if x.input[0] == name] for name in _inputs(network)}
-    run = _runner(network, tuple(dict.fromkeys((*tensors, *readers))))
-    batches = list(_batches(network, samples))
+    run = runner(network, tuple(dict.fromkeys((*tensors, *readers))))
+    batches = list(sample_batches(network, samples))
     for batch in batches:
         for name, values in run(batch):
             if name in counts:
                 seen = count_values(values, *ranges[name])
                 counts[name] = seen if not counts[name].size else counts[name] + seen
             for layer in readers.get(name, ()):
-                axis = 1 if layer.op_type == "Conv" else values.ndim - 1
+                axis = 1 if layer.op_type in CONVOLUTIONS else values.ndim - 1
                 others = tuple(index for index in range(values.ndim) if index != axis)
                 mean = values.mean(axis=others, dtype=np.float64) / len(batches)
                 means[layer.output[0]] = means.get(layer.output[0], np.float64(0)) + mean
@@ -71,8 +71,8 @@ def _ranges(
 ) -> dict[str, tuple[float, float]]:
     """The lowest and highest value of each tensor."""
     ranges = dict.fromkeys(tensors, (np.inf, -np.inf))
-    run = _runner(network, tensors)
-    for batch in _batches(network, samples):
+    run = runner(network, tensors)
+    for batch in sample_batches(network, samples):
         for name, values in run(batch):
             low, high = ranges[name]
             # A NaN anywhere must survive into the result, which min() and max() do not promise.
@@ -89,7 +89,8 @@ def _ranges(
     return ranges
 
 
-def _batches(network: Network, samples: Arrays) -> Iterator[dict[str, Floats]]:
+def sample_batches(network: Network, samples: Arrays) -> Iterator[dict[str, Floats]]:
+    """The samples, as many at a time as the network takes."""
     size = next(iter(input_shapes(network).values()))[0] or FREE_BATCH
     count = len(next(iter(samples.values())))
     for start in range(0, count, size):
@@ -99,7 +100,7 @@ def _batches(network: Network, samples: Arrays) -> Iterator[dict[str, Floats]]:
         }
 
 
-def _runner(network: Network, tensors: tuple[str, ...]) -> Run:
+def runner(network: Network, tensors: tuple[str, ...]) -> Run:
     """A function from inputs to (name, values) of the wanted tensors."""
     computed = [name for name in tensors if name not in network.input_names]
     session = _session(network, computed) if computed else None

@@ -82,12 +82,13 @@ class _Writer:
         result = name if is_output else f"{name}_dequantized"
         scale, zero = self._activation_constants(name, quantizer)
         quantized = f"{name}_quantized"
-        self._node("QuantizeLinear", [source, scale, zero], quantized)
+        axis = {} if quantizer.axis is None else {"axis": quantizer.axis}
+        self._node("QuantizeLinear", [source, scale, zero], quantized, **axis)
         if quantizer.bits < 8 and not self.packed:
             quantized = self._clip(
                 quantized, np.array(0, np.uint8), np.array(quantizer.highest, np.uint8)
             )
-        self._node("DequantizeLinear", [quantized, scale, zero], result)
+        self._node("DequantizeLinear", [quantized, scale, zero], result, **axis)
         self.renamed[name] = result
 
     def _activation_constants(self, name: str, quantizer: Quantizer) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from onnx import NodeProto, helper
 
+from zapdeploy.errors import ModelError
 from zapdeploy.quantize.form_qdq import GraphParts
 from zapdeploy.quantize.network import Network, Role
 from zapdeploy.quantize.plan import Plan
@@ -59,6 +60,8 @@ class _Writer:
             return
         if role is Role.PASSING:
             self._pass(node)
+        elif role is Role.PRODUCT:
+            self._product(node)
         elif role is Role.FLOAT or (role is Role.COMBINING and node.op_type in _FLOAT_BETWEEN):
             self._float(node)
         else:
@@ -74,6 +77,11 @@ class _Writer:
             "AveragePool": self._average_pool,
             "GlobalAveragePool": self._global_average_pool,
         }
+        if node.op_type not in writers:
+            raise ModelError(
+                f"form must be qdq, qcdq or packed for a {node.op_type}, not qoperator "
+                f"(node '{node.name}'): no integer operator of ONNX Runtime computes it"
+            )
         writers[node.op_type](node)
 
     def _conv(self, node: NodeProto) -> None:
@@ -96,6 +104,14 @@ class _Writer:
     def _matmul(self, node: NodeProto) -> None:
         inputs = [*_triple(node.input[0]), *self._weight(node), *_scales(self.network.result(node))]
         self._node("QLinearMatMul", node, inputs)
+
+    def _product(self, node: NodeProto) -> None:
+        """QLinearMatMul; a Gemm, which may transpose, in float between its quantizers."""
+        if node.op_type == "Gemm":
+            self._float(node)
+            return
+        operands = [name for tensor in node.input[:2] for name in _triple(tensor)]
+        self._node("QLinearMatMul", node, [*operands, *_scales(self.network.result(node))])
 
     def _add(self, node: NodeProto) -> None:
         inputs = [*_triple(node.input[0]), *_triple(node.input[1])]

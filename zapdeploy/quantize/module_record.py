@@ -12,12 +12,16 @@ from zapdeploy.quantize.recipes import ModuleRecipe
 
 @dataclass(frozen=True)
 class ModuleLayer:
-    """Bits of one layer's weights and of what it reads, by the name of its node in the file."""
+    """Bits of one layer's weights and of what it reads, by the name of its node in the file.
+
+    rounding: how its weights were rounded; to the nearest code where it is too wide for the others.
+    """
 
     name: str
     operator: str
     weights: int
     inputs: int
+    rounding: str
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -18,16 +19,20 @@ class Role(Enum):
     """What quantization makes of a node."""
 
     MATRIX = "matrix"  # integer multiply-accumulate with constant weights
+    PRODUCT = "product"  # integer multiply-accumulate of two computed tensors
     COMBINING = "combining"  # integer inputs, an output with a scale of its own
     PASSING = "passing"  # moves or selects values: the output keeps the input's scale
     ACTIVATION = "activation"  # a clamp that the layer before it absorbs
     FLOAT = "float"  # stays in floating point
 
 
-MATRIX_OPERATORS = frozenset({"Conv", "Gemm", "MatMul"})
+STATE_KEY = "zapdeploy.state"
+CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
+MATRIX_OPERATORS = CONVOLUTIONS | {"Gemm", "MatMul"}
 COMBINING_OPERATORS = frozenset(
     {"Add", "AveragePool", "Concat", "GlobalAveragePool", "Relu", "Clip"}
 )
+PRODUCT_OPERATORS = frozenset({"Gemm", "MatMul"})
 PASSING_OPERATORS = frozenset(
     {"MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze"}
 )
@@ -79,6 +84,27 @@ class Network:
         return tuple(node for node in self.nodes if self._is_matrix(node))
 
     @cached_property
+    def products(self) -> tuple[NodeProto, ...]:
+        """Products of two computed tensors, in topological order."""
+        return tuple(node for node in self.nodes if self._is_product(node))
+
+    @cached_property
+    def state(self) -> tuple[tuple[str, str], ...]:
+        """Inputs, and the outputs of the frame before that they are: one tensor, one quantizer.
+
+        The file's metadata names them; who imports the result judges whether they can be kept.
+        """
+        entries = {entry.key: entry.value for entry in self.model.metadata_props}
+        try:
+            pairs = json.loads(entries.get(STATE_KEY, "{}"))
+            return tuple((str(before), str(after)) for before, after in pairs.items())
+        except (ValueError, AttributeError):
+            raise ModelError(
+                f"metadata '{STATE_KEY}' must be a JSON object of input and output names, "
+                f"not {entries[STATE_KEY]!r}; write it again"
+            ) from None
+
+    @cached_property
     def quantized(self) -> tuple[str, ...]:
         ordered = [*self.input_names, *(name for node in self.nodes for name in node.output)]
         return tuple(name for name in ordered if name in self._carried)
@@ -87,6 +113,8 @@ class Network:
         """The role of a node of this network."""
         if self._is_matrix(node):
             return Role.MATRIX
+        if self._is_product(node):
+            return Role.PRODUCT
         layer = self.absorbing_layer(node)
         if layer is not None and self.role(layer) is not Role.FLOAT:
             return Role.ACTIVATION
@@ -145,7 +173,15 @@ class Network:
             return False
         if node.op_type == "Gemm":
             return attribute(node, "transA", 0) == 0
+        if node.op_type == "ConvTranspose":  # one scale per output channel needs one group
+            return attribute(node, "group", 1) == 1
         return node.op_type == "Conv" or len(weight.dims) == 2
+
+    def _is_product(self, node: NodeProto) -> bool:
+        """Whether both operands are computed; nothing may be added to them."""
+        if node.op_type not in PRODUCT_OPERATORS or any(node.input[2:]):
+            return False
+        return all(name not in self.initializers for name in node.input[:2])
 
     def _passes(self, node: NodeProto) -> bool:
         return node.op_type in PASSING_OPERATORS and len(node.output) == 1
@@ -160,8 +196,12 @@ class Network:
         """What matrix layers read and write, spread through the operators between them."""
         carried = {layer.input[0] for layer in self.layers}
         carried |= {self.result(layer) for layer in self.layers}
+        carried |= {name for node in self.products for name in (*node.input[:2], *node.output)}
         while True:
             before = len(carried)
+            for pair in self.state:
+                if carried.intersection(pair):
+                    carried.update(pair)
             for node in self.nodes:
                 if self._passes(node) and carried & {node.input[0], node.output[0]}:
                     carried |= {node.input[0], node.output[0]}
@@ -177,6 +217,14 @@ def attribute(node: NodeProto, name: str, default: float) -> float:
         if entry.name == name:
             return float(onnx.helper.get_attribute_value(entry))
     return default
+
+
+def numbers(node: NodeProto, name: str) -> tuple[float, ...]:
+    """A node's attribute of several numbers; none where it is absent."""
+    for entry in node.attribute:
+        if entry.name == name:
+            return tuple(onnx.helper.get_attribute_value(entry))
+    return ()
 
 
 def check_network(network: Network) -> None:

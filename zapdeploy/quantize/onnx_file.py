@@ -15,6 +15,7 @@ from zapdeploy.errors import ModelError, UsageError
 from zapdeploy.files import atomic_write
 from zapdeploy.quantize.form_qdq import write_qdq
 from zapdeploy.quantize.form_qoperator import MICROSOFT, write_qoperator
+from zapdeploy.quantize.index_ranges import ActivationScales
 from zapdeploy.quantize.network import Network, check_network
 from zapdeploy.quantize.plan import Plan, make_plan
 from zapdeploy.quantize.recipe import Form, Recipe
@@ -22,6 +23,7 @@ from zapdeploy.quantize.record import LayerBits, QuantizeRecord
 from zapdeploy.quantize.samples import check_samples, digest, random_samples
 from zapdeploy.quantize.source import FILE_LIMIT_BYTES, read_prepared, standard_opset
 from zapdeploy.quantize.widths import layer_name
+from zapdeploy.revin import host_normalisation, normalised_inputs
 
 _PACKAGES = ("numpy", "onnx", "onnxruntime")
 # The oldest file format version that may carry each opset.
@@ -37,16 +39,19 @@ def quantize_onnx(
     form: Form | None = None,
     calibration: Mapping[str, NDArray[Any]] | None = None,
     keep_first_last: int = 8,
+    activation_scales: ActivationScales = "per tensor",
     seed: int = 0,
 ) -> QuantizeRecord:
     """Quantize the float ONNX file `source` into `destination`; returns how it was done.
 
     weights 8, 4 or 2 and activations 8 or 4 are bits; `form` defaults to "qdq" at 8 bits and to
     "packed" below (see Recipe). calibration: float arrays [count, ...] by input name; without it,
-    standard normal inputs drawn from `seed` are used, and the record says so.
+    standard normal inputs drawn from `seed` are used, and the record says so. Inputs that the file
+    leaves the host to normalise are normalised first.
 
-    Weights are symmetric per output channel, activations unsigned per tensor; scales below 8 bits,
-    and all scales of activations, have the least mean squared error over a grid of clip ratios.
+    Weights are symmetric per output channel, activations unsigned per tensor, or per neuron where
+    `activation_scales` has it so ("auto", "per neuron"; see Recipe); scales below 8 bits, and all
+    of tensors, have the least mean squared error over a grid of clip ratios.
     Every form is written from the same scales and integers, 8-bit ones too, and not by ONNX
     Runtime's static quantizer: so the QDQ and the QOperator file of a network are one function bit
     for bit, and first and last layers can have other widths than the rest.
@@ -54,7 +59,7 @@ def quantize_onnx(
     DataError or UsageError.
     """
     chosen: Form = form or ("qdq" if min(weights, activations) == 8 else "packed")
-    recipe = Recipe(weights, activations, chosen, keep_first_last)
+    recipe = Recipe(weights, activations, chosen, keep_first_last, activation_scales)
     origin, target = Path(source), Path(destination)
     if not target.parent.is_dir():
         raise UsageError(
@@ -62,7 +67,12 @@ def quantize_onnx(
         )
     network = Network(read_prepared(origin, recipe.opset))
     check_network(network)
-    samples = random_samples(network, seed) if calibration is None else dict(calibration)
+    notes = {entry.key: entry.value for entry in network.model.metadata_props}
+    normalisation = host_normalisation(notes, str(origin))
+    if calibration is None:
+        samples = random_samples(network, seed)
+    else:
+        samples = normalised_inputs(calibration, normalisation)
     check_samples(network, samples)
     plan = make_plan(network, recipe, samples)
     content = _serialized(plan, recipe)
@@ -102,6 +112,7 @@ def _serialized(plan: Plan, recipe: Recipe) -> bytes:
             model.opset_import.add(domain=entry.domain, version=entry.version)
     if MICROSOFT in used:
         model.opset_import.add(domain=MICROSOFT, version=1)
+    model.metadata_props.extend(source.metadata_props)
     model.graph.name = source.graph.name or "network"
     model.graph.node.extend(parts.nodes)
     model.graph.input.extend(v for v in source.graph.input if v.name in plan.network.input_names)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from onnx import NodeProto
 
 from zapdeploy.quantize.calibration import measure
-from zapdeploy.quantize.network import Network, attribute
+from zapdeploy.quantize.network import Network, attribute, numbers
+from zapdeploy.quantize.neurons import per_neuron
 from zapdeploy.quantize.ranges import Quantizer, choose_quantizer
 from zapdeploy.quantize.recipe import Recipe
 from zapdeploy.quantize.samples import Arrays
@@ -34,10 +35,10 @@ def make_plan(network: Network, recipe: Recipe, samples: Arrays) -> Plan:
     """
     widths = assign_widths(network, recipe)
     seen = measure(network, tuple(site.tensors[0] for site in widths.sites), samples)
-    quantizers = {}
-    for site in widths.sites:
-        quantizer = choose_quantizer(seen.histograms[site.tensors[0]], site.bits)
-        quantizers.update(dict.fromkeys(site.tensors, quantizer))
+    chosen = {s: choose_quantizer(seen.histograms[s.tensors[0]], s.bits) for s in widths.sites}
+    if recipe.activation_scales != "per tensor":
+        chosen = per_neuron(network, chosen, samples, recipe.activation_scales)
+    quantizers = {name: quantizer for s, quantizer in chosen.items() for name in s.tensors}
     readers = {name: len(nodes) for name, nodes in network.consumers.items()}
     weights = {}
     for layer in network.layers:
@@ -58,7 +59,7 @@ def _layer_weight(
     if len(layer.input) > 2 and layer.input[2]:
         bias = network.array(layer.input[2]).ravel()
     axis = 0
-    if layer.op_type == "MatMul":
+    if layer.op_type in ("MatMul", "ConvTranspose"):
         axis = 1
     if layer.op_type == "Gemm":
         axis = 0 if attribute(layer, "transB", 0) else 1
@@ -66,8 +67,10 @@ def _layer_weight(
     if bias is not None:
         bias = np.broadcast_to(bias, (weight.shape[axis],)).astype(np.float32)
     means = means.reshape(int(attribute(layer, "group", 1)), -1)
+    if layer.op_type == "ConvTranspose":  # only one in so many outputs meets a given weight
+        means = means / float(np.prod(numbers(layer, "strides"), dtype=np.float64))
     taps = weight.size // (weight.shape[axis] * means.shape[1])
-    read = LayerInput(source.scale, source.reach, np.repeat(means, taps, axis=1))
+    read = LayerInput(np.min(source.scale), source.reach, np.repeat(means, taps, axis=1))
     return quantize_weight(weight, bias, axis, bits, read)
 
 

@@ -16,11 +16,18 @@ CLIP_RATIOS = np.linspace(1.0, 0.2, 33)
 
 @dataclass(frozen=True)
 class Quantizer:
-    """q = clamp(round_half_even(x / scale) + zero_point) on [0, 2^bits - 1], unsigned."""
+    """q = clamp(round_half_even(x / scale) + zero_point) on [0, 2^bits - 1], unsigned.
 
-    scale: np.float32
-    zero_point: int
+    With an `axis`, scale float32 and zero_point int64 have an entry for each of its indices.
+    `centre`, float32 [channels] along axis 1, is subtracted before, and its reader's bias makes up
+    for it; None: nothing.
+    """
+
+    scale: np.float32 | NDArray[np.float32]
+    zero_point: int | NDArray[np.int64]
     bits: int
+    axis: int | None = None
+    centre: NDArray[np.float32] | None = None
 
     @property
     def highest(self) -> int:
@@ -30,7 +37,8 @@ class Quantizer:
     @property
     def reach(self) -> int:
         """The largest |q - zero_point|: what a multiply-accumulate can meet."""
-        return max(self.zero_point, self.highest - self.zero_point)
+        zeros = np.asarray(self.zero_point)
+        return max(int(zeros.max()), self.highest - int(zeros.min()))
 
 
 @dataclass(frozen=True)

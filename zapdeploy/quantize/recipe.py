@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from zapdeploy.errors import UsageError
+from zapdeploy.quantize.index_ranges import ActivationScales
 
 Form = Literal["qdq", "qoperator", "qcdq", "packed"]
 
@@ -25,18 +26,29 @@ class Recipe:
 
     Layers that read the network's input or write its output keep at least `keep_first_last` bits,
     in their weights and in the activations that they read.
+
+    activation_scales: "per tensor", as ONNX Runtime's integer kernels want it; "per neuron", one
+    for each index of the last axis wherever no reader sums over it (1x1 convolutions over
+    [batch, time, neurons]); "auto", per neuron where that leaves clearly less error.
     """
 
     weights: int
     activations: int
     form: Form
     keep_first_last: int = 8
+    activation_scales: ActivationScales = "per tensor"
 
     def __post_init__(self) -> None:
         _check_choice("weights", self.weights, WEIGHT_BITS)
         _check_choice("activations", self.activations, ACTIVATION_BITS)
         _check_choice("keep_first_last", self.keep_first_last, WEIGHT_BITS)
         _check_choice("form", self.form, get_args(Form))
+        _check_choice("activation_scales", self.activation_scales, get_args(ActivationScales))
+        if self.form == "qoperator" and self.activation_scales != "per tensor":
+            raise UsageError(
+                f"form must be 'qdq', 'qcdq' or 'packed' for activation scales "
+                f"{self.activation_scales!r}, not 'qoperator'; its operators have one scale"
+            )
         if self.form in ("qdq", "qoperator") and min(self.weights, self.activations) < 8:
             raise UsageError(
                 f"form must be 'qcdq' or 'packed' for {self.weights}-bit weights and "
@@ -46,7 +58,9 @@ class Recipe:
     @property
     def name(self) -> str:
         """A short name that says it all, such as "w4a4-edges8-packed"."""
-        return f"w{self.weights}a{self.activations}-edges{self.keep_first_last}-{self.form}"
+        own = "" if self.activation_scales == "per tensor" else f"-{self.activation_scales}"
+        bits = f"w{self.weights}a{self.activations}-edges{self.keep_first_last}"
+        return f"{bits}-{self.form}{own.replace(' ', '-')}"
 
     @property
     def edge_weights(self) -> int:

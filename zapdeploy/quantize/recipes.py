@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from zapdeploy.errors import UsageError
+from zapdeploy.quantize.index_ranges import ActivationScales
 
 Calibration = Literal["mse", "percentile"]
-Rounding = Literal["nearest", "gptq"]
+Rounding = Literal["nearest", "gptq", "gpfq"]
 
 WEIGHT_BITS = (8, 4, 2)
 ACTIVATION_BITS = (8, 4)
@@ -24,8 +25,12 @@ class ModuleRecipe:
     calibration: how activation ranges are chosen, least squared error or the range that holds all
     but one value in 100,000. equalize: cross-layer equalization (Nagel et al., ICCV 2019).
     correct_bias: take the mean error of each layer out of its bias. rounding: weights to the
-    nearest code, or GPTQ (Frantar et al., ICLR 2023). exponents: scales are powers of two.
+    nearest code, by GPTQ (Frantar et al., ICLR 2023) or by GPFQ (Zhang, Zhou and Saab, SIAM Journal
+    on Mathematics of Data Science, 2023). exponents: scales are powers of two.
     stream: a chain of residual additions has one scale, so that its sums are exact.
+    activation_scales: "per tensor"; "per neuron", one for each index of the last axis wherever no
+    reader sums over it (1x1 convolutions over [batch, time, neurons]); "auto", per neuron where
+    enough samples show that it leaves less than 0.7 of the absolute error.
     """
 
     name: str
@@ -39,6 +44,7 @@ class ModuleRecipe:
     rounding: Rounding = "nearest"
     exponents: bool = False
     stream: bool = True
+    activation_scales: ActivationScales = "auto"
 
     def __post_init__(self) -> None:
         for what, value, allowed in (
@@ -47,7 +53,8 @@ class ModuleRecipe:
             ("edges", self.edges, WEIGHT_BITS),
             ("sums", self.sums, ACTIVATION_BITS),
             ("calibration", self.calibration, ("mse", "percentile")),
-            ("rounding", self.rounding, ("nearest", "gptq")),
+            ("rounding", self.rounding, get_args(Rounding)),
+            ("activation_scales", self.activation_scales, get_args(ActivationScales)),
         ):
             if value not in allowed:
                 listed = ", ".join(str(choice) for choice in allowed)

@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto
 
 from zapdeploy.errors import ModelError
+from zapdeploy.quantize.expansion import expanded, has_functions
 from zapdeploy.quantize.rewrite import hoist_activations
 
 QUANTIZED_OPERATORS = frozenset(
@@ -90,13 +91,14 @@ def _simplified(path: Path) -> onnx.ModelProto:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.log_severity_level = 4
     with tempfile.TemporaryDirectory() as folder:
+        source = _expanded(path, Path(folder))
         simplified = Path(folder, "simplified.onnx")
         options.optimized_model_filepath = str(simplified)
         options.add_session_config_entry(
             "session.optimized_model_external_initializers_file_name", "weights.bin"
         )
         try:
-            onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
         except (
             Exception
         ) as error:  # ONNX Runtime's exceptions have no common base class of their own
@@ -106,6 +108,23 @@ def _simplified(path: Path) -> onnx.ModelProto:
                 "check it with onnx.checker and export it again"
             ) from error
         return onnx.load(simplified)
+
+
+def _expanded(path: Path, folder: Path) -> Path:
+    """The file, or one in `folder` with function bodies in the place of some operators."""
+    if not has_functions(onnx.load(path, load_external_data=False)):
+        return path
+    try:
+        model = expanded(onnx.load(path))
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"model must be one whose operators ONNX can expand, not refused: {reason} ({path}); "
+            "export it with attention in parts"
+        ) from error
+    target = folder / "expanded.onnx"
+    onnx.save(model, target, save_as_external_data=True)
+    return target
 
 
 def standard_opset(model: onnx.ModelProto) -> int:

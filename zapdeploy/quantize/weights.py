@@ -37,7 +37,7 @@ class QuantizedWeight:
 
 @dataclass(frozen=True)
 class LayerInput:
-    """What a layer reads: its step, the largest |q - zero_point|, and its mean values.
+    """What a layer reads: its smallest step, the largest |q - zero_point|, and its mean values.
 
     means: float64 [groups, weights per channel], the mean of the input that each weight multiplies;
     a convolution in groups has one row per group.

@@ -74,15 +74,22 @@ def _leading_to_layers(network: Network) -> set[str]:
 
 
 def _shared(network: Network) -> list[tuple[str, ...]]:
-    """Quantized tensors grouped by the quantizer they share, each group in topological order."""
+    """Quantized tensors grouped by the quantizer they share, first the one that is measured.
+
+    That is the group's first in topological order. State is measured where it is computed.
+    """
     source = {name: name for name in network.quantized}
     for node in network.nodes:
         if network.role(node) is Role.PASSING:
             source[node.output[0]] = source[node.input[0]]
+    for before, after in network.state:
+        if before in source and after in source:
+            kept, one = source[before], source[after]
+            source = {name: one if root == kept else root for name, root in source.items()}
     groups: dict[str, list[str]] = {}
     for name in network.quantized:
         groups.setdefault(source[name], []).append(name)
-    return [tuple(names) for names in groups.values()]
+    return [(root, *(n for n in names if n != root)) for root, names in groups.items()]
 
 
 def layer_name(layer: NodeProto) -> str:

@@ -64,7 +64,7 @@ class _Comparison(fx.Interpreter):
         if n.name not in self.theirs:
             return value
         reference = self.theirs[n.name]
-        scale = float(self.fetch_attr(str(n.target)).act_quant.scale())
+        scale = self.fetch_attr(str(n.target)).act_quant.scale().numpy()
         steps = np.abs(value.numpy() - reference) / scale
         equal = int((steps <= SAME).sum())
         worst = round(float(steps.max()), 3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,12 +11,18 @@ from torch import Tensor, fx, nn
 
 from zapdeploy.quantize.modules.calibration import Progress, histograms
 from zapdeploy.quantize.modules.insertion import insert
+from zapdeploy.quantize.modules.neurons import per_neuron, separable, summing
 from zapdeploy.quantize.modules.roles import Role, Roles
 from zapdeploy.quantize.modules.samples import check_runs
 from zapdeploy.quantize.modules.sites import Placement, Site, place
 from zapdeploy.quantize.modules.tracing import equalize, simplify, trace
-from zapdeploy.quantize.modules.weights import correct_biases, round_by_gptq
-from zapdeploy.quantize.ranges import Histogram
+from zapdeploy.quantize.modules.weights import correct_biases, round_weights
+from zapdeploy.quantize.ranges import (
+    Histogram,
+    Quantizer,
+    choose_quantizer,
+    percentile_quantizer,
+)
 from zapdeploy.quantize.recipes import BitChoice, ModuleRecipe
 
 BATCH = 8  # samples that run at once
@@ -32,7 +38,8 @@ class Prepared:
     """A module ready to be quantized in several ways: its float graph and what its values were.
 
     samples: float [count, ...] for every argument of the module. `seen` keeps histograms by the
-    values they were counted over, so that a second recipe does not run the network again.
+    values they were counted over, so that a second recipe does not run the network again, and
+    `chosen` the quantizers by all that they depend on.
     """
 
     graph: fx.GraphModule
@@ -40,6 +47,7 @@ class Prepared:
     samples: tuple[Tensor, ...]
     equalized: bool
     seen: dict[tuple[str, ...], Histogram] = field(default_factory=dict)
+    chosen: dict[Hashable, Quantizer] = field(default_factory=dict)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -95,8 +103,8 @@ def build(
     """Quantize a prepared module after training; `chosen` overrides bits by layer name."""
     quantized = assemble(prepared, recipe, chosen, progress=progress)
     graph = quantized.graph
-    if recipe.rounding == "gptq":
-        round_by_gptq(graph, prepared.samples, BATCH, progress)
+    if recipe.rounding != "nearest":
+        round_weights(graph, prepared.graph, prepared.samples, BATCH, recipe.rounding, progress)
     if recipe.correct_bias:
         few = tuple(values[:CORRECTED_SAMPLES] for values in prepared.samples)
         correct_biases(graph, prepared.graph, few)
@@ -112,9 +120,46 @@ def assemble(
 ) -> Quantized:
     """As `build`, with weights to the nearest code and biases as they were: what it costs is the
     same, what it computes less exact."""
-    placement = place(prepared.roles, recipe, chosen)
+    placement = _placed(prepared, recipe, chosen, progress)
+    chosen_ranges = quantizers(prepared, placement, recipe, progress)
+    return Quantized(insert(prepared.graph, placement, chosen_ranges, recipe), placement, recipe)
+
+
+def _placed(
+    prepared: Prepared,
+    recipe: ModuleRecipe,
+    chosen: Mapping[str, BitChoice] | None,
+    progress: Progress,
+) -> Placement:
+    """Where quantizers stand. A layer that sums over neurons reads through its own where the value
+    has scales for each neuron."""
+    roles, apart = prepared.roles, summing(prepared.roles)
+    if recipe.activation_scales == "per tensor" or len(apart) == len(roles.layers):
+        return place(roles, recipe, chosen)
+    placement = place(roles, recipe, chosen, apart)
+    found = quantizers(prepared, placement, recipe, progress)
+    at = {value: s for s in placement.sites if not s.readers for value in s.values}
+    read = {str(node.target): roles.root(node.all_input_nodes[0]).name for node in roles.layers}
+    kept = frozenset(name for name in apart if found[at[read[name]]].axis is not None)
+    return place(roles, recipe, chosen, kept)
+
+
+def quantizers(
+    prepared: Prepared, placement: Placement, recipe: ModuleRecipe, progress: Progress
+) -> dict[Site, Quantizer]:
+    """What stands at each site; for each neuron where the recipe has it so."""
+    choose = choose_quantizer if recipe.calibration == "mse" else percentile_quantizer
     seen = _seen(prepared, placement.sites, progress)
-    return Quantized(insert(prepared.graph, placement, seen, recipe), placement, recipe)
+    found = {site: choose(seen[site], site.bits) for site in placement.sites}
+    if recipe.activation_scales == "per tensor":
+        return found
+    apart = separable(prepared.roles, placement)
+    how = (recipe.calibration, recipe.activation_scales)
+    new = {site: found[site] for site in apart if (site, *how) not in prepared.chosen}
+    shapes, scales = {site: apart[site] for site in new}, recipe.activation_scales
+    made = per_neuron(prepared.graph, new, shapes, prepared.samples, BATCH, scales, progress)
+    prepared.chosen.update({(site, *how): quantizer for site, quantizer in made.items()})
+    return {**found, **{site: prepared.chosen[site, *how] for site in apart}}
 
 
 def _seen(prepared: Prepared, sites: tuple[Site, ...], progress: Progress) -> dict[Site, Histogram]:

@@ -23,7 +23,7 @@ def batches(samples: tuple[Tensor, ...], size: int) -> Iterator[Batch]:
         yield tuple(values[start : start + size] for values in samples)
 
 
-class _Watcher(fx.Interpreter):
+class Watcher(fx.Interpreter):
     """Runs a graph and shows the values of some nodes."""
 
     def __init__(self, graph: fx.GraphModule, names: Iterable[str]) -> None:
@@ -46,7 +46,7 @@ def histograms(
     progress: Progress,
 ) -> dict[Site, Histogram]:
     """What each site's values were over all samples, in two runs: ranges, then counts."""
-    watcher = _Watcher(graph, (name for site in sites for name in site.values))
+    watcher = Watcher(graph, (name for site in sites for name in site.values))
     ranges: dict[str, tuple[float, float]] = {}
     counts: dict[Site, np.ndarray[Any, np.dtype[np.int64]]] = {}
     sites_of: dict[str, list[Site]] = {}

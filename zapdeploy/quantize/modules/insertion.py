@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,41 +26,56 @@ from zapdeploy.quantize.modules.quantizers import (
     weight_injector,
 )
 from zapdeploy.quantize.modules.sites import Placement, Site
-from zapdeploy.quantize.ranges import Histogram, choose_quantizer, percentile_quantizer
+from zapdeploy.quantize.ranges import Quantizer
 from zapdeploy.quantize.recipes import ModuleRecipe
 from zapdeploy.quantize.weights import channel_scales
+
+LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
 
 
 def insert(
     graph: fx.GraphModule,
     placement: Placement,
-    seen: Mapping[Site, Histogram],
+    quantizers: Mapping[Site, Quantizer],
     recipe: ModuleRecipe,
 ) -> fx.GraphModule:
     """A copy of the graph that computes in codes where the placement says so."""
     graph = copy.deepcopy(graph)
-    steps = {site: _activation(seen[site], site.bits, recipe) for site in placement.sites}
+    steps = {site: step_quantizer(quantizers[site], recipe) for site in placement.sites}
     for index, (site, quantizer) in enumerate(steps.items()):
         _insert_site(graph, site, quantizer, f"quantizer_{index}")
     for name, bits in placement.bits.items():
         layer = graph.get_submodule(name)
         source = steps[placement.sources[name]]
+        _add_bias(layer, source, recipe)
         _replace(graph, name, _quantized_layer(name, layer, source, bits.weights, recipe))
     graph.graph.lint()
     graph.recompile()
     return graph.eval()
 
 
-def _activation(histogram: Histogram, bits: int, recipe: ModuleRecipe) -> StepQuantizer:
-    choose = choose_quantizer if recipe.calibration == "mse" else percentile_quantizer
-    chosen = choose(histogram, bits)
+def step_quantizer(chosen: Quantizer, recipe: ModuleRecipe) -> StepQuantizer:
+    """The module that rounds to a chosen quantizer's codes."""
+    scale, zero_point = torch.as_tensor(chosen.scale), torch.as_tensor(chosen.zero_point)
+    centre = None if chosen.centre is None else torch.from_numpy(chosen.centre)[None, :, None]
     return StepQuantizer(
-        torch.tensor(float(chosen.scale)),
-        bits,
+        scale,
+        chosen.bits,
         signed=False,
-        zero_point=chosen.zero_point,
+        zero_point=zero_point,
         exponents=recipe.exponents,
+        centre=centre,
     )
+
+
+def _add_bias(layer: nn.Module, source: StepQuantizer, recipe: ModuleRecipe) -> None:
+    """A bias where the recipe corrects it, with what the layer loses when it reads centred."""
+    assert isinstance(layer, LAYERS)
+    if layer.bias is None and (recipe.correct_bias or source.centre is not None):
+        layer.bias = nn.Parameter(torch.zeros(layer.weight.shape[0]))
+    if source.centre is not None:
+        assert layer.bias is not None
+        layer.bias.data += layer.weight.data[..., 0] @ source.centre.reshape(-1)
 
 
 def _insert_site(graph: fx.GraphModule, site: Site, quantizer: StepQuantizer, name: str) -> None:
@@ -67,8 +83,9 @@ def _insert_site(graph: fx.GraphModule, site: Site, quantizer: StepQuantizer, na
     nodes = {node.name: node for node in graph.graph.nodes}
     if site.readers:
         before = nodes[site.readers[0]].all_input_nodes[0]
-        with graph.graph.inserting_after(before):
-            inserted = graph.graph.call_module(name, (before,))
+        with graph.graph.inserting_before(nodes[site.readers[0]]):
+            read = _centred(graph, before, quantizer, name)
+            inserted = graph.graph.call_module(name, (read,))
         for reader in site.readers:
             nodes[reader].replace_input_with(before, inserted)
         return
@@ -77,6 +94,15 @@ def _insert_site(graph: fx.GraphModule, site: Site, quantizer: StepQuantizer, na
         with graph.graph.inserting_after(_place_after(graph, node)):
             inserted = graph.graph.call_module(name, (node,))
         node.replace_all_uses_with(inserted, lambda user, own=inserted: user is not own)
+
+
+def _centred(graph: fx.GraphModule, value: fx.Node, quantizer: StepQuantizer, name: str) -> fx.Node:
+    """The value less what the quantizer wants subtracted."""
+    if quantizer.centre is None:
+        return value
+    graph.register_buffer(f"{name}_centre", quantizer.centre)
+    centre = graph.graph.get_attr(f"{name}_centre")
+    return graph.graph.call_function(operator.sub, (value, centre))
 
 
 def _place_after(graph: fx.GraphModule, node: fx.Node) -> fx.Node:
@@ -89,13 +115,11 @@ def _place_after(graph: fx.GraphModule, node: fx.Node) -> fx.Node:
 def _quantized_layer(
     name: str, layer: nn.Module, source: StepQuantizer, bits: int, recipe: ModuleRecipe
 ) -> nn.Module:
-    assert isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear)
+    assert isinstance(layer, LAYERS)
     if not torch.isfinite(layer.weight).all():
         raise ModelError(
             f"weights must be finite, not NaN or infinite (layer {name!r}); repair the checkpoint"
         )
-    if layer.bias is None and recipe.correct_bias:
-        layer.bias = nn.Parameter(torch.zeros(layer.weight.shape[0]))
     weight = StepQuantizer(
         layer_steps(layer, source, bits), bits, signed=True, exponents=recipe.exponents
     )
@@ -132,15 +156,14 @@ def layer_steps(layer: nn.Module, source: StepQuantizer, bits: int) -> torch.Ten
 
     source: the quantizer of what the layer reads.
     """
-    assert isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear)
+    assert isinstance(layer, LAYERS)
     weight = layer.weight.detach().numpy()
     rows = np.ascontiguousarray(weight.reshape(len(weight), -1), np.float32)
     biases = np.zeros(len(rows), np.float32)
     if layer.bias is not None:
         biases = layer.bias.detach().numpy().astype(np.float32)
-    zero = int(source.zero_point)
-    reach = max(zero, source.high - zero)
-    scales = channel_scales(rows, biases, bits, float(source.scale().detach()), reach)
+    reach = max(int(source.zero_point.max()), source.high - int(source.zero_point.min()))
+    scales = channel_scales(rows, biases, bits, float(source.scale().detach().amin()), reach)
     return torch.from_numpy(scales).reshape(-1, *[1] * (weight.ndim - 1))
 
 

@@ -31,6 +31,7 @@ from zapdeploy.quantize.modules.export import export, layer_nodes
 from zapdeploy.quantize.modules.samples import argument_names, module_samples
 from zapdeploy.quantize.modules.tracing import simplify, trace
 from zapdeploy.quantize.modules.training import TrainingPlan, TrainingResult, train
+from zapdeploy.quantize.modules.weights import rounding_of
 from zapdeploy.quantize.recipe import Form
 from zapdeploy.quantize.recipes import BitChoice, ModuleRecipe, find_recipe
 from zapdeploy.quantize.samples import digest
@@ -115,15 +116,21 @@ def write_module(
     check: Check | None = None,
     score: Score | None = None,
     source: str = "",
+    notes: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> ModuleRecord:
-    """Export a quantized graph, compare it with its file, and write file and record."""
+    """Export a quantized graph, compare it with its file, and write file and record.
+
+    notes: what the file's metadata is to say.
+    """
     names = argument_names(quantized.graph)
     example = tuple(values[:1] for values in prepared.samples)
     shape: Form = form or ("packed" if _narrow(quantized) else "qcdq")
     if shape not in ("qcdq", "packed"):
         raise UsageError(f"form must be 'qcdq' or 'packed' for a torch module, not {shape!r}")
     model = export(quantized.graph, example, shape)
+    for key, text in (notes or {}).items():
+        model.metadata_props.add(key=key, value=text)
     content = model.SerializeToString(deterministic=True)
     agreement: dict[str, Any] = {"onnxruntime": _agreement(quantized.graph, model, example)}
     with atomic_write(target) as file:
@@ -215,13 +222,16 @@ def _agreement(graph: fx.GraphModule, model: Any, example: tuple[Tensor, ...]) -
 
 
 def _layers(quantized: Quantized) -> tuple[ModuleLayer, ...]:
-    bits = quantized.placement.bits
+    bits, recipe = quantized.placement.bits, quantized.recipe
+    names = [str(node.target) for node in layer_nodes(quantized.graph)]
+    layers = {name: quantized.graph.get_submodule(name) for name in names}
     return tuple(
         ModuleLayer(
-            name=str(node.target),
-            operator=type(quantized.graph.get_submodule(str(node.target))).__name__[5:],
-            weights=bits[str(node.target)].weights,
-            inputs=bits[str(node.target)].activations,
+            name=name,
+            operator=type(layer).__name__[5:],
+            weights=bits[name].weights,
+            inputs=bits[name].activations,
+            rounding=rounding_of(layer, recipe.rounding),
         )
-        for node in layer_nodes(quantized.graph)
+        for name, layer in layers.items()
     )

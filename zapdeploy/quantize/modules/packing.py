@@ -42,11 +42,24 @@ def tidy(
         )
         if biases and len(node.input) == 3:
             del node.input[2]
+    _count_axes_from_the_end(graph)
     _own_constants(graph)
     _name_layers(graph, layers)
     _drop_unread(model)
     model.producer_name = "zapdeploy"
     return model
+
+
+def _count_axes_from_the_end(graph: onnx.GraphProto) -> None:
+    """Scales of activations run along the last axis; Brevitas gives the place in its own vector."""
+    constant = {tensor.name for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Clip" and node.input[0] in constant:
+            constant.update(node.output)
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear") and node.input[0] not in constant:
+            for attribute in node.attribute:
+                if attribute.name == "axis":
+                    attribute.i = -1
 
 
 def _own_constants(graph: onnx.GraphProto) -> None:

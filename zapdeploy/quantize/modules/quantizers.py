@@ -37,21 +37,37 @@ def power_of_two(step: Tensor) -> Tensor:
 
 
 class StepQuantizer(nn.Module):
-    """Codes of `bits` bits with a learned step, one or one per channel.
+    """Codes of `bits` bits with a learned step, one or one per channel or index.
 
-    step: float, a scalar or [channels, 1, ...]. Weights are signed and symmetric (8 bits use -127
-    to 127); activations are unsigned with a zero point, which is fixed.
+    step: float, a scalar or of the values' rank, [channels, 1, ...] or [1, ..., indices]. Weights
+    are signed and symmetric (8 bits use -127 to 127); activations are unsigned with a zero point,
+    which is fixed. centre: [1, channels, 1], what the graph subtracts in front and the reader's
+    bias makes up for. The steps of a weight's channels learn one by one; an activation's keep their
+    proportions and learn one factor, as single indices (neurons) see few samples.
     """
 
     zero_point: Tensor
     bits: Tensor
+    pattern: Tensor | None
+    centre: Tensor | None
 
     def __init__(
-        self, step: Tensor, bits: int, *, signed: bool, zero_point: int = 0, exponents: bool = False
+        self,
+        step: Tensor,
+        bits: int,
+        *,
+        signed: bool,
+        zero_point: int | Tensor = 0,
+        exponents: bool = False,
+        centre: Tensor | None = None,
     ) -> None:
         super().__init__()
-        self.step = nn.Parameter(step.detach().clone().float())
-        self.register_buffer("zero_point", torch.tensor(float(zero_point)))
+        step = step.detach().clone().float()
+        learned = step if signed else step.mean()
+        self.step = nn.Parameter(learned)
+        self.register_buffer("pattern", step / learned if step.ndim > learned.ndim else None)
+        self.register_buffer("zero_point", torch.as_tensor(zero_point, dtype=torch.float32))
+        self.register_buffer("centre", centre)
         self.register_buffer("bits", torch.tensor(float(bits)))
         self.low = 0 if not signed else -127 if bits == 8 else -(2 ** (bits - 1))
         self.high = 2 ** (bits - 1) - 1 if signed else 2**bits - 1
@@ -61,6 +77,7 @@ class StepQuantizer(nn.Module):
     def scale(self) -> Tensor:
         """The step in use: positive, and a power of two where the recipe says so."""
         step = self.step.abs().clamp_min(SMALLEST_STEP)
+        step = step if self.pattern is None else step * self.pattern
         return power_of_two(step) if self.exponents else step
 
     def codes(self, x: Tensor, scale: Tensor) -> Tensor:
@@ -70,11 +87,17 @@ class StepQuantizer(nn.Module):
     def forward(self, x: Tensor) -> Quantized:
         scale = self._sliced(self.scale())
         if self.training and scale.requires_grad:
-            elements = max(x.numel() // scale.numel(), 1)
+            elements = max(x.numel() // self.step.numel(), 1)
             slow = 1 / math.sqrt(elements * max(self.high, 1))
             scale = scale * slow + (scale - scale * slow).detach()
         values = (self.codes(x, scale) - self.zero_point) * scale
         return values, scale, self.zero_point, self.bits
+
+    def seen_by_reader(self, x: Tensor) -> Tensor:
+        """What a layer computes on that reads x through this quantizer, its bias left as it was."""
+        if self.centre is None:
+            return self(x)[0]
+        return self(x - self.centre)[0] + self.centre
 
     def _sliced(self, scale: Tensor) -> Tensor:
         """The steps of the part of a tensor that GPTQ works on."""
@@ -88,7 +111,10 @@ class StepQuantizer(nn.Module):
 
 
 class BiasQuantizer(nn.Module):
-    """32-bit codes in units of input step x weight step, which are those of the accumulator."""
+    """32-bit codes in units of input step x weight step, which are those of the accumulator.
+
+    Where indices of the input have steps of their own, in units of the smallest.
+    """
 
     bits: Tensor
     zero_point: Tensor
@@ -101,7 +127,7 @@ class BiasQuantizer(nn.Module):
 
     def forward(self, x: Tensor) -> Quantized:
         source, weight = self._steps
-        scale = (source.scale() * weight.scale()).reshape(-1)
+        scale = (source.scale().amin() * weight.scale()).reshape(-1)
         codes = torch.clamp(round_through(x / scale), -INT32_MAX, INT32_MAX)
         return codes * scale, scale, self.zero_point, self.bits
 

@@ -3,92 +3,138 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from zapdeploy.quantize.modules.build import Prepared, Quantized, assemble, outputs, silent
-from zapdeploy.quantize.modules.calibration import Progress, histograms
-from zapdeploy.quantize.modules.insertion import layer_steps
+from zapdeploy.quantize.modules.build import (
+    BATCH,
+    Prepared,
+    Quantized,
+    assemble,
+    outputs,
+    quantizers,
+    silent,
+)
+from zapdeploy.quantize.modules.calibration import Progress, batches
+from zapdeploy.quantize.modules.export import layer_nodes
+from zapdeploy.quantize.modules.insertion import layer_steps, step_quantizer
 from zapdeploy.quantize.modules.quantizers import StepQuantizer
-from zapdeploy.quantize.modules.sites import Site
-from zapdeploy.quantize.ranges import Histogram, choose_quantizer
-from zapdeploy.quantize.recipes import BitChoice, find_recipe
+from zapdeploy.quantize.modules.sites import place
+from zapdeploy.quantize.modules.walking import Walk
+from zapdeploy.quantize.recipes import BitChoice, ModuleRecipe
 
-OPTIONS = (BitChoice(8, 8), BitChoice(4, 8), BitChoice(4, 4), BitChoice(2, 4))
+WIDEST = BitChoice(8, 8)
 MEASURED_SAMPLES = 16
+
+# Of every layer at every option, what it would read through.
+Readers = Mapping[tuple[str, BitChoice], StepQuantizer]
 
 
 def measure(
     prepared: Prepared,
-    options: Sequence[BitChoice] = OPTIONS,
+    recipe: ModuleRecipe,
+    options: Sequence[BitChoice],
     *,
     samples: int = MEASURED_SAMPLES,
     progress: Progress = silent,
 ) -> tuple[dict[str, dict[BitChoice, float]], float]:
-    """Noise power over output power that each layer adds at each option, and that of int8.
+    """Noise power over output power that each layer adds at each option, and that of 8 bits.
 
-    One layer at a time is narrowed in the int8 network; what it adds is counted from zero.
+    One layer at a time is narrowed in the network at 8 bits, which is run once as far as each layer
+    and from there on for each option. What an option adds is counted from zero. recipe: how ranges
+    are chosen; its bits do not matter, and weights go to the nearest code.
     """
     few = tuple(values[:samples] for values in prepared.samples)
     exact = outputs(prepared.graph, few).double()
-    power = float((exact**2).mean())
-    quantized = assemble(prepared, find_recipe("int8"))
-    seen = _input_histograms(prepared)
-
-    def noise() -> float:
-        return float(((outputs(quantized.graph, few).double() - exact) ** 2).mean()) / power
-
-    base = noise()
-    found: dict[str, dict[BitChoice, float]] = {}
-    done, total = 0, len(prepared.layers) * len(options)
-    for name in prepared.layers:
-        found[name] = {}
-        for bits in options:
-            if bits == BitChoice(8, 8):
-                found[name][bits] = 0.0
-            else:
-                with _narrowed(quantized, name, bits, seen[name]):
-                    found[name][bits] = max(noise() - base, 0.0)
-            done += 1
-            progress("measure", done, total)
-    return found, base
+    quantized = assemble(prepared, recipe, dict.fromkeys(prepared.layers, WIDEST))
+    readers = _readers(prepared, recipe, options)
+    errors: defaultdict[tuple[str, BitChoice], float] = defaultdict(float)
+    whole, parts = 0.0, list(zip(batches(few, BATCH), batches((exact,), BATCH), strict=True))
+    for index, (batch, (wanted,)) in enumerate(parts):
+        shown = _part_of(progress, index, len(parts))
+        narrowed, unchanged = _errors(quantized, readers, batch, wanted, shown)
+        whole += unchanged
+        for key, error in narrowed.items():
+            errors[key] += error
+    power = float((exact**2).sum())
+    return {
+        name: {
+            bits: 0.0 if bits == WIDEST else max(errors[name, bits] - whole, 0.0) / power
+            for bits in options
+        }
+        for name in prepared.layers
+    }, whole / power
 
 
-def _input_histograms(prepared: Prepared) -> dict[str, Histogram]:
-    """What each layer reads, by its name."""
-    sites = {
-        str(layer.target): Site((layer.all_input_nodes[0].name,), 8)
-        for layer in prepared.roles.layers
-    }
-    distinct = tuple(dict.fromkeys(sites.values()))
-    counted = histograms(prepared.graph, distinct, prepared.samples, 8, silent)
-    return {name: counted[site] for name, site in sites.items()}
+def _readers(prepared: Prepared, recipe: ModuleRecipe, options: Sequence[BitChoice]) -> Readers:
+    """The quantizers that a network with these bits everywhere would have."""
+    found = {}
+    for bits in options:
+        if bits == WIDEST:
+            continue
+        placement = place(prepared.roles, recipe, dict.fromkeys(prepared.layers, bits))
+        chosen = quantizers(prepared, placement, recipe, silent)
+        for name, site in placement.sources.items():
+            found[name, bits] = step_quantizer(chosen[site], recipe).eval()
+    return found
+
+
+def _part_of(progress: Progress, index: int, parts: int) -> Progress:
+    """Progress over one of several parts of the same length."""
+    return lambda what, done, total: progress(what, index * total + done, parts * total)
+
+
+def _errors(
+    quantized: Quantized,
+    readers: Readers,
+    batch: tuple[Tensor, ...],
+    wanted: Tensor,
+    progress: Progress,
+) -> tuple[dict[tuple[str, BitChoice], float], float]:
+    """Squared errors of a batch's outputs: by layer and the bits it has alone, and of 8 bits."""
+    layers = {node: str(node.target) for node in layer_nodes(quantized.graph)}
+    walk, found = Walk(quantized.graph), {}
+    values = walk.start(batch)
+    with torch.no_grad():
+        for index, node in enumerate(walk.order):
+            for name, bits in readers:
+                if layers.get(node) == name:
+                    with _narrowed(quantized, name, bits, readers[name, bits]):
+                        found[name, bits] = _squared_error(walk.finish(index, values), wanted)
+                    progress("measure", len(found), len(readers))
+            walk.step(node, values)
+    return found, _squared_error(values[walk.order[-1]], wanted)
+
+
+def _squared_error(found: Any, wanted: Tensor) -> float:
+    result = found if isinstance(found, Tensor) else found[0]
+    return float(((result.double() - wanted) ** 2).sum())
 
 
 @contextlib.contextmanager
-def _narrowed(quantized: Quantized, name: str, bits: BitChoice, seen: Histogram) -> Iterator[None]:
+def _narrowed(
+    quantized: Quantized, name: str, bits: BitChoice, reader: StepQuantizer
+) -> Iterator[None]:
     """The network with one layer at other bits."""
     layer = quantized.graph.get_submodule(name)
     proxy, bias = layer.get_submodule("weight_quant"), layer.get_submodule("bias_quant")
     kept, enabled = proxy.tensor_quant, bias.disable_quant
     assert isinstance(kept, StepQuantizer)
-    chosen = choose_quantizer(seen, bits.activations)
-    reader = StepQuantizer(
-        torch.tensor(float(chosen.scale)),
-        bits.activations,
-        signed=False,
-        zero_point=chosen.zero_point,
-    ).eval()
 
     def narrow(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (reader(inputs[0])[0],)
+        return (reader.seen_by_reader(inputs[0]),)
 
     steps = layer_steps(layer, reader, bits.weights)
-    proxy.tensor_quant = StepQuantizer(steps, bits.weights, signed=True).eval()
+    proxy.tensor_quant = StepQuantizer(
+        steps, bits.weights, signed=True, exponents=kept.exponents
+    ).eval()
     bias.disable_quant = True  # type: ignore[assignment]  # its units would be another layer's
-    handle = layer.register_forward_pre_hook(narrow) if bits.activations < 8 else None
+    narrower = bits.activations < WIDEST.activations
+    handle = layer.register_forward_pre_hook(narrow) if narrower else None
     try:
         yield
     finally:

@@ -36,9 +36,15 @@ class Placement:
 
 
 def place(
-    roles: Roles, recipe: ModuleRecipe, chosen: Mapping[str, BitChoice] | None = None
+    roles: Roles,
+    recipe: ModuleRecipe,
+    chosen: Mapping[str, BitChoice] | None = None,
+    apart: frozenset[str] = frozenset(),
 ) -> Placement:
-    """Sites and bits for a recipe; `chosen` overrides the bits of layers by module name."""
+    """Sites and bits for a recipe; `chosen` overrides the bits of layers by module name.
+
+    apart: modules that read through a site of their own, at whatever bits.
+    """
     names = {str(layer.target): layer.name for layer in roles.layers}
     if len(names) < len(roles.layers):
         raise UsageError(
@@ -62,7 +68,7 @@ def place(
     for layer in roles.layers:
         read, wanted = layer.all_input_nodes[0], bits[str(layer.target)].activations
         sources[str(layer.target)] = main_of[roles.root(read)]
-        if wanted < main_of[roles.root(read)].bits:
+        if wanted < main_of[roles.root(read)].bits or str(layer.target) in apart:
             narrow.setdefault((read, wanted), []).append(layer)
     for (read, wanted), readers in narrow.items():
         site = Site((read.name,), wanted, tuple(reader.name for reader in readers))
