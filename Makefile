@@ -5,7 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo lava test test-slow lint types speed docs clean
+.PHONY: demo lava test test-slow lint types speed speed-baseline docs clean
+
+# More for `make speed`: --strict fails where something became slower.
+SPEED ?=
 
 # The main job on real input: ResNet-50 over photographs and a forecaster over 71,721 neurons.
 demo: $(READY) lava
@@ -29,7 +32,13 @@ types: $(READY)
 	$(BIN)/mypy
 
 speed: $(READY)
-	$(BIN)/python -m pytest tests/speed -m "slow or not slow" --benchmark-enable --benchmark-only
+	mkdir -p .benchmarks
+	$(BIN)/python -m pytest tests/speed -m "slow or not slow" --benchmark-enable --benchmark-only --benchmark-json .benchmarks/speed.json
+	$(BIN)/python -m tests.speed.comparing .benchmarks/speed.json $(SPEED)
+
+# On an idle machine: what later runs are compared with.
+speed-baseline: $(READY)
+	$(MAKE) speed SPEED=--record
 
 clean:
 	rm -rf $(VENV) demo results .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -108,6 +108,9 @@ class PretendedMachine:
     def clock(self) -> float:
         return self.now
 
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
     @contextmanager
     def open_query(
         self, file: ModelFile, configuration: Configuration, frames: Frames
@@ -128,5 +131,8 @@ class PretendedMachine:
             providers=lambda: CPU_PROVIDERS,
             busy_share=lambda: 0.0,
             memory_bytes=lambda: 2**33,
+            torch_sees_gpu=lambda: False,
+            gpu_name=lambda: "Example GPU",
+            wait=self.wait,
             machine=MACHINE,
         )

@@ -57,6 +57,20 @@ def test_less_latency_is_better() -> None:
     assert _compared(row(), row(latency_s=0.02)).regressed
 
 
+@pytest.mark.parametrize(("metric", "worse"), [("MAE", True), ("top-1", False)])
+def test_less_error_and_more_accuracy_are_better(metric: str, worse: bool) -> None:
+    before = row(accuracy=0.02, accuracy_metric=metric)
+    after = row(accuracy=0.03, accuracy_metric=metric)
+    assert _compared(before, after).regressed == worse
+    assert _compared(after, before).regressed != worse
+
+
+def test_rows_recorded_elsewhere_are_left_out() -> None:
+    recorded = row(recorded_on="another machine", frames_per_s=1.0)
+    assert _compared(recorded, row()).changes == ()
+    assert not _compared(row(), row(), recorded).regressed
+
+
 def test_any_change_of_a_simulated_row_counts() -> None:
     simulated = row(kind=Provenance.SIMULATED, noise=None)
     slower = row(kind=Provenance.SIMULATED, noise=None, frames_per_s=99.999)

@@ -99,6 +99,27 @@ def test_deadline_is_that_of_the_single_stream() -> None:
     assert model.lines[0].deadline_met is None
 
 
+def test_a_line_answers_what_a_user_asks() -> None:
+    """Median 10 ms, 99th percentile 20 ms: within 100 ms, not within 12 ms."""
+    offline = row(scenario=Scenario.OFFLINE, accuracy=0.0234, accuracy_metric="MAE")
+    line = _line("cpu int8", row(), offline).as_json()
+    assert (line["latency_s"], line["latency_p99_s"]) == (0.01, 0.02)
+    assert [one["met"] for one in line["deadlines"]] == [True, True, True, False, False]
+    assert (line["accuracy"], line["accuracy_metric"]) == (0.0234, "MAE")
+    chip = _line("chip int8", _chip(transistors=10e9, limiter="host link", latency=None)).as_json()
+    assert chip["frames_per_s_per_billion_transistors"] == pytest.approx(100)
+    assert (chip["limiter"], chip["latency_p99_s"]) == ("host link", 0.01)
+
+
+def test_a_recorded_row_stands_beside_the_one_measured_here() -> None:
+    there = row(frames_per_s=500.0, recorded_on="Other CPU, 8 cores", machine="Other CPU, 8 cores")
+    (model,) = compare_rows([row(), there]).models
+    assert {line.device for line in model.lines} == {"cpu int8", "cpu int8 (Other CPU)"}
+    assert model.baseline == "cpu int8"
+    recorded = _line("cpu int8 (Other CPU)", row(), there)
+    assert (recorded.kind, recorded.speed_ratio) == ("recorded", pytest.approx(5))
+
+
 def test_reasons_are_said_once_a_device() -> None:
     reasons = [NotRun(s.value, "net", "int4", "cpu", s, "no such kernels") for s in Scenario]
     (model,) = compare_rows([row()], reasons).models

@@ -97,5 +97,16 @@ def test_northpole_boundary_and_precision_are_not_stated() -> None:
     assert "second hand" in row.note
 
 
+def test_transistors_are_given_with_their_source_or_not_at_all() -> None:
+    """Science 2023: 22e9; H100 white paper: 80e9. 42460 / 22 = 1930 frames/s a billion."""
+    for result in published_results():
+        assert (result.transistors is None) == (not result.transistors_source)
+    northpole = _row("IBM NorthPole (Science 2023)", Scenario.OFFLINE)
+    assert northpole.frames_per_s_per_billion_transistors == pytest.approx(1930)
+    assert _row("NVIDIA H100-SXM (v2.1)", Scenario.OFFLINE).transistors == 80e9
+    eight = _row("8x A100-PCIe MaxQ (v3.0)", Scenario.OFFLINE)
+    assert eight.transistors == pytest.approx(8 * 54.2e9)
+
+
 def test_other_models_have_no_published_rows() -> None:
     assert published_rows("tsmixer-c4") == ()

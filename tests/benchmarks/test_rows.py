@@ -19,6 +19,8 @@ CONTRACT = {
 ADDED = {
     *("frames_per_s_per_w", "latency_percentiles_s", "power_w", "energy_kind", "note", "machine"),
     *("versions", "digest", "configuration", "scenario", "deadline_met", "key", "tried", "noise"),
+    *("accuracy_metric", "limiter", "transistors", "recorded_on", "deadlines"),
+    "frames_per_s_per_billion_transistors",
     *("energy_measured_per_frame_j", "energy_at_frame_rate_j", "frame_rate_hz", "energy_is_bound"),
 }
 
@@ -68,6 +70,28 @@ def test_frames_per_watt_is_the_inverse_of_energy_with_its_interval() -> None:
 def test_deadline_counts_the_99th_percentile(rate_hz: float | None, met: bool | None) -> None:
     slow_tail = row(latency=Latency(0.001, 0.002, 0.02, 0.002, 100), latency_s=0.001)
     assert slow_tail.meets_deadline(rate_hz) is met
+
+
+def test_deadlines_count_the_99th_percentile_where_one_was_measured() -> None:
+    """20 ms is under 100 ms and over 12 ms; the median of 1 ms does not count."""
+    slow_tail = row(latency=Latency(0.001, 0.002, 0.02, 0.002, 100), latency_s=0.001)
+    met = {one["deadline_s"]: one["met"] for one in slow_tail.as_json()["deadlines"]}
+    assert met == {0.914: True, 0.278: True, 0.1: True, 0.012: False, 0.001: False}
+    simulated = row(kind=Provenance.SIMULATED, latency=None, latency_s=0.001)
+    assert all(one["met"] for one in simulated.as_json()["deadlines"])
+    assert simulated.latency_p99_s == 0.001
+
+
+def test_rate_per_transistor() -> None:
+    """1000 frames/s over 20 billion transistors are 50 for each billion."""
+    chip = row(frames_per_s=1000.0, transistors=20e9).as_json()
+    assert chip["frames_per_s_per_billion_transistors"] == pytest.approx(50)
+    assert row().frames_per_s_per_billion_transistors is None
+
+
+def test_a_row_from_before_a_field_existed_is_read() -> None:
+    old = {k: v for k, v in row().as_json().items() if k not in ("limiter", "transistors")}
+    assert Row.from_json(old) == row()
 
 
 def test_no_deadline_for_frames_that_wait_for_a_batch() -> None:

@@ -88,6 +88,8 @@ def test_simulated_rows(network: str, tmp_path: Path) -> None:
     assert offline.batch in {1, 8, 32}
     assert len(offline.tried) == 3
     assert offline.digest
+    assert offline.transistors == 22e9
+    assert all(row.limiter for row in result.rows)
     assert {n.reason for n in result.not_run} == {"northpole-sim computes in integers: no fp32"}
 
 
@@ -174,7 +176,7 @@ def test_output_that_is_a_file_is_refused(network: str, tmp_path: Path) -> None:
     [
         ({"models": ()}, r"--models must name at least one, not none"),
         ({"targets": ("cpu", "cpu")}, r"--targets must name each once, not cpu, cpu"),
-        ({"precisions": ("int3",)}, r"--precisions must be of fp32, int8, int4, not 'int3'"),
+        ({"precisions": ("int3",)}, r"--precisions must be of fp32, fp16, int8, int4, not 'int3'"),
         ({"frame_rate_hz": 0.0}, r"--frame-rate must be above 0 Hz, not 0"),
         ({"frame_rate_hz": float("nan")}, r"--frame-rate must be above 0 Hz, not nan"),
     ],

@@ -12,6 +12,8 @@ from zapdeploy.benchmarks import NotRun, Row, Scenario, compare_rows, print_comp
 from zapdeploy.benchmarks.claims import published_ratios
 from zapdeploy.benchmarks.published import published_rows
 from zapdeploy.benchmarks.table import si_text
+from zapdeploy.benchmarks.wide_table import print_more
+from zapdeploy.quantities import Provenance
 
 
 def _printed(*rows: Row, width: int = 200, frame_rate_hz: float | None = None) -> str:
@@ -72,6 +74,32 @@ def test_narrow_terminals_get_two_tables() -> None:
     assert "net: speed" in text
     assert "net: energy" in text
     assert max(len(line) for line in text.splitlines()) <= 100
+
+
+def test_shortest_deadline_met_is_in_the_table() -> None:
+    text = _printed(row())
+    (line,) = (line for line in text.splitlines() if "cpu int8  " in line and "10 ms" in line)
+    assert "100 ms" in line
+    assert "within: the shortest of 914, 278, 100, 12, 1 ms" in text
+
+
+def test_the_second_table_has_tails_deadlines_and_limits() -> None:
+    chip = row(
+        "chip", kind=Provenance.SIMULATED, latency=None, latency_s=0.0005, limiter="host link",
+        transistors=10e9, accuracy=0.0234, accuracy_metric="MAE",
+    )  # fmt: skip
+    console = Console(file=io.StringIO(), width=160)
+    print_more(compare_rows([row(), chip]), console)
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    found = {line.split()[0]: line.split() for line in text.splitlines() if " int8 " in line}
+    cpu, simulated = found["cpu"], found["chip"]
+    assert cpu[2:] == ["10", "ms", "20", "ms", "yes", "yes", "yes", "no", "no", "-", "-", "-"]
+    assert simulated[2:] == [
+        *("500", "µs", "500", "µs", "yes", "yes", "yes", "yes", "yes"),
+        *("10", "MAE", "0.0234", "host", "link"),
+    ]
+    assert "within 12 ms: one plane of ZAPBench's volume." in text
 
 
 def test_noise_is_confessed() -> None:

@@ -13,6 +13,7 @@ pytest.importorskip("tensorstore")
 
 from tests.cli.conftest import Call
 from zapdeploy.api import compile_model
+from zapdeploy.arrays import save_arrays
 from zapdeploy.forecasters import export_model, open_recording, sample_inputs
 from zapdeploy.forecasters.folder import ForecasterSpec, save_forecaster
 from zapdeploy.quantize import quantize_onnx
@@ -146,3 +147,30 @@ def test_a_network_that_forecasts_nothing(zapdeploy: Call, model: Path) -> None:
     called = zapdeploy("evaluate", model, "--data", "synthetic", "--neurons", NEURONS)
     assert called.status == 2
     assert "model must have one input [batch, context, neurons]" in called.err
+
+
+def test_the_host_normalises_where_a_file_leaves_it_to_the_host(
+    zapdeploy: Call, tmp_path: Path
+) -> None:
+    """Exported, quantized on raw windows, compiled, all without an option: the same forecasts."""
+    spec = ForecasterSpec("time-mix-c256", NEURONS)
+    save_forecaster(tmp_path / "folder", spec, spec.build(seed=1), {})
+    save_arrays(tmp_path / "raw.npz", sample_inputs(spec.name, 6, neurons=NEURONS))
+    files = [tmp_path / name for name in ("float.onnx", "int8.onnx", "int8.zap")]
+    checkpoint = ("--checkpoint", tmp_path / "folder", "--neurons", NEURONS)
+    zapdeploy("models", "export", spec.name, *checkpoint, "-o", files[0])
+    quantized = ("--weights", 8, "--activations", 8, "--calibration", tmp_path / "raw.npz")
+    zapdeploy("quantize", files[0], *quantized, "-o", files[1])
+    compile_model(files[1], output=files[2])
+    by_module = tmp_path / "module.onnx"
+    assert zapdeploy("quantize", tmp_path / "folder", *quantized, "-o", by_module).status == 0
+    models = (tmp_path / "folder", *files, by_module)
+    options = ("--data", "synthetic", "--windows", 1, "--simulate", "--json")
+    called = zapdeploy("evaluate", *models, *options)
+    plain, exported, int8, simulated, program, module, _ = (
+        np.array(entry["mae"]) for entry in called.json["models"]
+    )
+    np.testing.assert_allclose(exported, plain, rtol=1e-3)
+    np.testing.assert_allclose([int8, module], [plain, plain], rtol=0.05)
+    np.testing.assert_allclose(simulated, int8, rtol=1e-3)
+    np.testing.assert_array_equal(program, simulated)

@@ -39,7 +39,7 @@ def test_a_forecaster_is_trained_and_described(zapdeploy: Call, tmp_path: Path) 
     assert found["history"][1]["validation_mae"] < found["history"][0]["validation_mae"]
     assert load_forecaster(tmp_path / "a").spec.neurons == 6
     samples = load_arrays(tmp_path / "a" / "calibration.npz")
-    assert {name: values.shape for name, values in samples.items()} == {"input": (8, 4, 6)}
+    assert {name: values.shape for name, values in samples.items()} == {"input": (256, 4, 6)}
 
 
 def test_a_second_call_goes_on(zapdeploy: Call, tmp_path: Path) -> None:
@@ -72,6 +72,7 @@ def test_another_training_needs_restart(zapdeploy: Call, tmp_path: Path) -> None
         (("linear-c4", "--context", 256), "--context must be 4 for linear-c4, not 256"),
         (("linear", "--width", 3), "width must be left out for linear-c4, not 3"),
         (("tide", "--nlinear"), "nlinear must be left out for tide-c4, not set"),
+        (("linear", "--threads", 0), "threads must be at least 1, not 0"),
         (("linear", "--neurons", 0), "neurons must be 1 to 71721, not 0"),
         (("linear", "--data", "/nowhere"), "recording must have a zarr array 'traces', not none"),
         (("linear", "--neuron-list", "x"), "--neurons and --neuron-list must not be given"),

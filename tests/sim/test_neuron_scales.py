@@ -19,8 +19,7 @@ from tests.compile.ops.build import (
     weights,
 )
 from tests.sim.networks import renamed, save
-from zapdeploy.api import compile_model
-from zapdeploy.compile.container import load_program, save_program
+from zapdeploy.api import compile_model, load
 from zapdeploy.compile.frontend import import_model
 from zapdeploy.compile.graph import ElementType, Graph, Value
 from zapdeploy.sim.check import check, reference_inputs
@@ -65,7 +64,7 @@ def time_mix(element: ElementType, seed: int = 0) -> Graph:
 def test_the_imported_file_keeps_to_the_rule(
     tmp_path: Path, element: ElementType, packed: bool
 ) -> None:
-    """ONNX Runtime has no integer kernel for such scales: its float kernels judge, layer by layer."""
+    """ONNX Runtime has no integer kernel for such scales: its float kernels judge each layer."""
     made = time_mix(element)
     path = save(made, tmp_path, packed=packed)
     found = import_model(path).graph
@@ -81,9 +80,8 @@ def test_the_imported_file_keeps_to_the_rule(
 
 def test_a_program_carries_the_scales(tmp_path: Path) -> None:
     made = time_mix(UINT8)
-    program = compile_model(save(made, tmp_path), "northpole-sim")
-    save_program(program, tmp_path / "p.zap")
-    again = load_program(tmp_path / "p.zap")
+    compile_model(save(made, tmp_path), "northpole-sim", output=tmp_path / "p.zap")
+    (again,) = load(tmp_path / "p.zap").stages
     inputs = reference_inputs(made)
     np.testing.assert_array_equal(
         run(again.graph, inputs)["output"], run(made, inputs)["output"], strict=True

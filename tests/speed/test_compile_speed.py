@@ -1,6 +1,7 @@
 """Whole commands, start-up included, and one frame of ResNet-50 beside ONNX Runtime's best.
 
-Run by `make speed`. Figures to quote are the medians; ratios are of runs in the same process.
+Run by `make speed`, which compares each, as a ratio to a reference kernel, with a saved baseline.
+Figures to quote are the medians.
 """
 
 from __future__ import annotations
@@ -24,18 +25,24 @@ def _call(*arguments: object) -> None:
     )
 
 
-def test_help(benchmark: Any) -> None:
+def test_import(speed: Any) -> None:
+    """`import zapdeploy` in a fresh interpreter."""
+    command = (sys.executable, "-c", "import zapdeploy")
+    speed.pedantic(subprocess.run, args=(command,), kwargs={"check": True}, rounds=10)
+
+
+def test_help(speed: Any) -> None:
     """`zapdeploy --help`."""
-    benchmark.pedantic(_call, args=("--help",), rounds=10, warmup_rounds=1)
+    speed.pedantic(_call, args=("--help",), rounds=10, warmup_rounds=1)
 
 
-def test_compile_resnet50_int4(benchmark: Any, resnet50: dict[str, Path], tmp_path: Path) -> None:
+def test_compile_resnet50_int4(speed: Any, resnet50: dict[str, Path], tmp_path: Path) -> None:
     """`zapdeploy compile resnet50-int4.onnx --target northpole-sim`, from nothing to the file."""
     arguments = ("compile", resnet50["int4"], "--target", "northpole-sim", "-o", tmp_path / "r.zap")
-    benchmark.pedantic(_call, args=arguments, rounds=5, warmup_rounds=1)
+    speed.pedantic(_call, args=arguments, rounds=5, warmup_rounds=1)
 
 
-def test_functional_frame_of_resnet50_int8(benchmark: Any, resnet50: dict[str, Path]) -> None:
+def test_functional_frame_of_resnet50_int8(speed: Any, resnet50: dict[str, Path]) -> None:
     """One frame in the functional simulator; `extra_info` has the ratio to ONNX Runtime's best."""
     from zapdeploy.compile.frontend import import_model
     from zapdeploy.forecasters import sample_inputs
@@ -43,12 +50,49 @@ def test_functional_frame_of_resnet50_int8(benchmark: Any, resnet50: dict[str, P
 
     inputs = sample_inputs("resnet50", 1)
     network = Network.of(import_model(resnet50["int8"]).graph)
-    found = benchmark.pedantic(network.run, args=(inputs,), rounds=15, warmup_rounds=2)
+    found = speed.pedantic(network.run, args=(inputs,), rounds=15, warmup_rounds=2)
     best = _onnxruntime_best_s(resnet50["int8"], inputs)
     assert len(found) == 1
-    if benchmark.stats is not None:
-        benchmark.extra_info["onnxruntime_best_s"] = best
-        benchmark.extra_info["ratio"] = benchmark.stats.stats.median / best
+    if speed.stats is not None:
+        speed.extra_info["onnxruntime_best_s"] = best
+        speed.extra_info["ratio"] = speed.stats.stats.median / best
+
+
+def test_frame_of_resnet50_core_by_core(speed: Any, resnet50: dict[str, Path]) -> None:
+    """One int8 frame carried out in 256 cores, parameters loaded before."""
+    import zapdeploy as zd
+    from zapdeploy.forecasters import sample_inputs
+    from zapdeploy.sim.core_array import core_by_core
+
+    (program,) = zd.compile(resnet50["int8"]).stages
+    inputs = sample_inputs("resnet50", 1)
+    found = speed.pedantic(core_by_core(program), args=(inputs,), rounds=3, warmup_rounds=1)
+    assert len(found) == 1
+
+
+def test_schedule_of_resnet50_int4(speed: Any, resnet50: dict[str, Path]) -> None:
+    """Every unit and link of one frame in time; kernels compiled and program loaded before."""
+    import zapdeploy as zd
+
+    program = zd.compile(resnet50["int4"])
+    timed = {"scheduled": True}
+    found = speed.pedantic(zd.simulate, args=(program,), kwargs=timed, rounds=3, warmup_rounds=1)
+    assert found.stages[0].timeline.level == "scheduled"
+
+
+def test_report(speed: Any, tmp_path: Path) -> None:
+    """The page of two simulated rows, from the folder to the text."""
+    report = pytest.importorskip("zapdeploy.benchmarks.report")
+    from zapdeploy.benchmarks import BenchmarkRequest, ModelSize, run_benchmark
+
+    request = BenchmarkRequest(
+        ("linear-c4",), ("northpole-sim",), ("int8",), size=ModelSize(neurons=200)
+    )
+    run_benchmark(request, tmp_path)
+    page = speed.pedantic(
+        lambda: report.report_html(report.load_report_data(tmp_path)), rounds=5, warmup_rounds=1
+    )
+    assert "linear-c4" in page
 
 
 def _onnxruntime_best_s(model: Path, inputs: dict[str, np.ndarray]) -> float:

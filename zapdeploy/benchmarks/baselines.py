@@ -22,7 +22,7 @@ from zapdeploy.errors import ModelError, ZapdeployError
 FINALISTS = 3
 FINALIST_MARGIN = 0.1
 MEMORY_SHARE = 0.6
-# Bytes that a frame takes while a network runs, over those of its inputs and outputs.
+# Bytes that a frame takes while a network runs, at least: over those of its inputs and outputs.
 ACTIVATION_FACTOR = 8
 
 
@@ -214,5 +214,5 @@ def _thread_counts(cores: int) -> tuple[int, ...]:
 
 def _needed_bytes(file: ModelFile, configuration: Configuration) -> int:
     weights = 3 * file.facts.weight_bytes  # the file, its copy at another batch, the packed form
-    frames = configuration.frames_per_query * file.facts.transfer_bytes
-    return weights + ACTIVATION_FACTOR * frames
+    of_a_frame = max(file.facts.activation_bytes, ACTIVATION_FACTOR * file.facts.transfer_bytes)
+    return weights + configuration.frames_per_query * of_a_frame

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 
 from zapdeploy.benchmarks.results import BenchmarkResult
-from zapdeploy.benchmarks.rows import Row
+from zapdeploy.benchmarks.rows import MAE, Row
 from zapdeploy.errors import UsageError
 from zapdeploy.quantities import Provenance
 
@@ -70,7 +70,10 @@ class Changes:
 
 
 def compare_results(results: Sequence[BenchmarkResult]) -> tuple[Changes, ...]:
-    """Every result against the first; published rows are left out. Raises UsageError under two."""
+    """Every result against the first; rows from elsewhere (published, recorded) are left out.
+
+    Raises UsageError under two.
+    """
     if len(results) < 2:
         raise UsageError(
             f"results must be two folders or more, not {len(results)}; name the old and the new one"
@@ -83,9 +86,9 @@ def compare_results(results: Sequence[BenchmarkResult]) -> tuple[Changes, ...]:
 
 
 def _changes(first: BenchmarkResult, other: BenchmarkResult) -> Iterator[Change]:
-    after = {_identity(row): row for row in other.rows}
+    after = {_identity(row): row for row in other.rows if not row.recorded_on}
     for row in first.rows:
-        if row.kind is not Provenance.PUBLISHED:
+        if row.kind is not Provenance.PUBLISHED and not row.recorded_on:
             yield from _row_changes(row, after.get(_identity(row)))
 
 
@@ -105,7 +108,8 @@ def _row_changes(before: Row, after: Row | None) -> Iterator[Change]:
             yield Change(label, quantity, old, None, noise, Verdict.MISSING)
             continue
         obstacle = _obstacle(before, after, quantity)
-        gain = sign * (new / old - 1)
+        better = -sign if quantity == "accuracy" and before.accuracy_metric == MAE else sign
+        gain = better * (new / old - 1)
         verdict = Verdict.NOT_COMPARABLE if obstacle else _verdict(gain, noise)
         yield Change(label, quantity, old, new, noise, verdict, obstacle)
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from zapdeploy.benchmarks.deadlines import deadlines_json
 from zapdeploy.benchmarks.rows import NOT_STATED, NotRun, Row, Scenario, frames_per_joule
 from zapdeploy.errors import UsageError
 from zapdeploy.quantities import Estimate, Provenance
@@ -43,7 +44,19 @@ class Line:
     @property
     def device(self) -> str:
         row = self.main
-        return row.target if row.precision == NOT_STATED else f"{row.target} {row.precision}"
+        name = row.target if row.precision == NOT_STATED else f"{row.target} {row.precision}"
+        return f"{name} ({row.recorded_on.split(',')[0]})" if row.recorded_on else name
+
+    @property
+    def kind(self) -> str:
+        """The word for its speed: "recorded" for what was measured on another machine."""
+        return "recorded" if self.main.recorded_on else self.main.kind.value
+
+    @property
+    def judged(self) -> Row:
+        """The row that has the accuracy, if any has."""
+        rows = (row for row in (self.offline, self.single_stream) if row)
+        return next((row for row in rows if row.accuracy is not None), self.main)
 
     @property
     def energy(self) -> Estimate | None:
@@ -59,6 +72,10 @@ class Line:
         row = self.single_stream
         return None if row is None else row.meets_deadline(self.frame_rate_hz)
 
+    def meets(self, deadline_s: float) -> bool | None:
+        """Whether one frame alone is answered in that time; None where no latency is known."""
+        return None if self.single_stream is None else self.single_stream.meets(deadline_s)
+
     def as_json(self) -> dict[str, Any]:
         main, single, energy = self.main, self.single_stream, self.energy
         ratio = self.energy_ratio
@@ -70,6 +87,7 @@ class Line:
             "frames_per_s": main.frames_per_s,
             "batch": main.batch,
             "latency_s": single.latency_s if single else None,
+            "latency_p99_s": single.latency_p99_s if single else None,
             "kind": main.kind.value,
             "energy_per_frame_j": None if energy is None else energy.as_json(),
             "energy_is_bound": main.energy_is_bound,
@@ -77,6 +95,12 @@ class Line:
             "frames_per_s_per_w": frames_per_joule(energy),
             "boundary": main.boundary,
             "deadline_met": self.deadline_met,
+            "deadlines": deadlines_json(self.meets),
+            "accuracy": self.judged.accuracy,
+            "accuracy_metric": self.judged.accuracy_metric,
+            "frames_per_s_per_billion_transistors": main.frames_per_s_per_billion_transistors,
+            "limiter": main.limiter,
+            "recorded_on": main.recorded_on,
             "speed_ratio": self.speed_ratio,
             "energy_ratio": None
             if ratio is None
@@ -157,7 +181,8 @@ def _compare_model(
     baseline: tuple[str, str],
 ) -> ModelComparison:
     lines = _lines(rows, frame_rate_hz)
-    base = next((ln for ln in lines if (ln.main.target, ln.main.precision) == baseline), None)
+    here = (line for line in lines if not line.main.recorded_on)
+    base = next((ln for ln in here if (ln.main.target, ln.main.precision) == baseline), None)
     if base is not None:
         lines = [_against(line, base) for line in lines]
     reasons = {(f"{one.target} {one.precision}", one.reason) for one in not_run}
@@ -171,9 +196,10 @@ def _compare_model(
 
 def _lines(rows: Sequence[Row], frame_rate_hz: float | None) -> list[Line]:
     """Join the rows of a device; of two rows for the same thing the later one counts."""
-    found: dict[tuple[str, str], dict[Scenario, Row]] = {}
+    found: dict[tuple[str, str, str], dict[Scenario, Row]] = {}
     for row in rows:
-        found.setdefault((row.target, row.precision), {})[row.scenario] = row
+        device = (row.target, row.precision, row.recorded_on)
+        found.setdefault(device, {})[row.scenario] = row
     return [
         Line(pair.get(Scenario.OFFLINE), pair.get(Scenario.SINGLE_STREAM), frame_rate_hz)
         for pair in found.values()

@@ -14,7 +14,7 @@ from zapdeploy.benchmarks.event_driven import (
     open_stream,
 )
 from zapdeploy.benchmarks.request import WorkItem
-from zapdeploy.benchmarks.rows import Row
+from zapdeploy.benchmarks.rows import MAE, Row
 from zapdeploy.benchmarks.workloads import INT8, ModelFile, quantized_file
 from zapdeploy.errors import ModelError
 from zapdeploy.quantities import Provenance
@@ -78,6 +78,7 @@ class EventRows:
             energy_per_frame=point.energy,
             energy_is_bound=True,
             accuracy=point.mean_mae if trained else None,
+            accuracy_metric=MAE if trained else "",
             note="; ".join(note for note in (file.note, _NOTE) if note),
             configuration={
                 "threshold": point.threshold,

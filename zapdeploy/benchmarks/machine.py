@@ -38,6 +38,18 @@ def this_machine() -> Machine:
     return Machine(processor(), usable_cores(), pages * page, system)
 
 
+def gpu_name() -> str:
+    """The first NVIDIA GPU's own name, as NVML has it; empty where there is none."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        name = pynvml.nvmlDeviceGetName(pynvml.nvmlDeviceGetHandleByIndex(0))
+    except Exception:  # no library, no driver, no device: NVML has an exception for each
+        return ""
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
 def package_versions() -> dict[str, str]:
     """Versions of the packages that a result depends on, where installed."""
     versions = {"zapdeploy": zapdeploy.version(), "python": platform.python_version()}

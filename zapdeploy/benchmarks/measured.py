@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zapdeploy.benchmarks.baselines import Baseline, Instruments, Search, configurations
 from zapdeploy.benchmarks.cpu_power import CpuPower, cpu_power
+from zapdeploy.benchmarks.gpu_files import half_file, torch_file
 from zapdeploy.benchmarks.machine import BUSY_SHARE, Machine
 from zapdeploy.benchmarks.meters import Reading
 from zapdeploy.benchmarks.request import GPU, WorkItem
 from zapdeploy.benchmarks.rows import NOT_STATED, Row, Scenario, exactly
-from zapdeploy.benchmarks.runner import CPU_PROVIDER, GPU_PROVIDER, Configuration
+from zapdeploy.benchmarks.runner import CPU_PROVIDER, GPU_PROVIDER, HALF, Configuration
 from zapdeploy.benchmarks.timing_loop import NOISY, Effort, Timing
+from zapdeploy.benchmarks.torch_runner import TORCH_PROVIDER
 from zapdeploy.benchmarks.workloads import (
     FLOAT,
+    FLOAT16,
     ModelFile,
     float_file,
     quantized_file,
     sample_frames,
 )
+from zapdeploy.machine import package_version
 from zapdeploy.quantities import Estimate, Provenance
 
 if TYPE_CHECKING:
@@ -29,11 +33,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BATCHES = (1, 8, 32)
+GPU_BATCHES = (*BATCHES, 128, 256)
+_TRANSFERS = "from the host's memory and back to it, in the engine's default float arithmetic"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Where and how measured rows are made."""
+    """Where and how measured rows are made.
+
+    engines: ONNX Runtime's providers and, where it sees a GPU, torch. idle_w: by the meter.
+    """
 
     machine: Machine
     versions: Mapping[str, str]
@@ -42,6 +51,9 @@ class Setting:
     instruments: Instruments
     meter_reason: str  # why there is no meter
     busy_share: Callable[[], float | None]
+    engines: tuple[str, ...] = (CPU_PROVIDER,)
+    gpu: str = ""
+    idle_w: float | None = None
 
 
 @dataclass(frozen=True)
@@ -61,24 +73,40 @@ def measured_row(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Row:
     """Find and measure the best configuration. Raises ZapdeployError when none runs."""
-    files = _files(item, folder)
+    files = _files(item, folder, setting.engines)
 
     def frames(count: int) -> Mapping[str, NDArray[np.float32]] | None:
         return sample_frames(item.workload, files[0], count)
 
     busy = setting.busy_share()
     search = Search(files, item.scenario, setting.effort, frames, setting.instruments)
-    baseline = search.best_of(_candidates(item, files, setting.machine.cores), progress)
+    baseline = search.best_of(_candidates(item, files, setting), progress)
     energy = _energy(baseline, item, setting)
     return _row(item, files, baseline, energy, setting, _busy_note(busy))
 
 
 def _candidates(
-    item: WorkItem, files: tuple[ModelFile, ...], cores: int
+    item: WorkItem, files: tuple[ModelFile, ...], setting: Setting
 ) -> tuple[Configuration, ...]:
-    provider = GPU_PROVIDER if item.target == GPU else CPU_PROVIDER
     on_gpu = item.target == GPU
-    return configurations(files, item.scenario, cores, BATCHES, provider, on_gpu=on_gpu)
+    cores, batches = setting.machine.cores, GPU_BATCHES if on_gpu else BATCHES
+    found = [
+        candidate
+        for file in files
+        for candidate in configurations(
+            (file,), item.scenario, cores, batches, _provider(file, item), on_gpu=on_gpu
+        )
+        if candidate.provider in setting.engines
+    ]
+    if item.precision == FLOAT16:
+        return tuple(replace(one, activations=HALF) for one in found)
+    return tuple(found)
+
+
+def _provider(file: ModelFile, item: WorkItem) -> str:
+    if file.build is not None:
+        return TORCH_PROVIDER
+    return GPU_PROVIDER if item.target == GPU else CPU_PROVIDER
 
 
 def _row(
@@ -91,7 +119,9 @@ def _row(
 ) -> Row:
     best, timing = baseline.best.configuration, baseline.timing
     used = next(file for file in files if file.form == best.form)
-    notes = (used.note, energy.note, busy_note, _noise_note(timing))
+    on_gpu = item.target == GPU
+    notes = (used.note, _TRANSFERS if on_gpu else "", energy.note, busy_note, _noise_note(timing))
+    machine = setting.machine.summary
     return Row(
         key=item.key,
         model=item.workload.name,
@@ -100,8 +130,7 @@ def _row(
         scenario=item.scenario,
         kind=Provenance.MEASURED,
         boundary=energy.boundary,
-        source=f"ONNX Runtime {setting.versions.get('onnxruntime', '')}, driven by {timing.driver},"
-        " measured here",
+        source=f"{_engine(best, setting)}, driven by {timing.driver}, measured here",
         batch=best.batch,
         frames_per_s=timing.frames_per_s,
         latency_s=timing.latency.p50_s,
@@ -118,17 +147,26 @@ def _row(
             "driver": timing.driver,
         },
         tried=tuple(trial.as_json() for trial in baseline.tried),
-        machine=setting.machine.summary,
+        machine=f"{setting.gpu}, {machine}" if on_gpu and setting.gpu else machine,
         versions=setting.versions,
         digest=used.sha256,
     )
 
 
-def _files(item: WorkItem, folder: Path) -> tuple[ModelFile, ...]:
+def _engine(best: Configuration, setting: Setting) -> str:
+    if best.provider == TORCH_PROVIDER:
+        return f"torch {package_version('torch')}"
+    return f"ONNX Runtime {setting.versions.get('onnxruntime', '')}"
+
+
+def _files(item: WorkItem, folder: Path, engines: tuple[str, ...]) -> tuple[ModelFile, ...]:
     """The files that might be fastest: two forms of the same integers where they can be made."""
     workload, precision = item.workload, item.precision
-    if precision == FLOAT:
-        return (float_file(workload, folder),)
+    if precision in (FLOAT, FLOAT16):
+        file = (float_file if precision == FLOAT else half_file)(workload, folder)
+        wanted = item.target == GPU and TORCH_PROVIDER in engines
+        module = torch_file(workload, folder) if wanted else None
+        return (file,) if module is None else (file, module)
     first = quantized_file(workload, precision, "qdq", folder)
     if first.form == "given":
         return (first,)
@@ -139,7 +177,7 @@ def _energy(baseline: Baseline, item: WorkItem, setting: Setting) -> _Energy:
     """By meter where one answered, else modelled for a CPU and left empty for a GPU."""
     reading, timing = baseline.best.reading, baseline.timing
     if reading is not None:
-        return _metered(reading, timing)
+        return _metered(reading, item, timing, setting)
     if item.target == GPU:
         return _Energy(None, None, NOT_STATED, setting.meter_reason)
     power = cpu_power(setting.machine.cpu, baseline.best.configuration.cores)
@@ -150,9 +188,15 @@ def _energy(baseline: Baseline, item: WorkItem, setting: Setting) -> _Energy:
     return _Energy(active, streamed, power.boundary, note)
 
 
-def _metered(reading: Reading, timing: Timing) -> _Energy:
-    per_frame = exactly(reading.joules / timing.frames, Provenance.MEASURED)
-    return _Energy(per_frame, None, reading.boundary, f"energy: {reading.source}")
+def _metered(reading: Reading, item: WorkItem, timing: Timing, setting: Setting) -> _Energy:
+    """At the frame rate: a frame's joules, and idle watts until the next one comes."""
+    joules, rate, at_rate = reading.joules / timing.frames, setting.frame_rate_hz, None
+    single = item.scenario is Scenario.SINGLE_STREAM
+    if single and setting.idle_w is not None and rate is not None and rate <= timing.frames_per_s:
+        waiting_s = 1 / rate - 1 / timing.frames_per_s
+        at_rate = exactly(joules + setting.idle_w * waiting_s, Provenance.MEASURED)
+    active = exactly(joules, Provenance.MEASURED)
+    return _Energy(active, at_rate, reading.boundary, f"energy: {reading.source}")
 
 
 def _streamed(power: CpuPower, timing: Timing, frame_rate_hz: float | None) -> Estimate | None:

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 
 Device = Literal["cpu", "gpu"]
 PROBE_SECONDS = 0.3
+IDLE_SECONDS = 2.0
 _WINDOW = "zapdeploy"
 
 
@@ -78,7 +79,20 @@ class ZeusMeter:
         if self.device == "cpu":
             source = "RAPL through Zeus: all cores of the CPU package(s), memory left out"
             return Reading(joules, "chip", source)
-        return Reading(joules, "card", "NVML through Zeus: the GPU card(s), host left out")
+        return Reading(joules, "card", "NVML through Zeus: the GPU card, host left out")
+
+
+def idle_power_w(
+    meter: Meter | None, clock: Callable[[], float], wait: Callable[[float], None]
+) -> float | None:
+    """Watts while nothing runs here, over two seconds; None without a meter."""
+    if meter is None:
+        return None
+    start = clock()
+    meter.start()
+    wait(IDLE_SECONDS)
+    reading, seconds = meter.stop(), clock() - start
+    return None if reading is None or seconds <= 0 else reading.joules / seconds
 
 
 def _zeus_monitor(device: Device) -> Any:
@@ -87,7 +101,7 @@ def _zeus_monitor(device: Device) -> Any:
 
     if device == "cpu":
         return ZeusMonitor(gpu_indices=[])
-    return ZeusMonitor(cpu_indices=[])
+    return ZeusMonitor(gpu_indices=[0], cpu_indices=[])  # the one that queries run on
 
 
 def _work(seconds: float) -> None:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zapdeploy.benchmarks.activations import FLOAT_BYTES, peak_activation_bytes
 from zapdeploy.errors import ModelError
 
 if TYPE_CHECKING:
     import onnx
 
 _BITS = {"INT2": 2, "UINT2": 2, "INT4": 4, "UINT4": 4, "INT8": 8, "UINT8": 8}
-FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class ModelFacts:
 
     activations: "float", "unsigned", "signed" or "mixed". batch: the file's own, None where open.
     input_elements, output_elements: per frame. weight_bytes: of all initializers.
+    activation_bytes: the most that values of one frame take at once, as far as shapes are known.
     """
 
     precision: str
@@ -32,6 +33,7 @@ class ModelFacts:
     input_elements: int
     output_elements: int
     weight_bytes: int
+    activation_bytes: int = 0
 
     @property
     def transfer_bytes(self) -> int:
@@ -44,13 +46,15 @@ def model_facts(path: Path) -> ModelFacts:
     model = load_model(path)
     graph = model.graph
     inputs = _network_inputs(graph)
+    batch = _batch(inputs[0]) if inputs else None
     return ModelFacts(
         precision=_precision(model),
         activations=_activations(graph),
-        batch=_batch(inputs[0]) if inputs else None,
+        batch=batch,
         input_elements=sum(_frame_elements(value) for value in inputs),
         output_elements=sum(_frame_elements(value) for value in graph.output),
         weight_bytes=sum(_tensor_bytes(tensor) for tensor in graph.initializer),
+        activation_bytes=peak_activation_bytes(model) // (batch or 1),
     )
 
 

@@ -34,6 +34,8 @@ class PublishedResult:
     boundary: str
     process_nm: int
     source: str
+    transistors: float | None
+    transistors_source: str
 
     @property
     def is_bound(self) -> bool:
@@ -62,7 +64,7 @@ def _result(line: Mapping[str, str]) -> PublishedResult:
     def number(key: str) -> float | None:
         return float(line[key]) if line[key] else None
 
-    batch = number("batch")
+    batch, billions = number("batch"), number("transistors_billion")
     return PublishedResult(
         device=line["device"],
         kind=line["kind"],
@@ -76,6 +78,8 @@ def _result(line: Mapping[str, str]) -> PublishedResult:
         boundary=line["boundary"],
         process_nm=int(line["process_nm"]),
         source=line["source"],
+        transistors=None if billions is None else billions * 1e9,
+        transistors_source=line["transistors_source"],
     )
 
 
@@ -117,7 +121,9 @@ def _row(result: PublishedResult, scenario: Scenario, frame_rate_hz: float | Non
             "round": result.round,
             "power_kind": result.power_kind,
             "process_nm": result.process_nm,
+            "transistors_source": result.transistors_source,
         },
+        transistors=result.transistors,
     )
 
 

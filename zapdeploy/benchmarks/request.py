@@ -10,7 +10,15 @@ from typing import Any
 
 from zapdeploy.benchmarks.rows import Scenario
 from zapdeploy.benchmarks.timing_loop import Effort
-from zapdeploy.benchmarks.workloads import PRECISIONS, ModelSize, Workload, find_workload
+from zapdeploy.benchmarks.workloads import (
+    FLOAT,
+    INT4,
+    INT8,
+    PRECISIONS,
+    ModelSize,
+    Workload,
+    find_workload,
+)
 from zapdeploy.errors import UsageError
 
 CPU, GPU = "cpu", "gpu"
@@ -21,19 +29,21 @@ class BenchmarkRequest:
     """models: names of zapdeploy's networks, or paths of ONNX files. targets: "cpu", "gpu", names
     of chips, or paths of core arrays' TOML files. frame_rate_hz: the microscope's, for deadlines
     and for energy with waiting included. published: whether to add published results. data: the
-    recording that event-driven chips are fed with; thresholds: of their neurons, in steps of each
-    layer's code.
+    recording that event-driven chips are fed with, and that users' forecasters are judged on.
+    thresholds: of event-driven neurons, in steps of each layer's code. recorded: folders of results
+    from other machines, whose measured rows are added.
     """
 
     models: tuple[str, ...] = ("resnet50", "tsmixer-c4")
     targets: tuple[str, ...] = ("northpole-sim", CPU)
-    precisions: tuple[str, ...] = PRECISIONS
+    precisions: tuple[str, ...] = (FLOAT, INT8, INT4)
     frame_rate_hz: float | None = None
     size: ModelSize = field(default_factory=ModelSize)
     effort: Effort = field(default_factory=Effort)
     published: bool = True
     data: str = "synthetic"
     thresholds: tuple[int, ...] = (0, 2, 4, 8, 16)
+    recorded: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for what in ("models", "targets", "precisions"):
@@ -81,9 +91,14 @@ class WorkItem:
         return f"{self.workload.name} {self.precision} on {self.target}, {how}"
 
 
+def workloads_of(request: BenchmarkRequest) -> tuple[Workload, ...]:
+    """The networks asked for. Raises UsageError for unknown names."""
+    return tuple(find_workload(name, request.size) for name in request.models)
+
+
 def work_items(request: BenchmarkRequest) -> tuple[WorkItem, ...]:
     """All pieces in the order they run. Raises UsageError or TargetError for unknown names."""
-    workloads = [find_workload(name, request.size) for name in request.models]
+    workloads = workloads_of(request)
     marks = {target: _target_mark(target) for target in request.targets}
     return tuple(_items(workloads, marks, request))
 
@@ -99,7 +114,7 @@ def is_event_driven(target: str) -> bool:
 
 
 def _items(
-    workloads: list[Workload], marks: dict[str, str], request: BenchmarkRequest
+    workloads: tuple[Workload, ...], marks: dict[str, str], request: BenchmarkRequest
 ) -> Iterator[WorkItem]:
     for workload in workloads:
         for target, mark in marks.items():

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zapdeploy.benchmarks.details import Details
 from zapdeploy.benchmarks.journal import Journal
 from zapdeploy.benchmarks.rows import NotRun, Outcome, Row
 from zapdeploy.errors import DataError, UsageError
@@ -15,6 +16,7 @@ from zapdeploy.files import atomic_write
 
 SCHEMA_VERSION = 1
 ROWS_NAME, NOT_RUN_NAME, COMMON_NAME = "rows.jsonl", "not_run.jsonl", "benchmark.json"
+DETAILS_NAME = "details"
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,26 @@ class ResultFolder:
         journal = self._rows if isinstance(outcome, Row) else self._not_run
         journal.append(outcome.as_json())
 
+    def keep_details(self, digest: str, document: Mapping[str, Any]) -> None:
+        """What the row of that program rests on; kept before the row, so no row lacks it."""
+        path = self._details_path(digest)
+        path.parent.mkdir(exist_ok=True)
+        with atomic_write(path) as file:
+            file.write(json.dumps(document, allow_nan=False).encode())
+
+    def details(self, digest: str) -> Details | None:
+        """What was kept for a row's digest. Raises DataError where it cannot be read."""
+        path = self._details_path(digest)
+        if not digest or not path.exists():
+            return None
+        try:
+            return Details.from_json(json.loads(path.read_bytes()))
+        except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(
+                f"details must be whole and of this version, not {error!r} ({path}); run the "
+                "benchmark again in a new folder"
+            ) from error
+
     def begin(self, common: Mapping[str, Any], *, resume: bool) -> None:
         """Make the folder ready. Raises UsageError where old and new rows do not go together."""
         if self._rows.read() and not resume:
@@ -74,6 +96,8 @@ class ResultFolder:
             _check_same(self.common(), common, self.folder)
         self._rows.repair()
         self._not_run.repair()
+        for half_written in (self.folder / DETAILS_NAME).glob(".*"):
+            half_written.unlink()
         with atomic_write(self.folder / COMMON_NAME) as file:
             file.write(json.dumps(common, indent=2).encode() + b"\n")
 
@@ -94,6 +118,9 @@ class ResultFolder:
     def result(self) -> BenchmarkResult:
         rows, reasons = self.rows().values(), self.not_run().values()
         return BenchmarkResult(self.folder, tuple(rows), tuple(reasons), self.common())
+
+    def _details_path(self, digest: str) -> Path:
+        return self.folder / DETAILS_NAME / f"{Path(digest).name}.json"
 
     def _row(self, raw: Mapping[str, Any]) -> Row:
         try:

@@ -11,8 +11,10 @@ from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any
 
+from zapdeploy.benchmarks.deadlines import deadlines_json
 from zapdeploy.quantities import Estimate, Provenance
 
+MAE, TOP1 = "MAE", "top-1"  # of accuracy: less of the first and more of the second is better
 NOT_STATED = "not stated"
 # Fields of a row that its JSON has under the same name, as they are.
 _PLAIN = (
@@ -20,6 +22,8 @@ _PLAIN = (
     *("accuracy", "source", "note", "frame_rate_hz", "energy_is_bound", "noise", "machine"),
     "digest",
 )
+# Fields that files written before they existed may lack.
+_LATER = ("accuracy_metric", "limiter", "transistors", "recorded_on")
 
 
 class Scenario(Enum):
@@ -52,6 +56,9 @@ class Row:
     energy_is_bound: the energy is at most that (a datasheet's power limit, not a measurement).
     energy_at_frame_rate: per frame at frame_rate_hz, waiting included. noise: relative half spread
     of the measured rate over five blocks of the run. tried: every configuration that was tried.
+    accuracy_metric: MAE or TOP1. limiter: what sets the pace of a simulated chip. transistors: of
+    all chips together. recorded_on: the other machine that a measured row comes from; empty for
+    this one.
     """
 
     key: str
@@ -79,6 +86,23 @@ class Row:
     machine: str = ""
     versions: Mapping[str, str] | None = None
     digest: str = ""
+    accuracy_metric: str = ""
+    limiter: str = ""
+    transistors: float | None = None
+    recorded_on: str = ""
+
+    @property
+    def latency_p99_s(self) -> float | None:
+        """99th percentile of the latency; a simulated one is always the same."""
+        if self.latency is not None:
+            return self.latency.p99_s
+        return self.latency_s if self.kind is Provenance.SIMULATED else None
+
+    @property
+    def frames_per_s_per_billion_transistors(self) -> float | None:
+        if self.frames_per_s is None or not self.transistors:
+            return None
+        return self.frames_per_s / (self.transistors / 1e9)
 
     @property
     def energy_measured_j(self) -> float | None:
@@ -94,16 +118,19 @@ class Row:
         A measured latency counts with its 99th percentile. None where it cannot be said: no rate,
         no latency, or frames that wait for a batch.
         """
-        if frame_rate_hz is None or self.scenario is Scenario.OFFLINE:
+        return None if frame_rate_hz is None else self.meets(1 / frame_rate_hz)
+
+    def meets(self, deadline_s: float) -> bool | None:
+        """Whether the answer to one frame is there in that time; None as for `meets_deadline`."""
+        if self.scenario is Scenario.OFFLINE or self.latency_s is None:
             return None
-        latency_s = self.latency.p99_s if self.latency else self.latency_s
-        return None if latency_s is None else latency_s * frame_rate_hz <= 1
+        return (self.latency_p99_s or self.latency_s) <= deadline_s
 
     def as_json(self) -> dict[str, Any]:
         """The row of the `bench` verb's JSON, and one line of rows.jsonl."""
         energy = self.energy_per_frame
         return {
-            **{name: getattr(self, name) for name in _PLAIN},
+            **{name: getattr(self, name) for name in (*_PLAIN, *_LATER)},
             "scenario": self.scenario.value,
             "kind": self.kind.value,
             "latency_percentiles_s": None if self.latency is None else self.latency.as_json(),
@@ -113,7 +140,9 @@ class Row:
             "energy_at_frame_rate_j": _estimate_json(self.energy_at_frame_rate),
             "frames_per_s_per_w": frames_per_joule(energy),
             "power_w": _estimate_json(self.power),
+            "frames_per_s_per_billion_transistors": self.frames_per_s_per_billion_transistors,
             "deadline_met": self.meets_deadline(self.frame_rate_hz),
+            "deadlines": deadlines_json(self.meets),
             "versions": dict(self.versions or {}),
             "configuration": dict(self.configuration or {}),
             "tried": [dict(one) for one in self.tried],
@@ -125,6 +154,7 @@ class Row:
         percentiles = raw["latency_percentiles_s"]
         return cls(
             **{name: raw[name] for name in (*_PLAIN, "versions", "configuration")},
+            **{name: raw[name] for name in _LATER if name in raw},
             scenario=Scenario(raw["scenario"]),
             kind=Provenance(raw["kind"]),
             latency=None if percentiles is None else Latency(**percentiles),

@@ -5,20 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zapdeploy.benchmarks.accuracy import Accuracies
 from zapdeploy.benchmarks.journal import locked
 from zapdeploy.benchmarks.loadgen import drive
 from zapdeploy.benchmarks.machine import (
     Machine,
     available_memory_bytes,
     busy_share,
+    gpu_name,
     package_versions,
     this_machine,
 )
-from zapdeploy.benchmarks.meters import Device, MeterSearch, find_meter
+from zapdeploy.benchmarks.meters import Device, MeterSearch, find_meter, idle_power_w
 from zapdeploy.benchmarks.published import published_rows
+from zapdeploy.benchmarks.recorded import recorded_rows
+from zapdeploy.benchmarks.refusals import not_run, refusal
 from zapdeploy.benchmarks.request import (
     GPU,
     BenchmarkRequest,
@@ -26,17 +31,19 @@ from zapdeploy.benchmarks.request import (
     is_core_array,
     is_event_driven,
     work_items,
+    workloads_of,
 )
 from zapdeploy.benchmarks.results import BenchmarkResult, ResultFolder
-from zapdeploy.benchmarks.rows import NotRun, Outcome
+from zapdeploy.benchmarks.rows import Outcome, Row
 from zapdeploy.benchmarks.timing_loop import Clock
-from zapdeploy.benchmarks.workloads import FLOAT, INT4, INT8
+from zapdeploy.benchmarks.torch_runner import TORCH_PROVIDER, torch_sees_gpu
 from zapdeploy.errors import UsageError, ZapdeployError
 
 if TYPE_CHECKING:
     from zapdeploy.benchmarks.baselines import Drive, OpenQuery
     from zapdeploy.benchmarks.event_rows import EventRows
     from zapdeploy.benchmarks.measured import Setting
+    from zapdeploy.benchmarks.simulated import KeepDetails
 
 Progress = Callable[[str, int, int], None]
 
@@ -52,6 +59,9 @@ class Tools:
     providers: Callable[[], tuple[str, ...]] | None = None
     busy_share: Callable[[], float | None] = busy_share
     memory_bytes: Callable[[], int] = available_memory_bytes
+    torch_sees_gpu: Callable[[], bool] = torch_sees_gpu
+    gpu_name: Callable[[], str] = gpu_name
+    wait: Callable[[float], None] = time.sleep
     machine: Machine = field(default_factory=this_machine)
 
 
@@ -88,30 +98,46 @@ def benchmark_outcomes(
 ) -> Iterator[Outcome]:
     """The same as an iterator over new outcomes, each on disk before it is handed out."""
     items = work_items(request)
+    elsewhere = tuple(_elsewhere(request))
     folder = _made(Path(output))
     models = _made(Path(cache) if cache is not None else folder / "models")
     with locked(folder):
         if cache is None:
             _remove_leftovers(models)
-        run = _Run(request, models, tools or Tools())
         results = ResultFolder(folder)
+        run = _Run(request, models, tools or Tools(), results.keep_details)
         results.begin(run.common(), resume=resume)
         done = results.rows().keys() | {k for k, one in results.not_run().items() if one.final}
-        for outcome in run.outcomes(items, done, progress):
+        new = (row for row in elsewhere if row.key not in done)
+        for outcome in chain(new, run.outcomes(items, done, progress)):
             results.add(outcome)
             yield outcome
+
+
+def _elsewhere(request: BenchmarkRequest) -> Iterator[Row]:
+    """Rows that others measured: published ones, and those recorded on other machines."""
+    if request.published:
+        for model in request.models:
+            yield from published_rows(model, request.frame_rate_hz)
+    for folder in request.recorded:
+        yield from recorded_rows(folder, workloads_of(request), request.frame_rate_hz)
 
 
 class _Run:
     """One run: its request, where models go, and the tools, asked for only when needed."""
 
-    def __init__(self, request: BenchmarkRequest, models: Path, tools: Tools) -> None:
+    def __init__(
+        self, request: BenchmarkRequest, models: Path, tools: Tools, keep: KeepDetails
+    ) -> None:
         self.request = request
         self.models = models
+        self.keep = keep
         self.tools = tools
         self.versions = package_versions()
         self._settings: dict[str, Setting] = {}
         self._event_rows: EventRows | None = None
+        self._engines: tuple[str, ...] | None = None
+        self._accuracies = Accuracies(request.data)
 
     def common(self) -> dict[str, Any]:
         machine = asdict(self.tools.machine)
@@ -121,8 +147,6 @@ class _Run:
     def outcomes(
         self, items: tuple[WorkItem, ...], done: set[str], progress: Progress
     ) -> Iterator[Outcome]:
-        if self.request.published:
-            yield from self._published(done)
         for index, item in enumerate(items):
             if item.key in done:
                 continue
@@ -130,59 +154,37 @@ class _Run:
             yield self._outcome(item, _within(progress, item.label, index, len(items)))
         progress("done", len(items), len(items))
 
-    def _published(self, done: set[str]) -> Iterator[Outcome]:
-        for model in self.request.models:
-            for row in published_rows(model, self.request.frame_rate_hz):
-                if row.key not in done:
-                    yield row
-
     def _outcome(self, item: WorkItem, progress: Callable[[int, int], None]) -> Outcome:
-        refusal = self._refusal(item)
-        if refusal is not None:
-            return refusal
+        refused = refusal(item, self.engines)
+        if refused is not None:
+            return refused
         try:
             if is_event_driven(item.target):
                 return self._event_driven(item)
             if is_core_array(item.target):
-                return self._simulated(item, progress)
-            return self._measured(item, progress)
+                outcome = self._simulated(item, progress)
+            else:
+                outcome = self._measured(item, progress)
+            return self._accuracies.judged(item, outcome) if isinstance(outcome, Row) else outcome
         except ZapdeployError as error:
-            return _not_run(item, str(error), final=False)
+            return not_run(item, str(error), final=False)
 
-    def _refusal(self, item: WorkItem) -> NotRun | None:
-        """Combinations that cannot give a number, whatever the model."""
-        if is_core_array(item.target) or is_event_driven(item.target):
-            if item.precision != FLOAT:
-                return None
-            return _not_run(item, f"{item.target} computes in integers: no fp32")
-        if item.precision == INT4:
-            why = (
-                "ONNX Runtime has no int4 kernels that compute in integers: its int4 runs in float"
-            )
-            return _not_run(item, why)
-        if item.target == GPU and item.precision == INT8:
-            why = "ONNX Runtime's CUDA provider has no int8 kernels: its int8 runs in float"
-            return _not_run(item, why)
-        return self._missing_provider(item)
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """ONNX Runtime's providers, and torch where a GPU is asked for and torch sees one."""
+        from zapdeploy.benchmarks.runner import available_providers
 
-    def _missing_provider(self, item: WorkItem) -> NotRun | None:
-        from zapdeploy.benchmarks.runner import CPU_PROVIDER, GPU_PROVIDER, available_providers
-
-        providers = (self.tools.providers or available_providers)()
-        if item.target == GPU and GPU_PROVIDER not in providers:
-            why = (
-                "needs an NVIDIA GPU and ONNX Runtime's CUDA provider: pip install onnxruntime-gpu"
-            )
-            return _not_run(item, why, final=False)
-        if CPU_PROVIDER not in providers:
-            return _not_run(item, "needs ONNX Runtime: pip install onnxruntime", final=False)
-        return None
+        if self._engines is None:
+            providers = (self.tools.providers or available_providers)()
+            with_torch = GPU in self.request.targets and self.tools.torch_sees_gpu()
+            self._engines = (*providers, TORCH_PROVIDER) if with_torch else providers
+        return self._engines
 
     def _simulated(self, item: WorkItem, progress: Callable[[int, int], None]) -> Outcome:
         from zapdeploy.benchmarks.simulated import simulated_outcome
 
         rate = self.request.frame_rate_hz
-        return simulated_outcome(item, self.models, rate, self.versions, progress)
+        return simulated_outcome(item, self.models, rate, self.versions, self.keep, progress)
 
     def _event_driven(self, item: WorkItem) -> Outcome:
         from zapdeploy.benchmarks.event_rows import EventRows
@@ -221,13 +223,10 @@ class _Run:
             instruments=instruments,
             meter_reason=search.reason,
             busy_share=tools.busy_share,
+            engines=self.engines,
+            gpu=tools.gpu_name() if device == "gpu" else "",
+            idle_w=idle_power_w(search.meter, tools.clock, tools.wait),
         )
-
-
-def _not_run(item: WorkItem, reason: str, *, final: bool = True) -> NotRun:
-    return NotRun(
-        item.key, item.workload.name, item.precision, item.target, item.scenario, reason, final
-    )
 
 
 def _within(progress: Progress, label: str, index: int, count: int) -> Callable[[int, int], None]:

@@ -16,18 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.benchmarks.onnx_model import at_batch
+from zapdeploy.benchmarks.torch_runner import TORCH_PROVIDER, torch_query
 from zapdeploy.benchmarks.workloads import ModelFile
 from zapdeploy.errors import ModelError, UsageError
 
 CPU_PROVIDER = "CPUExecutionProvider"
 GPU_PROVIDER = "CUDAExecutionProvider"
+HALF = "float16"
 _QUIET = 3  # errors only
 
 
 @dataclass(frozen=True)
 class Configuration:
     """One way to run a model file. `streams` queries of `batch` frames run side by side, each on
-    `threads` threads. activations: "float", "unsigned" or "signed".
+    `threads` threads. activations: "float", "float16", "unsigned" or "signed".
     """
 
     form: str
@@ -61,11 +63,15 @@ def open_query(
     `frames(n)` gives n inputs by name, or None: random ones are drawn. Raises ModelError when ONNX
     Runtime refuses the network, UsageError when the provider is not there.
     """
+    if configuration.provider == TORCH_PROVIDER:
+        yield _torch(file, configuration, frames)
+        return
     session = _session(file, configuration)
     inputs = _inputs(session, frames(configuration.batch), configuration.batch)
     with ExitStack() as stack:
         batch, streams = configuration.batch, configuration.streams
-        run = [_stream(session, inputs, file, batch) for _ in range(streams)]
+        on_gpu = configuration.provider == GPU_PROVIDER
+        run = [_stream(session, inputs, file, batch, on_gpu=on_gpu) for _ in range(streams)]
         if len(run) == 1:
             yield run[0]
             return
@@ -85,6 +91,15 @@ def available_providers() -> tuple[str, ...]:
     except ModuleNotFoundError:
         return ()
     return tuple(onnxruntime.get_available_providers())
+
+
+def _torch(file: ModelFile, configuration: Configuration, frames: Frames) -> Callable[[], None]:
+    given = frames(configuration.batch)
+    if given is None:
+        raise ModelError(f"model must have samples for torch, not a file ({file.path.name})")
+    half = configuration.activations == HALF
+    query = torch_query(file, given, half=half)
+    return lambda: (query(), None)[1]
 
 
 def _session(file: ModelFile, configuration: Configuration) -> Any:
@@ -130,19 +145,31 @@ def _inputs(
 
 @dataclass(frozen=True)
 class _Stream:
-    """One stream of queries. It keeps its arrays alive: the binding only points to them."""
+    """One stream of queries. It keeps its arrays alive: the binding only points to them.
+
+    uploads: memory of a GPU, and what every query copies there. Inputs bound from the host would be
+    copied once, when they are bound, and a query would seem faster than it is.
+    """
 
     session: Any
     binding: Any
     inputs: Mapping[str, NDArray[Any]]
     outputs: tuple[Any, ...]
+    uploads: tuple[tuple[Any, NDArray[Any]], ...] = ()
 
     def __call__(self) -> None:
+        for on_device, values in self.uploads:
+            on_device.update_inplace(values)
         self.session.run_with_iobinding(self.binding)
 
 
 def _stream(
-    session: Any, inputs: Mapping[str, NDArray[Any]], file: ModelFile, batch: int
+    session: Any,
+    inputs: Mapping[str, NDArray[Any]],
+    file: ModelFile,
+    batch: int,
+    *,
+    on_gpu: bool = False,
 ) -> _Stream:
     """A first run finds the outputs' shapes, later ones write to the same memory."""
     import onnxruntime
@@ -159,12 +186,17 @@ def _stream(
                 "the model without fixed sizes inside, or at that batch"
             )
     binding = session.io_binding()
+    uploads = []
     for name, values in inputs.items():
-        binding.bind_cpu_input(name, values)
+        if on_gpu:
+            uploads.append((onnxruntime.OrtValue.ortvalue_from_numpy(values, "cuda", 0), values))
+            binding.bind_ortvalue_input(name, uploads[-1][0])
+        else:
+            binding.bind_cpu_input(name, values)
     outputs = tuple(onnxruntime.OrtValue.ortvalue_from_numpy(np.empty_like(v)) for v in first)
     for name, value in zip(names, outputs, strict=True):
         binding.bind_ortvalue_output(name, value)
-    return _Stream(session, binding, inputs, outputs)
+    return _Stream(session, binding, inputs, outputs, tuple(uploads))
 
 
 def _refused(file: ModelFile, error: Exception) -> ModelError:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from zapdeploy.benchmarks.claims import Ratio
 from zapdeploy.benchmarks.comparison import Comparison, Line, ModelComparison
+from zapdeploy.benchmarks.deadlines import DEADLINES, tightest
 from zapdeploy.benchmarks.published import MODEL
 from zapdeploy.benchmarks.rows import NOT_STATED, frames_per_joule
 from zapdeploy.benchmarks.timing_loop import NOISY
@@ -17,16 +18,17 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
 
-WIDE = 190
+WIDE = 200
 NOTHING = "-"
 _PREFIXES = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"))
-_WORDS = {
+KIND_WORDS = {
     "measured": "a clock or a meter, on this machine",
     "simulated": "counted by zapdeploy's simulator",
     "modelled": "a formula over assumptions; the brackets are their interval",
+    "recorded": "measured in the same way on another machine, which the JSON names",
     "published": "someone else's figure; its source is in the JSON",
 }
-_BOUNDARIES = {
+BOUNDARY_WORDS = {
     "core array": "the cores and their networks alone",
     "cores in use": "the share of a CPU package that the cores in use have, nothing else",
     "chip": "the chip or CPU package: no memory modules, board or power supply",
@@ -101,7 +103,8 @@ def _columns(baseline: str | None, frame_rate_hz: float | None) -> list[_Column]
         _Column("frames/s", "speed", _rate),
         _Column("batch", "speed", _batch),
         _Column("latency,\nbatch 1", "speed", _latency),
-        _Column("speed is", "speed", lambda line: line.main.kind.value),
+        _Column("within", "speed", _tightest),
+        _Column("speed is", "speed", lambda line: line.kind),
         _Column("energy/frame", "energy", _energy),
         _Column("frames/s/W", "energy", _per_watt),
         _Column("energy is", "energy", _energy_kind),
@@ -109,7 +112,7 @@ def _columns(baseline: str | None, frame_rate_hz: float | None) -> list[_Column]
     ]
     if frame_rate_hz is not None:
         rate = f"{frame_rate_hz:g} Hz"
-        columns.insert(4, _Column(f"keeps up,\n{rate}", "speed", _deadline))
+        columns.insert(5, _Column(f"keeps up,\n{rate}", "speed", _deadline))
         columns.append(_Column(f"energy/frame,\n{rate}", "energy", _energy_at_rate))
     if baseline is not None:
         columns.append(_Column(f"speed /\n{baseline}", "speed", _speed_ratio))
@@ -118,7 +121,11 @@ def _columns(baseline: str | None, frame_rate_hz: float | None) -> list[_Column]
 
 
 def _rate(line: Line) -> str:
-    rate = line.main.frames_per_s
+    return rate_text(line.main.frames_per_s)
+
+
+def rate_text(rate: float | None) -> str:
+    """Frames per second to three digits or more: "45,779"."""
     if rate is None:
         return NOTHING
     return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
@@ -137,8 +144,16 @@ def _latency(line: Line) -> str:
 
 
 def _deadline(line: Line) -> str:
-    met = line.deadline_met
+    return yes_or_no(line.deadline_met)
+
+
+def yes_or_no(met: bool | None) -> str:
     return NOTHING if met is None else "yes" if met else "no"
+
+
+def _tightest(line: Line) -> str:
+    found = tightest(line.meets)
+    return NOTHING if found is None else found.text
 
 
 def _energy(line: Line) -> str:
@@ -147,10 +162,11 @@ def _energy(line: Line) -> str:
         return NOTHING
     if line.main.energy_is_bound:
         return f"<= {si_text(energy.value, 'J')}"
-    return _with_interval(energy)
+    return interval_text(energy)
 
 
-def _with_interval(energy: Estimate) -> str:
+def interval_text(energy: Estimate) -> str:
+    """A value with its interval, if it has one: "1.6 [0.5, 2.2] mJ"."""
     if energy.low == energy.high:
         return si_text(energy.value, "J")
     scale, prefix = next((p for p in _PREFIXES if abs(energy.value) >= p[0]), _PREFIXES[-1])
@@ -175,38 +191,44 @@ def _energy_at_rate(line: Line) -> str:
     row = line.single_stream
     if row is None or row.energy_at_frame_rate is None:
         return NOTHING
-    return _with_interval(row.energy_at_frame_rate)
+    return interval_text(row.energy_at_frame_rate)
 
 
 def _speed_ratio(line: Line) -> str:
-    return NOTHING if line.speed_ratio is None else _times(line.speed_ratio)
+    return NOTHING if line.speed_ratio is None else times_text(line.speed_ratio)
 
 
 def _energy_ratio(line: Line) -> str:
     if line.energy_ratio is None:
         return NOTHING
     bound = ">= " if line.main.energy_is_bound else ""
-    return f"{bound}{_times(line.energy_ratio[0])}" + ("" if line.same_boundary else " *")
+    return f"{bound}{times_text(line.energy_ratio[0])}" + ("" if line.same_boundary else " *")
 
 
-def _times(ratio: float) -> str:
+def times_text(ratio: float) -> str:
+    """A ratio to two digits: "5.1x"."""
     return f"{ratio:,.0f}x" if ratio >= 100 else f"{ratio:.2g}x" if ratio < 10 else f"{ratio:.0f}x"
 
 
 def _notes(comparison: Comparison, ratios: Sequence[Ratio]) -> list[str]:
     lines = [line for model in comparison.models for line in model.lines]
-    words = {line.main.kind.value for line in lines} | {_energy_kind(line) for line in lines}
+    words = {line.kind for line in lines} | {_energy_kind(line) for line in lines}
     boundaries = [line.main.boundary for line in lines if line.energy]
-    notes = [f"{word}: {text}." for word, text in _WORDS.items() if word in words]
+    notes = [f"{word}: {text}." for word, text in KIND_WORDS.items() if word in words]
     notes += [
-        f"boundary {name}: {text}." for name, text in _BOUNDARIES.items() if name in boundaries
+        f"boundary {name}: {text}." for name, text in BOUNDARY_WORDS.items() if name in boundaries
     ]
     if any(not line.same_boundary and line.energy_ratio for line in lines):
         notes.append("* compares different boundaries: read it as an orientation only.")
     if any(line.main.precision == NOT_STATED for line in lines):
         notes.append("a device without a precision: its source does not state one.")
     if any(line.main.energy_is_bound for line in lines):
-        notes.append("<=, >=: a limit, not a measurement: a datasheet's power, or an older chip's prices.")
+        notes.append(
+            "<=, >=: a limit, not a measurement: a datasheet's power, or an older chip's prices."
+        )
+    if any(tightest(line.meets) for line in lines):
+        times = ", ".join(f"{one.seconds * 1e3:.0f}" for one in DEADLINES)
+        notes.append(f"within: the shortest of {times} ms that one frame is done in.")
     if comparison.frame_rate_hz is not None:
         notes.append(
             f"keeps up at {comparison.frame_rate_hz:g} Hz: one frame at a time (99th percentile "

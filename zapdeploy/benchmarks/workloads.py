@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -17,15 +17,17 @@ from zapdeploy import version
 from zapdeploy.benchmarks.onnx_model import ModelFacts, model_facts
 from zapdeploy.errors import UsageError
 from zapdeploy.files import atomic_write
+from zapdeploy.revin import host_normalisation, normalised_inputs
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch import nn
 
     from zapdeploy.quantize import Form
 
-FLOAT, INT8, INT4 = "fp32", "int8", "int4"
-PRECISIONS = (FLOAT, INT8, INT4)
+FLOAT, FLOAT16, INT8, INT4 = "fp32", "fp16", "int8", "int4"
+PRECISIONS = (FLOAT, FLOAT16, INT8, INT4)
 CALIBRATION_SAMPLES = 8
 SAMPLES_BUDGET_BYTES = 128 * 2**20
 
@@ -70,7 +72,14 @@ class Workload:
     def is_forecaster(self) -> bool:
         from zapdeploy.forecasters.registry import find_model
 
-        return self.path is None and find_model(self.name).kind != "image"
+        return self.path is None and find_model(self.name).kind == "traces"
+
+    @property
+    def has_module(self) -> bool:
+        """Whether the network is one torch module with one output."""
+        from zapdeploy.forecasters.registry import find_model
+
+        return self.path is None and find_model(self.name).kind in ("traces", "image")
 
     @property
     def input_options(self) -> InputOptions:
@@ -90,13 +99,17 @@ class Workload:
 
 @dataclass(frozen=True)
 class ModelFile:
-    """One ONNX file of a workload. form: "float", "qdq", "qoperator", "packed" or "given"."""
+    """One ONNX file of a workload. form: "float", "half", "qdq", "qoperator", "packed", "given".
+
+    "torch" is the float file's network, which `build` makes for torch to run.
+    """
 
     path: Path
     form: str
     sha256: str
     facts: ModelFacts
     note: str
+    build: Callable[[], nn.Module] | None = None
 
 
 def find_workload(name: str, size: ModelSize) -> Workload:
@@ -131,7 +144,7 @@ def float_file(workload: Workload, folder: Path) -> ModelFile:
         with _needs_torch(workload.name):
             export_model(workload.name, path, seed=seed, **workload.size_options)
 
-    path = folder / f"{_stem(workload)}-{FLOAT}.onnx"
+    path = folder / f"{file_stem(workload)}-{FLOAT}.onnx"
     digest = obtain(path, recipe, make)
     note = f"random weights (seed {seed}): speed and energy only, no accuracy"
     return ModelFile(path, "float", digest, model_facts(path), note)
@@ -170,10 +183,12 @@ def quantized_file(workload: Workload, precision: str, form: Form, folder: Path)
             seed=workload.size.seed,
         )
 
-    path = folder / f"{_stem(workload)}-{precision}-{form}.onnx"
+    path = folder / f"{file_stem(workload)}-{precision}-{form}.onnx"
     digest = obtain(path, recipe, make)
     note = source.note if known else "calibrated on random inputs: speed and energy only"
-    return ModelFile(path, form, digest, model_facts(path), note)
+    facts = model_facts(path)  # operators of quantized forms may hide the shapes behind them
+    most = max(facts.activation_bytes, source.facts.activation_bytes)
+    return ModelFile(path, form, digest, replace(facts, activation_bytes=most), note)
 
 
 def obtain(path: Path, recipe: Mapping[str, Any], make: Callable[[Path], None]) -> str:
@@ -201,10 +216,13 @@ def sample_frames(
     if workload.path is not None:
         return None
     from zapdeploy.forecasters import sample_inputs
+    from zapdeploy.forecasters.export import read_notes
 
     distinct = min(count, calibration_count(file.facts))
     seed, options = workload.size.seed, workload.input_options
     samples = sample_inputs(workload.name, distinct, seed, **options)
+    normalisation = host_normalisation(read_notes(file.path), str(file.path))
+    samples = normalised_inputs(samples, normalisation)
     return {name: _repeated(values, count) for name, values in samples.items()}
 
 
@@ -229,7 +247,7 @@ def _given(path: Path, precision: str) -> ModelFile:
     return ModelFile(path, "given", file_digest(path), facts, "")
 
 
-def _stem(workload: Workload) -> str:
+def file_stem(workload: Workload) -> str:
     """File name without precision: the name and the size, or the stem and the content."""
     if workload.path is not None:
         return f"{workload.path.stem}-{workload.identity[:12]}"

@@ -25,6 +25,8 @@ VERBS = (
     "events",
     "bench",
     "compare",
+    "report",
+    "validate",
     "targets",
     "models",
     "doctor",

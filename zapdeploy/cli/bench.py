@@ -27,7 +27,7 @@ def _bench(
         str, typer.Option("--targets", metavar="A,B,...", help="cpu, gpu, chips or their files.")
     ] = "northpole-sim,cpu",
     precisions: Annotated[
-        str, typer.Option("--precisions", metavar="A,B,...", help="Of fp32, int8, int4.")
+        str, typer.Option("--precisions", metavar="A,B,...", help="Of fp32, fp16, int8, int4.")
     ] = "fp32,int8,int4",
     frame_rate: options.FrameRate = None,
     neurons: Annotated[
@@ -35,8 +35,12 @@ def _bench(
     ] = None,
     data: Annotated[
         str,
-        typer.Option("--data", metavar="synthetic|PATH|URL", help="Stream for event-driven chips."),
+        typer.Option("--data", metavar="synthetic|PATH|URL", help="Recording to judge on."),
     ] = "synthetic",
+    recorded: Annotated[
+        list[Path] | None,
+        typer.Option("--recorded", metavar="DIR", help="Results of another machine; repeatable."),
+    ] = None,
     baseline: Annotated[
         str | None,
         typer.Option("--baseline", metavar="TARGET,PRECISION", help="What ratios compare with."),
@@ -61,24 +65,28 @@ def _bench(
         frame_rate_hz=frame_rate,
         size=ModelSize(neurons=neurons),
         data=data,
+        recorded=tuple(str(folder) for folder in recorded or ()),
     )
-    compared_with = _baseline(baseline)
+    compared_with = read_baseline(baseline)
     with show.progress(not as_json) as progress:
         result = run_benchmark(request, output, resume=resume, progress=progress)
     if as_json:
         show.print_json(result.as_json())
     else:
-        print_result(result, compared_with)
+        print_result(result, compared_with, verbose=verbose)
     return 0
 
 
-def print_result(result: BenchmarkResult, baseline: tuple[str, str] | None = None) -> None:
+def print_result(
+    result: BenchmarkResult, baseline: tuple[str, str] | None = None, *, verbose: bool = False
+) -> None:
     """The comparison of all rows of a result directory."""
     from rich.console import Console
 
     from zapdeploy.benchmarks.claims import published_ratios
     from zapdeploy.benchmarks.comparison import DEFAULT_BASELINE, compare_rows
     from zapdeploy.benchmarks.table import WIDE, print_comparison
+    from zapdeploy.benchmarks.wide_table import print_more
 
     comparison = compare_rows(
         result.rows,
@@ -89,13 +97,15 @@ def print_result(result: BenchmarkResult, baseline: tuple[str, str] | None = Non
     console = Console()
     console = console if console.is_terminal else Console(width=WIDE)
     print_comparison(comparison, console, published_ratios(result.rows))
+    if verbose:
+        print_more(comparison, console)
 
 
 def _listed(text: str) -> tuple[str, ...]:
     return tuple(part for part in (p.strip() for p in text.split(",")) if part)
 
 
-def _baseline(text: str | None) -> tuple[str, str] | None:
+def read_baseline(text: str | None) -> tuple[str, str] | None:
     if text is None:
         return None
     parts = _listed(text)

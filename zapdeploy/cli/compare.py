@@ -21,6 +21,10 @@ def _compare(
     results: Annotated[
         list[Path], typer.Argument(metavar="RESULT...", help="Directories made by bench.")
     ],
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", metavar="TARGET,PRECISION", help="What ratios compare with."),
+    ] = None,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
     debug: options.Debug = False,
@@ -31,14 +35,14 @@ def _compare(
     """
     from zapdeploy.benchmarks import load_result
     from zapdeploy.benchmarks.changes import compare_results
-    from zapdeploy.cli.bench import print_result
+    from zapdeploy.cli.bench import print_result, read_baseline
 
     loaded = [load_result(path) for path in results]
     if len(loaded) == 1:
         if as_json:
             show.print_json(loaded[0].as_json())
         else:
-            print_result(loaded[0])
+            print_result(loaded[0], read_baseline(baseline), verbose=verbose)
         return 0
     compared = compare_results(loaded)
     if as_json:

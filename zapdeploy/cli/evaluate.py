@@ -64,7 +64,8 @@ def _evaluate(
 
     Example: zapdeploy evaluate trained/ int8.onnx int4.onnx mean --data synthetic --simulate
     """
-    from zapdeploy.benchmarks.evaluation import STIMULUS, evaluate_models, neurons_of
+    from zapdeploy.benchmarks.contenders import STIMULUS, neurons_of
+    from zapdeploy.benchmarks.evaluation import evaluate_models
     from zapdeploy.forecasters.recording import open_recording, read_neuron_list
 
     if neurons is not None and neuron_list is not None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from zapdeploy.cli import options, show
+from zapdeploy.errors import UsageError
 
 _verbs = typer.Typer(help="Networks to deploy: list them, export them.", no_args_is_help=True)
 
@@ -48,10 +49,17 @@ def _export(
     revin: Annotated[
         bool,
         typer.Option(
-            help="Keep a forecaster's normalization by its own mean and deviation in the file."
-            " Without it, normalize on the host: the chip then takes 8-bit inputs."
+            help="Keep a forecaster's reversible normalisation in the file. Without, it is left to"
+            " the host, which the file says: a chip then takes 8-bit inputs."
         ),
-    ] = True,
+    ] = False,
+    nlinear: Annotated[
+        bool, typer.Option("--nlinear", help="Linear: forecast the change from the last frame.")
+    ] = False,
+    volume: Annotated[
+        str | None,
+        typer.Option("--volume", metavar="D,H,W", help="Voxels (video-unet; default: published)."),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of random weights.")] = 0,
     checkpoint: Annotated[
         Path | None, typer.Option("--checkpoint", help="Trained weights (.safetensors, .pt).")
@@ -72,6 +80,7 @@ def _export(
     """
     from zapdeploy.forecasters import export_model
 
+    voxels = None if volume is None else _volume(volume)
     export_model(
         name,
         output,
@@ -81,10 +90,12 @@ def _export(
         seed=seed,
         checkpoint=checkpoint,
         revin=revin,
+        nlinear=nlinear,
+        volume=voxels,
     )
     written = [output]
     if inputs is not None:
-        _write_samples(name, inputs, samples, seed, neurons)
+        _write_samples(name, output, inputs, samples, seed=seed, neurons=neurons, volume=voxels)
         written.append(inputs)
     if as_json:
         show.print_json({"model": name, "files": [str(path) for path in written]})
@@ -93,8 +104,24 @@ def _export(
     return 0
 
 
-def _write_samples(name: str, path: Path, samples: int, seed: int, neurons: int) -> None:
+def _volume(text: str) -> tuple[int, int, int]:
+    """Depth, height and width from "72,1152,2048"."""
+    sizes = text.split(",")
+    if len(sizes) != 3 or not all(size.strip().isdigit() for size in sizes):
+        raise UsageError(
+            f"--volume must be depth, height and width as in 72,1152,2048, not '{text}'"
+        )
+    depth, height, width = map(int, sizes)
+    return depth, height, width
+
+
+def _write_samples(name: str, model: Path, path: Path, count: int, **size: Any) -> None:
+    """Inputs as the file takes them: normalised, where it leaves that to the host."""
     from zapdeploy.arrays import save_arrays
     from zapdeploy.forecasters import sample_inputs
+    from zapdeploy.forecasters.export import read_notes
+    from zapdeploy.revin import host_normalisation, normalised_inputs
 
-    save_arrays(path, sample_inputs(name, samples, seed, neurons=neurons))
+    normalisation = host_normalisation(read_notes(model), str(model))
+    inputs = sample_inputs(name, count, **size)
+    save_arrays(path, normalised_inputs(inputs, normalisation))

@@ -48,6 +48,9 @@ def _train(
     steps: Annotated[int, typer.Option("--steps", help="Batches at most.")] = 20_000,
     batch: Annotated[int, typer.Option("--batch", help="Windows per batch.")] = 8,
     learning_rate: Annotated[float, typer.Option("--learning-rate")] = 1e-3,
+    schedule: Annotated[
+        str, typer.Option("--schedule", help="Of the rate: constant, or cosine over --steps.")
+    ] = "constant",
     weight_decay: Annotated[float, typer.Option("--weight-decay")] = 1e-4,
     validate_every: Annotated[int, typer.Option("--validate-every", metavar="STEPS")] = 250,
     validation_windows: Annotated[
@@ -56,11 +59,17 @@ def _train(
     patience: Annotated[
         int, typer.Option("--patience", help="Validations without improvement before it stops.")
     ] = 20,
+    min_improvement: Annotated[
+        float, typer.Option("--min-improvement", help="Of the validation MAE, to count as one.")
+    ] = 1e-4,
     neurons_per_step: Annotated[
         int | None, typer.Option("--neurons-per-step", help="Linear and TiDE: draw so many.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed")] = 0,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option("--threads", help="On the CPU (default: torch's own choice).")
+    ] = None,
     nan_as_zero: Annotated[
         bool, typer.Option("--nan-as-zero", help="Count NaN in the traces as 0.")
     ] = False,
@@ -73,20 +82,24 @@ def _train(
 
     Example: zapdeploy train tsmixer --context 4 --data synthetic --neurons 2000 -o tsmixer
     """
-    from zapdeploy.forecasters.devices import choose_device
+    from zapdeploy.forecasters.devices import choose_device, use_threads
     from zapdeploy.forecasters.extras import require
     from zapdeploy.forecasters.folder import ForecasterSpec
     from zapdeploy.forecasters.recording import open_recording, read_neuron_list
-    from zapdeploy.forecasters.training import TrainingOptions, train
+    from zapdeploy.forecasters.training import train
+    from zapdeploy.forecasters.training_options import TrainingOptions
 
     require("torch", "safetensors", "tensorstore")
+    use_threads(threads)
     chosen = TrainingOptions(
         steps=steps,
         batch=batch,
         learning_rate=learning_rate,
+        schedule=schedule,
         weight_decay=weight_decay,
         validate_every=validate_every,
         patience=patience,
+        min_improvement=min_improvement,
         validation_windows=validation_windows,
         neurons_per_step=neurons_per_step,
         seed=seed,

@@ -1,0 +1,84 @@
+"""Accuracy of rows: a user's forecaster is judged, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.benchmarks.examples import PretendedMachine, cpu_request, row, write_network
+from tests.forecasters.recordings import small
+from zapdeploy.benchmarks import Row, run_benchmark
+from zapdeploy.benchmarks.accuracy import WINDOWS, Accuracies
+from zapdeploy.benchmarks.request import work_items
+from zapdeploy.forecasters import export_model, sample_inputs
+from zapdeploy.forecasters.evaluation import windows_of
+from zapdeploy.quantize import quantize_onnx
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A linear forecaster of five neurons, in float and in int8."""
+    folder = tmp_path_factory.mktemp("models")
+    made = export_model("linear-c4", folder / "linear.onnx", neurons=5)
+    samples = sample_inputs("linear-c4", 4, neurons=5)
+    quantize_onnx(made, folder / "int8.onnx", calibration=samples)
+    return {"fp32": made, "int8": folder / "int8.onnx"}
+
+
+def _judged(file: Path, target: str, precision: str) -> Row:
+    request = cpu_request(str(file), targets=(target,), precisions=(precision,))
+    accuracies = Accuracies("small", lambda data, neurons: small(neurons))
+    return accuracies.judged(work_items(request)[0], row(target, precision))
+
+
+def _mae_by_hand(file: Path) -> float:
+    """Through ONNX Runtime, window by window: the mean over conditions of the mean error."""
+    import onnxruntime
+
+    session, recording = onnxruntime.InferenceSession(file), small()
+    name, means = session.get_inputs()[0].name, []
+    for condition in recording.conditions:
+        starts = windows_of(condition, 4, WINDOWS)
+        found = [session.run(None, {name: recording.contexts([s], 4)})[0] for s in starts]
+        if not condition.held_out:
+            error = np.abs(np.concatenate(found) - recording.targets(starts, 4))
+            means.append(error.mean(dtype=np.float64))
+    return float(np.mean(means))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_cpu_rows_are_judged_in_onnx_runtime(files: dict[str, Path], precision: str) -> None:
+    found = _judged(files[precision], "cpu", precision)
+    assert found.accuracy == pytest.approx(_mae_by_hand(files[precision]), rel=1e-5)
+    assert found.accuracy_metric == "MAE"
+    assert "MAE (measured): mean of 32 steps and 2 conditions" in found.note
+
+
+def test_simulated_rows_are_judged_in_the_simulator(files: dict[str, Path], tmp_path: Path) -> None:
+    """The same integers, so nearly the same error, but counted by the simulator."""
+    found = _judged(files["int8"], "northpole-sim", "int8")
+    assert found.accuracy == pytest.approx(_mae_by_hand(files["int8"]), rel=1e-3)
+    assert "MAE (simulated)" in found.note
+    assert "functional simulator" in found.note
+
+
+def test_what_is_quantized_here_is_not_judged(files: dict[str, Path]) -> None:
+    found = _judged(files["fp32"], "northpole-sim", "int8")
+    assert (found.accuracy, found.accuracy_metric) == (None, "")
+
+
+def test_a_run_judges_both_scenarios_alike(files: dict[str, Path], tmp_path: Path) -> None:
+    request = cpu_request(str(files["int8"]), precisions=("int8",))
+    first, second = run_benchmark(request, tmp_path, tools=PretendedMachine().tools()).rows
+    assert first.accuracy == second.accuracy
+    assert first.accuracy is not None
+    assert "synthetic, seed 0 data" in first.note
+
+
+def test_a_network_that_forecasts_nothing_says_so(tmp_path: Path) -> None:
+    network = write_network(tmp_path / "net.onnx")
+    found = _judged(network, "cpu", "fp32")
+    assert found.accuracy is None
+    assert "no accuracy: model must have one input [batch, context, neurons]" in found.note

@@ -1,0 +1,60 @@
+"""Blocks as one HTML file that needs nothing else: plotly.js and the style are inside."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import Any
+
+from zapdeploy.benchmarks.report.blocks import Chart, CoreMap, Section
+from zapdeploy.benchmarks.report.data import ReportData, model_name
+from zapdeploy.benchmarks.report.sections import all_sections
+from zapdeploy.errors import UsageError
+
+# "</script>" or "<!--" in a file's text must not end the script that holds it.
+_UNSAFE_IN_SCRIPTS = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
+
+
+def report_html(data: ReportData) -> str:
+    """The page. Raises UsageError without plotly or Jinja2."""
+    try:
+        from jinja2 import Environment, StrictUndefined
+        from plotly.offline import get_plotlyjs
+    except ImportError:
+        raise UsageError(
+            "report must have plotly and Jinja2; pip install 'zapdeploy[report]'"
+        ) from None
+    sections = all_sections(data)
+    page = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).from_string(_file("page.html"))
+    names = [model_name(one.model) for one in data.comparison.models]
+    return page.render(
+        title=f"zapdeploy report: {', '.join(names)}",
+        version=data.result.common["versions"].get("zapdeploy", "of an unknown version"),
+        sections=sections,
+        figures=_script_json(_figures(sections)),
+        style=_file("style.css"),
+        plotly_js=get_plotlyjs(),
+        charts_js=_file("charts.js"),
+    )
+
+
+def _figures(sections: tuple[Section, ...]) -> dict[str, Any]:
+    """What the script draws, by the id of its place in the page."""
+    blocks = [block for section in sections for block in section.blocks]
+    return {
+        "charts": {block.id: block.figure for block in blocks if isinstance(block, Chart)},
+        "maps": {block.id: block.networks for block in blocks if isinstance(block, CoreMap)},
+    }
+
+
+def _script_json(document: Any) -> str:
+    text = json.dumps(document, allow_nan=False, separators=(",", ":"))
+    for character, code in _UNSAFE_IN_SCRIPTS.items():
+        text = text.replace(character, code)
+    return text
+
+
+def _file(name: str) -> str:
+    return (resources.files("zapdeploy.benchmarks.report") / name).read_text(encoding="utf-8")
