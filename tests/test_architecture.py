@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "zapdeploy"
 # Each part may import itself and what stands before it.
 ORDER = ("foundation", "hardware_targets", "compile", "sim", "api", "benchmarks", "cli")
 FOUNDATION = {"__init__", "errors", "quantities", "files", "arrays", "verbs", "machine", "exporter"}
+FOUNDATION |= {"revin"}
 APART = {"quantize", "forecasters"}  # meet the compiler only at the ONNX file
 ONLY_IN = {
     "brevitas": {"quantize"},

@@ -23,6 +23,8 @@ from zapdeploy.forecasters import (  # noqa: E402
     list_models,
     sample_inputs,
 )
+from zapdeploy.forecasters.folder import ForecasterSpec, save_forecaster  # noqa: E402
+from zapdeploy.revin import host_normalisation  # noqa: E402
 
 
 def run(path: Path, inputs: np.ndarray) -> np.ndarray:
@@ -55,7 +57,7 @@ FORECASTERS = [info for info in list_models() if info.context is not None]
 @pytest.mark.parametrize("info", FORECASTERS, ids=lambda info: info.name)
 def test_a_forecaster_computes_what_torch_computes(tmp_path: Path, info: ModelInfo) -> None:
     sizes: dict[str, Any] = {"neurons": 60} | ({"width": 16} if info.width else {})
-    path = export_model(info.name, tmp_path / "m.onnx", batch=3, **sizes)
+    path = export_model(info.name, tmp_path / "m.onnx", batch=3, revin=True, **sizes)
     inputs = sample_inputs(info.name, 3, neurons=60)
     with torch.no_grad():
         network = build_model(info.name, **sizes)
@@ -100,12 +102,30 @@ def test_the_batch_of_a_forecaster_can_be_changed_afterwards(tmp_path: Path) -> 
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_reversible_normalisation_can_be_left_out(tmp_path: Path) -> None:
-    options: dict[str, Any] = {"neurons": 60, "width": 16}
-    with_it = export_model("tsmixer-c256", tmp_path / "a.onnx", **options)
-    without = export_model("tsmixer-c256", tmp_path / "b.onnx", revin=False, **options)
-    assert "ReduceMean" in operators(with_it)
-    assert operators(without) == {"Conv", "Relu", "Add", "Constant", "Reshape", "Gemm"}
+@pytest.mark.parametrize("name", ["time-mix-c256", "tsmixer-c256"])
+def test_reversible_normalisation_is_left_to_the_host(tmp_path: Path, name: str) -> None:
+    """The file with the host's part before and after it is the whole network."""
+    width: dict[str, Any] = {"width": 16} if name == "tsmixer-c256" else {}
+    spec = ForecasterSpec(name, 60, **width)
+    network = spec.build(seed=1)
+    with torch.no_grad():
+        network.norm.scale.uniform_(0.5, 2)
+        network.norm.bias.uniform_(-1, 1)
+    save_forecaster(tmp_path / "trained", spec, network, {})
+    whole, chip = (
+        export_model(name, tmp_path / file, revin=revin, checkpoint=tmp_path / "trained")
+        for file, revin in (("whole.onnx", True), ("chip.onnx", False))
+    )
+    assert "ReduceMean" in operators(whole)
+    assert operators(chip) <= {"Conv", "Relu", "Add", "Constant", "Reshape", "Gemm"}
+    onnx.checker.check_model(onnx.load(chip), full_check=True)
+    normalisation = host_normalisation(export.read_notes(chip), "chip.onnx")
+    assert normalisation is not None
+    assert host_normalisation(export.read_notes(whole), "whole.onnx") is None
+    x = sample_inputs(name, 2, neurons=60)["input"]
+    normal, mean, deviation = normalisation.normalise(x)
+    found = normalisation.restore(run(chip, normal), mean, deviation)
+    np.testing.assert_allclose(found, run(whole, x), atol=1e-5)
 
 
 def test_equal_arguments_give_equal_bytes_without_paths(tmp_path: Path) -> None:

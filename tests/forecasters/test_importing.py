@@ -15,12 +15,9 @@ tensorstore = pytest.importorskip("tensorstore")
 from zapdeploy.errors import DataError  # noqa: E402
 from zapdeploy.forecasters import build_model, export_model, sample_inputs  # noqa: E402
 from zapdeploy.forecasters.folder import ForecasterSpec, load_forecaster  # noqa: E402
-from zapdeploy.forecasters.importing import (  # noqa: E402
-    Piece,
-    import_forecaster,
-    read_path_map,
-)
+from zapdeploy.forecasters.importing import import_forecaster  # noqa: E402
 from zapdeploy.forecasters.orbax import find_orbax  # noqa: E402
+from zapdeploy.forecasters.path_maps import Piece, read_path_map  # noqa: E402
 
 NEURONS, WIDTH = 7, 5
 Tree = dict[str, np.ndarray]
@@ -136,6 +133,69 @@ def test_time_mix_with_reversible_normalisation(tmp_path: Path) -> None:
     )
 
 
+def tide(context: int, static: int = 192) -> Tree:
+    """TiDE in the benchmark's naming, with the layers that its configuration silences."""
+    inputs = context + static + 32 * context + 32 * 32
+    sizes = {
+        "MLPResidual_0": (26, 32),
+        "MLPResidual_1": (26, 32),
+        "StackedMLPResidual_0/MLPResidual_0": (inputs, 128),
+        "StackedMLPResidual_1/MLPResidual_0": (128, 1024),
+        "MLPResidual_2": (64, 1),
+    }
+    layers = {"Dense_0": dense(context, 32, 50)}
+    for seed, (path, (width_in, width_out)) in enumerate(sizes.items()):
+        layers[f"{path}/Dense_0"] = dense(width_in, 128, 3 * seed)
+        layers[f"{path}/Dense_1"] = dense(128, width_out, 3 * seed + 1)
+        layers[f"{path}/Dense_2"] = dense(width_in, width_out, 3 * seed + 2)
+    return {f"{path}/{name}": v for path, layer in layers.items() for name, v in layer.items()}
+
+
+def tide_by_flax_rules(tree: Tree, x: np.ndarray, stimuli: np.ndarray) -> np.ndarray:
+    """TiDE as the benchmark writes it: a row per neuron, everything copied and concatenated."""
+
+    def linear(path: str, rows: np.ndarray) -> np.ndarray:
+        return rows @ tree[f"{path}/kernel"] + tree[f"{path}/bias"]
+
+    def mlp(path: str, rows: np.ndarray) -> np.ndarray:
+        hidden = np.maximum(linear(f"{path}/Dense_0", rows), 0)
+        return linear(f"{path}/Dense_1", hidden) + linear(f"{path}/Dense_2", rows)
+
+    batch, context, neurons = x.shape
+    past = np.swapaxes(x, 1, 2).reshape(batch * neurons, context)
+    future = np.repeat(mlp("MLPResidual_1", stimuli), neurons, axis=0)  # [rows, 32 frames, 32]
+    width = tree["StackedMLPResidual_0/MLPResidual_0/Dense_0/kernel"].shape[0]
+    zeroed = np.zeros((len(past), width - context - 1024), np.float32)
+    rows = np.concatenate([past, zeroed, future.reshape(len(past), -1)], axis=1)
+    decoded = mlp(
+        "StackedMLPResidual_1/MLPResidual_0", mlp("StackedMLPResidual_0/MLPResidual_0", rows)
+    )
+    steps = np.concatenate([decoded.reshape(len(past), 32, 32), future], axis=2)
+    found = mlp("MLPResidual_2", steps)[:, :, 0] + linear("Dense_0", past)
+    return np.swapaxes(found.reshape(batch, neurons, 32), 1, 2)
+
+
+@pytest.mark.parametrize("form", ["npz", "ocdbt"])
+@pytest.mark.parametrize(("context", "static"), [(4, 192), (256, 0)])
+def test_tide_in_the_benchmarks_names(tmp_path: Path, form: str, context: int, static: int) -> None:
+    tree, name = tide(context, static), f"tide-c{context}"
+    network = build_model(name, neurons=NEURONS, checkpoint=saved(tmp_path, form, tree))
+    inputs = sample_inputs(name, 2, neurons=NEURONS)
+    with torch.no_grad():
+        found = network(*map(torch.from_numpy, inputs.values())).numpy()
+    expected = tide_by_flax_rules(tree, *inputs.values())
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+def test_tide_of_another_context_or_in_other_names(tmp_path: Path) -> None:
+    path = saved(tmp_path, "npz", tide(8))
+    with pytest.raises(DataError, match=r"1 of the wrong shape \(skip.weight \[32, 8\] for"):
+        build_model("tide-c4", neurons=NEURONS, checkpoint=path)
+    path = saved(tmp_path, "npz", {f"Mine_{name}": v for name, v in tide(4).items()})
+    with pytest.raises(DataError, match=r"say what is what in flat\.npz\.map\.json, beside it$"):
+        build_model("tide-c4", neurons=NEURONS, checkpoint=path)
+
+
 def test_an_imported_forecaster_is_a_folder_like_a_trained_one(tmp_path: Path) -> None:
     path = saved(tmp_path, "npz", tsmixer())
     spec = ForecasterSpec("tsmixer-c4", NEURONS, WIDTH)
@@ -194,7 +254,8 @@ def test_everything_wrong_is_named_at_once(tmp_path: Path) -> None:
         "checkpoint must hold the tensors of tsmixer-c4, not 1 missing (blocks.3.up.bias); "
         "1 unknown (LayerNorm_0/scale); 1 of the wrong shape (forecast.weight [32, 9] for "
         "[32, 4, 1]); 1 with NaN or infinity (blocks.0.dense.bias) (flat.npz); "
-        "export it from the same network at the same size"
+        "export it from the same network at the same size, or say what is what in "
+        "flat.npz.map.json, beside it"
     )
 
 

@@ -179,12 +179,38 @@ def test_neuron_lists_from_files(tmp_path: Path) -> None:
         read_neuron_list(tmp_path / "bad.txt")
 
 
+def _without_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for scheme in ("http", "https", "all"):
+        monkeypatch.delenv(f"{scheme}_proxy", raising=False)
+        monkeypatch.delenv(f"{scheme}_PROXY".upper(), raising=False)
+
+
+def test_a_server_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    _without_proxies(monkeypatch)
+    monkeypatch.setattr(stores, "_ANSWER_TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        location = f"http://127.0.0.1:{silent.getsockname()[1]}/volumes"
+        assert refusal(location) == (
+            f"host 127.0.0.1 must be reachable, not out of reach: timed out ({location}); "
+            "connect to the network, give a local copy, or use: --data synthetic"
+        )
+
+
+def test_a_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        closed = server.getsockname()[1]
+    _without_proxies(monkeypatch)
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{closed}")
+    assert "not out of reach: Connection refused (gs://somewhere/else)" in refusal(
+        "gs://somewhere/else"
+    )
+
+
 def test_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(*_: object, **__: object) -> socket.socket:
         raise OSError(-2, "Name or service not known")
 
-    for name in ("https_proxy", "HTTPS_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
+    _without_proxies(monkeypatch)
     monkeypatch.setattr(socket, "create_connection", unreachable)
     with pytest.raises(DataError) as caught:
         open_recording("zapbench")

@@ -14,6 +14,9 @@ from zapdeploy.forecasters import find_model, list_models
 def test_parameters_are_the_published_ones() -> None:
     """ResNet-50: torchvision's model page. The others: ZAPBench's own counts at 71,721 neurons.
 
+    Of BERT-base and the decoder layer, the sums of their matrices, biases and gains. POCO's kind:
+    71,721 x 128 (embedding) + 353,440 for the rest, which test_transformers counts part by part.
+
     The residual MLP is ours: C 128 + 128 + 2 x 128 (norm) + 128 N (embedding) + (N + 1) 64 +
     (64 C + 1) 128 + 3 x (128 x 129 + 2 x 128) + 129 x 32.
     """
@@ -29,6 +32,10 @@ def test_parameters_are_the_published_ones() -> None:
         "tide-c256": 650_338,
         "residual-mlp-c4": 13_858_720,
         "residual-mlp-c256": 15_955_360,
+        "video-unet": 3_572_721,
+        "bert-base": 12 * (4 * 769 * 768 + 769 * 3072 + 3073 * 768 + 4 * 768),
+        "decoder-layer": 2048 * (2 * 2048 + 2 * 512 + 3 * 8192 + 2),
+        "poco-c4": 9_533_728,
     }
 
 
@@ -69,8 +76,8 @@ def test_an_unknown_name_is_refused_with_the_list() -> None:
         find_model("resnet18")
     assert str(caught.value) == (
         "model must be one of resnet50, linear-c4, linear-c256, time-mix-c4, time-mix-c256, "
-        "tsmixer-c4, tsmixer-c256, tide-c4, tide-c256, residual-mlp-c4, residual-mlp-c256, not "
-        "'resnet18'; run: zapdeploy models list"
+        "tsmixer-c4, tsmixer-c256, tide-c4, tide-c256, residual-mlp-c4, residual-mlp-c256, "
+        "video-unet, bert-base, decoder-layer, poco-c4, not 'resnet18'; run: zapdeploy models list"
     )
 
 

@@ -14,7 +14,7 @@ pytest.importorskip("safetensors")
 
 from tests.forecasters import recordings  # noqa: E402
 from zapdeploy.errors import DataError, UsageError, ZapdeployError  # noqa: E402
-from zapdeploy.forecasters import list_models  # noqa: E402
+from zapdeploy.forecasters import MeanBaseline, list_models  # noqa: E402
 from zapdeploy.forecasters.devices import choose_device  # noqa: E402
 from zapdeploy.forecasters.folder import (  # noqa: E402
     ForecasterSpec,
@@ -22,7 +22,10 @@ from zapdeploy.forecasters.folder import (  # noqa: E402
     read_description,
     save_forecaster,
 )
-from zapdeploy.forecasters.training import TrainingOptions, train  # noqa: E402
+from zapdeploy.forecasters.initialisation import initialise  # noqa: E402
+from zapdeploy.forecasters.resuming import Progressed  # noqa: E402
+from zapdeploy.forecasters.training import train  # noqa: E402
+from zapdeploy.forecasters.training_options import TrainingOptions  # noqa: E402
 
 QUICK = {"validate_every": 10, "steps": 30}
 FORECASTERS = [info for info in list_models() if info.context == 4]
@@ -94,6 +97,19 @@ def test_a_finished_training_can_be_prolonged(tmp_path: Path) -> None:
     assert longer == run(tmp_path / "b", steps=40)
 
 
+def test_a_rate_that_falls(tmp_path: Path) -> None:
+    """By hand: whole at first, half in the middle; and another number of steps is another run."""
+    options = TrainingOptions(steps=30, learning_rate=0.01, schedule="cosine")
+    assert options.rate(0) == 0.01
+    assert options.rate(15) == pytest.approx(0.005)
+    assert options.rate(29) < 1e-4
+    assert TrainingOptions().rate(15) == 1e-3
+    falling = run(tmp_path, schedule="cosine")
+    assert falling.history != run(tmp_path / "constant").history
+    with pytest.raises(UsageError, match="its steps is 30, not 40"):
+        run(tmp_path, schedule="cosine", steps=40)
+
+
 def test_the_seed_decides(tmp_path: Path) -> None:
     results = [run(tmp_path / name, seed=s) for name, s in (("a", 1), ("b", 1), ("c", 2))]
     assert results[0] == results[1] != results[2]
@@ -108,6 +124,44 @@ def test_it_stops_when_nothing_improves_and_keeps_the_best_weights(tmp_path: Pat
     run(tmp_path / "b", steps=result.best_step, learning_rate=0.3, patience=2)
     kept, wanted = weights(tmp_path / "a"), weights(tmp_path / "b")
     assert all(torch.equal(kept[name], wanted[name]) for name in wanted)
+
+
+def test_patience_counts_from_the_last_improvement_worth_the_name(tmp_path: Path) -> None:
+    """By hand: 0.5 and 0.4 are worth it, 0.395 and 0.393 are not, though the best is kept."""
+    state = Progressed()
+    for error in (0.5, 0.4, 0.395, 0.393):
+        state = state.stepped().validated(error, least=0.01)
+    assert (state.best, state.best_step, state.mark, state.stale) == (0.393, 4, 0.4, 2)
+    assert state.stepped().validated(0.385, least=0.01).stale == 0
+    result = run(tmp_path, min_improvement=0.5, patience=2, steps=2000)
+    assert (result.stopped, result.steps) == ("no improvement", 30)
+
+
+def test_training_starts_as_the_benchmark_does(tmp_path: Path) -> None:
+    """The linear forecaster as the naive mean; dense layers with variance 1 / inputs, biases 0."""
+    for nlinear in (False, True):
+        network = ForecasterSpec("linear-c4", 5, nlinear=nlinear).build()
+        initialise(network, 0)
+        x = torch.from_numpy(recordings.small().contexts([0, 9], 4))
+        mean = MeanBaseline(4).forecast(x.numpy())
+        np.testing.assert_allclose(network(x).detach().numpy(), mean, atol=1e-6)
+    network = ForecasterSpec("residual-mlp-c4", 5, 8).build()
+    initialise(network, 0)
+    last = x[:, -1:].expand(2, 32, 5)
+    assert torch.equal(network(x), last)
+    for name in ("tsmixer-c4", "tide-c4"):
+        network = ForecasterSpec(name, 900).build()
+        initialise(network, 0)
+        for layer in network.modules():
+            if getattr(layer, "weight", None) is None or layer.weight.numel() < 10_000:
+                continue
+            assert float(layer.weight.detach().var() * layer.weight[0].numel()) == pytest.approx(
+                1, rel=0.05
+            )
+            assert layer.bias is None or not layer.bias.detach().any()
+    again = ForecasterSpec("tide-c4", 900).build(seed=5)
+    initialise(again, 0)
+    assert all(map(torch.equal, network.parameters(), again.parameters()))
 
 
 def test_windows_and_neurons_can_be_drawn(tmp_path: Path) -> None:
@@ -173,6 +227,8 @@ def test_a_forecaster_is_read_as_it_was_saved(tmp_path: Path) -> None:
         ),
         (None, {"steps": 0}, "steps must be at least 1, not 0"),
         (None, {"learning_rate": 2.0}, "learning_rate must be between 0 and 1, not 2.0"),
+        (None, {"schedule": "step"}, "schedule must be constant or cosine, not 'step'"),
+        (None, {"min_improvement": -1.0}, "min_improvement must be from 0 to 1, not -1.0"),
         (None, {"weight_decay": -1.0}, "weight_decay must be from 0 to 1, not -1.0"),
         (None, {"neurons_per_step": 0}, "neurons_per_step must be at least 1, not 0"),
     ],

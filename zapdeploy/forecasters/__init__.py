@@ -18,12 +18,14 @@ from zapdeploy.forecasters.folder import (
     save_forecaster,
 )
 from zapdeploy.forecasters.images import photograph_frames
-from zapdeploy.forecasters.importing import Piece, import_forecaster, read_path_map
+from zapdeploy.forecasters.importing import import_forecaster
+from zapdeploy.forecasters.path_maps import Piece, read_path_map
 from zapdeploy.forecasters.recording import Recording, open_recording
 from zapdeploy.forecasters.registry import ModelInfo, find_model, list_models
 from zapdeploy.forecasters.samples import sample_inputs
 from zapdeploy.forecasters.synthetic import synthetic_windows
-from zapdeploy.forecasters.training import TrainingOptions, TrainingResult, train
+from zapdeploy.forecasters.training import TrainingResult, train
+from zapdeploy.forecasters.training_options import TrainingOptions
 
 __all__ = [
     "CONDITIONS",

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from zapdeploy.errors import UsageError
 from zapdeploy.forecasters.registry import (
+    ATTENTION,
     ZAPBENCH_NEURONS,
     ModelInfo,
     find_forecaster,
     find_model,
 )
+from zapdeploy.forecasters.transformers import build_transformer, check_transformer
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,6 +43,9 @@ def build_model(
     which also says the sizes and switches.
     """
     info = find_model(name)
+    if info.kind == ATTENTION:
+        check_transformer(info, neurons, width, checkpoint)
+        return build_transformer(name, neurons=neurons, seed=seed).module
     if checkpoint is not None and _is_trained(Path(checkpoint)):
         spec = _trained_spec(Path(checkpoint), name, neurons, width)
         neurons, width, revin, nlinear = spec.neurons, spec.width, spec.revin, spec.nlinear

@@ -32,15 +32,20 @@ def load_checkpoint(module: nn.Module, path: Path, model: str) -> None:
     check_and_fill(module, state, path, model)
 
 
-def check_and_fill(module: nn.Module, state: Mapping[str, Tensor], path: Path, model: str) -> None:
-    """Fill `module` with tensors read from `path`, as `load_checkpoint`."""
+def check_and_fill(
+    module: nn.Module, state: Mapping[str, Tensor], path: Path, model: str, advice: str = ""
+) -> None:
+    """Fill `module` with tensors read from `path`, as `load_checkpoint`.
+
+    advice: what else the user can do about faults.
+    """
     expected = {name: value for name, value in module.state_dict().items() if _counts(name)}
     given = {name: value for name, value in state.items() if _counts(name)}
     faults = _faults(expected, given)
     if faults:
         raise DataError(
             f"checkpoint must hold the tensors of {model}, not {'; '.join(faults)} ({path}); "
-            "export it from the same network at the same size"
+            f"export it from the same network at the same size{advice and ', '}{advice}"
         )
     module.load_state_dict(given, strict=False)
 

@@ -12,7 +12,19 @@ from zapdeploy.files import replacing
 from zapdeploy.forecasters.build import build_model, neurons_to_build
 from zapdeploy.forecasters.conditions import HORIZON
 from zapdeploy.forecasters.recording import STIMULI
-from zapdeploy.forecasters.registry import ZAPBENCH_NEURONS, ModelInfo, find_model
+from zapdeploy.forecasters.registry import (
+    ATTENTION,
+    VOLUME,
+    ZAPBENCH_NEURONS,
+    ModelInfo,
+    find_model,
+)
+from zapdeploy.forecasters.transformers import (
+    build_transformer,
+    check_transformer,
+    export_transformer,
+)
+from zapdeploy.forecasters.volumes import Volume, build_volume_network, export_volume_network
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,39 +46,61 @@ def export_model(
     batch: int = 1,
     seed: int = 0,
     checkpoint: str | Path | None = None,
-    revin: bool = True,
+    revin: bool = False,
     nlinear: bool = False,
+    volume: Volume | None = None,
 ) -> Path:
     """Write the network `name` to `path` as float32 ONNX (opset 17) and return the path.
 
     The input "input" is [batch, 3, 224, 224] or [batch, context, neurons], the output "output"
     [batch, 1000] or [batch, 32, neurons]; a forecaster that reads the stimuli to come has a second
-    input "covariates" [batch, 32, 26]. The batch is static. Other arguments as for
-    `build_model`. Equal arguments give equal bytes; an interrupted call leaves no file.
+    input "covariates" [batch, 32, 26]. The batch is static. Equal arguments give equal bytes; an
+    interrupted call leaves no file.
+
+    revin: keep reversible instance normalisation in the file, where the network has it. Without,
+    the file's input and output are normalised, and its metadata says what is left to the host (see
+    `zapdeploy.revin`): the way to a chip. volume: depth, height and width in voxels, for the video
+    U-Net. Other arguments as for `build_model`.
     """
     if batch < 1:
         raise UsageError(f"batch must be at least 1, not {batch}; give a batch size")
     info = find_model(name)
+    if volume is not None and info.kind != VOLUME:
+        raise UsageError(f"volume must be left out for {name}, not set; it sizes the video U-Net")
+    if info.kind == VOLUME:
+        unet = build_volume_network(info, width=width, seed=seed, checkpoint=checkpoint)
+        return export_volume_network(unet, path, volume or info.volume, batch=batch)
+    if info.kind == ATTENTION:
+        check_transformer(info, neurons, width, checkpoint)
+        network = build_transformer(name, neurons=neurons, seed=seed)
+        return export_transformer(network, path, batch=batch)
     module = build_model(
         name,
         neurons=neurons,
         width=width,
         seed=seed,
         checkpoint=checkpoint,
-        revin=revin,
         nlinear=nlinear,
     )
     built = neurons_to_build(name, neurons, checkpoint)
-    return export_module(module, info, path, neurons=built, batch=batch)
+    return export_module(module, info, path, neurons=built, batch=batch, revin=revin)
 
 
 def export_module(
-    module: nn.Module, info: ModelInfo, path: str | Path, *, neurons: int, batch: int = 1
+    module: nn.Module,
+    info: ModelInfo,
+    path: str | Path,
+    *,
+    neurons: int,
+    batch: int = 1,
+    revin: bool = False,
 ) -> Path:
     """Write a network that is at hand, in evaluation mode, as `export_model` does.
 
-    Its BatchNorm layers are folded, in place.
+    Its BatchNorm layers are folded and its normalisation is taken out, in place.
     """
+    from zapdeploy.forecasters.tsmixer import take_out_norm
+
     _check_file_size(module, info)
     target = Path(path)
     if not target.parent.is_dir():
@@ -77,9 +111,33 @@ def export_module(
     inputs = {INPUT_NAME: (batch, *shape)}
     if info.covariates:
         inputs[COVARIATES_NAME] = (batch, HORIZON, STIMULI)
+    normalisation = None if revin else take_out_norm(module)
     with replacing(target) as temporary:
         _write_onnx(module, inputs, temporary)
+        if normalisation is not None:
+            _append_notes(temporary, normalisation.notes())
     return target
+
+
+def _append_notes(path: Path, notes: Mapping[str, str]) -> None:
+    """Add metadata to an ONNX file. A protobuf message after another is merged into it, so that the
+    weights need not be read again.
+    """
+    import onnx
+
+    added = onnx.ModelProto()
+    for key, value in notes.items():
+        added.metadata_props.add(key=key, value=value)
+    with path.open("ab") as file:
+        file.write(added.SerializeToString())
+
+
+def read_notes(path: Path) -> dict[str, str]:
+    """The metadata of an ONNX file."""
+    import onnx
+
+    model = onnx.load(path, load_external_data=False)
+    return {entry.key: entry.value for entry in model.metadata_props}
 
 
 def _check_file_size(module: nn.Module, info: ModelInfo) -> None:

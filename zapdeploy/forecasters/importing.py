@@ -1,16 +1,12 @@
 """Weights under other names and in other layouts: Flax trees in .npz or Orbax, other torch names.
 
 Flax kernels are (in, out) and torch's are (out, in), so an array whose path ends in "kernel" is
-transposed. Names in the benchmark's own style are known; for others a path map says what becomes of
-what: a JSON file beside the checkpoint, NAME.map.json, or an argument.
+transposed. What becomes of what is said by a path map (see `path_maps`): that of the benchmark's
+own names, a JSON file beside the checkpoint, NAME.map.json, or an argument.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,32 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.arrays import load_arrays
-from zapdeploy.errors import DataError
 from zapdeploy.forecasters.checkpoint import check_and_fill, read_tensors
+from zapdeploy.forecasters.flax_names import benchmark_map
 from zapdeploy.forecasters.folder import ForecasterSpec, save_forecaster
 from zapdeploy.forecasters.orbax import find_orbax, read_orbax
+from zapdeploy.forecasters.path_maps import PathMap, Piece, read_path_map
 
 if TYPE_CHECKING:
     from torch import nn
 
 MAP_ENDING = ".map.json"
 Arrays = dict[str, NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class Piece:
-    """What one of our tensors is made of: an array of the checkpoint, or some of its rows.
-
-    rows: first and last + 1 along the first axis (a Flax kernel's inputs). swap: (a, b) where the
-    axis of length a b counts b fastest there and a fastest here.
-    """
-
-    source: str
-    rows: tuple[int, int] | None = None
-    swap: tuple[int, int] | None = None
-
-
-PathMap = Mapping[str, Piece]  # our tensor's name -> what it is made of
 
 
 def import_forecaster(
@@ -85,14 +66,15 @@ def fill_from(network: nn.Module, path: Path, model: str, path_map: PathMap | No
     if path_map is None and map_file(path).is_file():
         path_map = read_path_map(map_file(path))
     if path_map is None:
-        path_map = default_map(model, tuple(arrays))
+        path_map, arrays = benchmark_map(model, arrays)
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     given = {name: value for name, value in arrays.items() if name not in _sources(path_map)}
     for name, piece in path_map.items():
         if piece.source in arrays:
             given[name] = _fitted(arrays[piece.source], piece, shapes.get(name, ()))
     tensors = {name: torch.from_numpy(np.array(value, np.float32)) for name, value in given.items()}
-    check_and_fill(network, tensors, path, model)
+    advice = f"or say what is what in {map_file(path).name}, beside it"
+    check_and_fill(network, tensors, path, model, advice)
 
 
 def read_arrays(path: Path) -> Arrays:
@@ -103,75 +85,6 @@ def read_arrays(path: Path) -> Arrays:
     if path.suffix == ".npz":
         return load_arrays(path)
     return {name: value.detach().float().numpy() for name, value in read_tensors(path).items()}
-
-
-def read_path_map(path: Path) -> dict[str, Piece]:
-    """{"our name": "their name"}, or {"our name": {"source": ..., "rows": ..., "swap": ...}}."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        return {name: _piece(entry) for name, entry in document.items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise DataError(
-            f"path map must be JSON of our names and theirs, not {type(error).__name__}: {error} "
-            f'({path}); write {{"forecast.weight": "Dense_0/kernel", ...}}'
-        ) from None
-
-
-def default_map(model: str, names: tuple[str, ...]) -> dict[str, Piece]:
-    """The path map for names in the benchmark's style; names already ours are kept.
-
-    Blocks are taken in the order of their numbers, whatever the first number is.
-    """
-    known = {name: name for name in names if not name.endswith("kernel") and "/" not in name}
-    known |= _benchmark_names(names, tsmixer=model.startswith("tsmixer"))
-    return {ours: Piece(theirs) for ours, theirs in known.items()}
-
-
-_BLOCK = re.compile(r"(?:block(\d+)/TimeMix_0|TimeMix_(\d+)|block(\d+))/Dense_0/(kernel|bias)")
-_FEATURE = re.compile(r"block(\d+)/FeatureMix_0/Dense_([01])/(kernel|bias)")
-_NORM = re.compile(r"ReversibleInstanceNorm_0/(scale|bias)")
-_HEAD = re.compile(r"Dense_0/(kernel|bias)")
-
-
-def _benchmark_names(names: tuple[str, ...], *, tsmixer: bool) -> dict[str, str]:
-    """Our names and the benchmark's for a linear, time-mix or TSMixer forecaster."""
-    found: dict[str, str] = {}
-    blocks = [(m, n) for n in names if (m := _BLOCK.fullmatch(n))]
-    numbers = sorted({_number(match) for match, _ in blocks})
-    stride = 2 if tsmixer else 1
-    for match, name in blocks:
-        order = stride * numbers.index(_number(match))
-        found[f"blocks.{order}.dense.{_ending(match[4])}"] = name
-    for name in names:
-        feature, norm, head = (p.fullmatch(name) for p in (_FEATURE, _NORM, _HEAD))
-        if feature and int(feature[1]) in numbers:
-            layer = ("down", "up")[int(feature[2])]
-            order = stride * numbers.index(int(feature[1])) + 1
-            found[f"blocks.{order}.{layer}.{_ending(feature[3])}"] = name
-        elif norm:
-            found[f"norm.{norm[1]}"] = name
-        elif head:
-            found[f"forecast.{_ending(head[1])}"] = name
-    return found
-
-
-def _number(match: re.Match[str]) -> int:
-    return int(match[1] or match[2] or match[3])
-
-
-def _ending(flax: str) -> str:
-    return "weight" if flax == "kernel" else flax
-
-
-def _piece(entry: Any) -> Piece:
-    if isinstance(entry, str):
-        return Piece(entry)
-    rows, swap = entry.get("rows"), entry.get("swap")
-    return Piece(
-        str(entry["source"]),
-        None if rows is None else (int(rows[0]), int(rows[1])),
-        None if swap is None else (int(swap[0]), int(swap[1])),
-    )
 
 
 def _sources(path_map: PathMap) -> set[str]:

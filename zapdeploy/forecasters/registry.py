@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from zapdeploy.errors import UsageError
 
 ZAPBENCH_NEURONS = 71_721
+ATTENTION = "attention"  # the kind of the networks in transformers.py
+VOLUME = "volume"  # the kind of the network in volumes.py
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,12 @@ class ModelInfo:
     revin: bool = False
     family: str = "resnet"
     covariates: bool = False
+
+    @property
+    def volume(self) -> tuple[int, int, int]:
+        """Depth, height and width of a network over volumes."""
+        _, depth, height, width = self.input_shape
+        return depth, height, width
 
 
 def _forecaster(
@@ -85,6 +93,48 @@ _MODELS = (
     _forecaster("tide", 256, _TIDE, 650_338, 36_207_714_304, covariates=True),
     _forecaster("residual-mlp", 4, _RESIDUAL_MLP, 13_858_720, 3_874_114_304, width=128),
     _forecaster("residual-mlp", 256, _RESIDUAL_MLP, 15_955_360, 7_346_327_552, width=128),
+    ModelInfo(
+        name="video-unet",
+        summary="U-Net over the imaged volume, one pass for a lead time",
+        kind=VOLUME,
+        input_shape=(4, 72, 1152, 2048),
+        output_shape=(1, 72, 1152, 2048),
+        parameters=3_572_721,
+        macs=70_597_686_136_896,
+        width=32,
+        family="video-unet",
+    ),
+    ModelInfo(
+        name="bert-base",
+        summary="BERT-base's encoder over 128 embedded tokens",
+        kind=ATTENTION,
+        input_shape=(128, 768),
+        output_shape=(128, 768),
+        parameters=85_054_464,
+        macs=11_173_625_856,
+        family="transformer",
+    ),
+    ModelInfo(
+        name="decoder-layer",
+        summary="a Llama-style decoder layer, one token, with a cache of 1,024",
+        kind=ATTENTION,
+        input_shape=(1, 2048),
+        output_shape=(1, 2048),
+        parameters=60_821_504,
+        macs=65_011_712,
+        family="transformer",
+    ),
+    ModelInfo(
+        name="poco-c4",
+        summary="POCO-style forecaster: 8 latents attend to all neurons, 4 frames of context",
+        kind=ATTENTION,
+        input_shape=(4, ZAPBENCH_NEURONS),
+        output_shape=(32, ZAPBENCH_NEURONS),
+        parameters=9_533_728,
+        macs=6_758_674_432,
+        width=128,
+        family="transformer",
+    ),
 )
 
 

@@ -20,23 +20,28 @@ RESUME = "resume.safetensors"
 
 @dataclass(frozen=True)
 class Progressed:
-    """Steps done, and what the validations said: (step, mean absolute error)."""
+    """Steps done, and what the validations said: (step, mean absolute error).
+
+    best: the least error so far, at `best_step`. mark: the error that patience is counted from,
+    moved only by an improvement worth the name, `stale` validations ago.
+    """
 
     step: int = 0
     best: float = float("inf")
     best_step: int = 0
-    validations_since_best: int = 0
+    mark: float = float("inf")
+    stale: int = 0
     history: tuple[tuple[int, float], ...] = ()
 
     def stepped(self) -> Progressed:
         return replace(self, step=self.step + 1)
 
-    def validated(self, error: float) -> Progressed:
-        """With one more validation, at the present step."""
-        known = replace(self, history=(*self.history, (self.step, error)))
+    def validated(self, error: float, least: float = 0.0) -> Progressed:
+        """With one more validation, at the present step. least: improvement that is worth it."""
+        known = replace(self, history=(*self.history, (self.step, error)), stale=self.stale + 1)
         if error < self.best:
-            return replace(known, best=error, best_step=self.step, validations_since_best=0)
-        return replace(known, validations_since_best=self.validations_since_best + 1)
+            known = replace(known, best=error, best_step=self.step)
+        return replace(known, mark=error, stale=0) if self.mark - error > least else known
 
 
 def write_resume(

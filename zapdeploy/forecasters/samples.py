@@ -10,25 +10,38 @@ from zapdeploy.errors import UsageError
 from zapdeploy.forecasters.conditions import FRAMES, HORIZON
 from zapdeploy.forecasters.export import COVARIATES_NAME, INPUT_NAME
 from zapdeploy.forecasters.images import photograph_frames
-from zapdeploy.forecasters.registry import ZAPBENCH_NEURONS, find_model
+from zapdeploy.forecasters.registry import ATTENTION, VOLUME, ZAPBENCH_NEURONS, find_model
 from zapdeploy.forecasters.synthetic import synthetic_windows
+from zapdeploy.forecasters.transformers import build_transformer, transformer_samples
+from zapdeploy.forecasters.volumes import Volume, build_volume_network, volume_samples
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
 def sample_inputs(
-    name: str, count: int, seed: int = 0, *, neurons: int = ZAPBENCH_NEURONS
+    name: str,
+    count: int,
+    seed: int = 0,
+    *,
+    neurons: int = ZAPBENCH_NEURONS,
+    volume: Volume | None = None,
 ) -> dict[str, NDArray[np.float32]]:
     """`count` inputs for the network `name`, keyed by the ONNX input name, as an .npz file is.
 
     Real photographs [count, 3, 224, 224] for an image network; synthetic dF/F windows
     [count, context, neurons] for a forecaster, with the stimuli to come [count, 32, 26] where it
-    reads them.
+    reads them; volumes and lead times for the video U-Net; features, positions and caches for a
+    network of attention.
     """
     info = find_model(name)
     if info.kind == "image":
         return {INPUT_NAME: photograph_frames(count, seed)}
+    if info.kind == VOLUME:
+        return volume_samples(build_volume_network(info), volume or info.volume, count, seed)
+    if info.kind == ATTENTION:
+        network = build_transformer(name, neurons=neurons, seed=seed)
+        return transformer_samples(network, count, seed)
     if info.context is None:
         raise UsageError(
             f"model must have a context, not none ({name}); run: zapdeploy models list"

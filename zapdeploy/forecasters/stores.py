@@ -7,7 +7,7 @@ for.
 
 from __future__ import annotations
 
-import socket
+import ssl
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 ZAPBENCH_URL = "gs://zapbench-release/volumes/20240930"
 GOOGLE_STORAGE = "https://storage.googleapis.com"
 CHUNK = 512  # frames and neurons of one chunk of the published traces: 1 MiB of float32
-_CONNECT_TIMEOUT_S = 5.0
+# A host that falls silent is given up: before the first byte, for a small array, for 512 neurons.
+_ANSWER_TIMEOUT_S, _OPEN_TIMEOUT_S, _READ_TIMEOUT_S = 5.0, 60.0, 600.0
 _ABSENT = ("does not exist", "NOT_FOUND: Error opening", "no metadata")
 
 
@@ -41,9 +42,11 @@ def open_store(location: str, name: str) -> Any:
     for driver in ("zarr3", "zarr"):
         spec = {"driver": driver, "kvstore": kvstore, "fill_missing_data_reads": False}
         try:
-            return tensorstore.open(spec, context=_context(), open=True, read=True).result()
+            return tensorstore.open(spec, context=_context(), open=True, read=True).result(
+                timeout=_OPEN_TIMEOUT_S
+            )
         except (ValueError, OSError) as error:
-            reasons.append(str(error))
+            reasons.append(str(error) or type(error).__name__)
     if all(any(sign in reason for sign in _ABSENT) for reason in reasons):
         raise DataError(
             f"recording must have a zarr array '{name}', not none ({location}); "
@@ -68,7 +71,7 @@ def has_store(location: str, name: str) -> bool:
 def read_store(store: Any, where: str) -> NDArray[Any]:
     """A whole small array. Raises DataError when a part of it is missing."""
     try:
-        return np.asarray(store.read().result())
+        return np.asarray(store.read().result(timeout=_OPEN_TIMEOUT_S))
     except (ValueError, OSError) as error:
         raise _unreadable(where, error) from error
 
@@ -91,7 +94,8 @@ def read_columns(
         part = slice(start, stop) if isinstance(columns, slice) else np.asarray(columns[start:stop])
         target = tensorstore.array(destination[:, start:stop], context=_context())
         try:
-            target.write(tensorstore.cast(store[:, part], "float32")).result()
+            copied = target.write(tensorstore.cast(store[:, part], "float32"))
+            copied.result(timeout=_READ_TIMEOUT_S)
         except (ValueError, OSError) as error:
             raise _unreadable(where, error) from error
         progress("reading neurons", stop, count)
@@ -153,21 +157,29 @@ def key_value_store(location: str, name: str) -> dict[str, Any]:
 
 
 def check_reachable(location: str) -> None:
-    """Raise DataError when the host of a URL cannot be reached: sooner and clearer than retries."""
-    import os
+    """Raise DataError when the host of a URL does not answer: sooner and clearer than retries.
+
+    Whatever it answers is fine here; proxies of the environment are gone through.
+    """
+    from urllib.error import HTTPError, URLError
+    from urllib.request import Request, build_opener
 
     parts = urlsplit(location)
     if parts.scheme not in ("gs", "http", "https"):
         return
-    if any(os.environ.get(name) for name in ("https_proxy", "HTTPS_PROXY", "all_proxy")):
-        return
-    host = "storage.googleapis.com" if parts.scheme == "gs" else parts.hostname or ""
-    port = parts.port or (80 if parts.scheme == "http" else 443)
+    url = f"{GOOGLE_STORAGE}/{parts.netloc}{parts.path}" if parts.scheme == "gs" else location
     try:
-        socket.create_connection((host, port), timeout=_CONNECT_TIMEOUT_S).close()
+        asked = Request(url, method="HEAD")
+        build_opener().open(asked, timeout=_ANSWER_TIMEOUT_S).close()
+    except HTTPError:
+        return
     except OSError as error:
+        reason = error.reason if isinstance(error, URLError) else error
+        if isinstance(reason, ssl.SSLError):
+            return  # TensorStore has certificates of its own to judge by
+        said = (isinstance(reason, OSError) and reason.strerror) or reason
         raise DataError(
-            f"host {host} must be reachable, not out of reach: {error.strerror or error} "
+            f"host {urlsplit(url).hostname} must be reachable, not out of reach: {said} "
             f"({location}); connect to the network, give a local copy, or use: --data synthetic"
         ) from None
 
@@ -189,7 +201,8 @@ def _http(url: str) -> dict[str, Any]:
 
 def _unreadable(where: str, error: Exception) -> DataError:
     return DataError(
-        f"array must be whole, not damaged: {brief(str(error))} ({where}); copy it again"
+        f"array must be whole, not damaged: {brief(str(error) or type(error).__name__)} ({where}); "
+        "copy it again"
     )
 
 

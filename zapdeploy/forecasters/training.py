@@ -27,44 +27,12 @@ from zapdeploy.forecasters.folder import (
 )
 from zapdeploy.forecasters.recording import Recording
 from zapdeploy.forecasters.resuming import Progressed, read_resume, write_resume
+from zapdeploy.forecasters.training_options import CONSTANT, TrainingOptions
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class TrainingOptions:
-    """How to train; the defaults are the benchmark's.
-
-    validation_windows: how many, evenly spread over the split; None: all 469. neurons_per_step: a
-    new choice of so many for every step, for forecasters that treat all neurons alike; None: all.
-    """
-
-    steps: int = 20_000
-    batch: int = 8
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-4
-    validate_every: int = 250
-    patience: int = 20
-    validation_windows: int | None = None
-    neurons_per_step: int | None = None
-    seed: int = 0
-    device: str = "cpu"
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch", "validate_every", "patience"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("validation_windows", "neurons_per_step"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"{name} must be at least 1, not {value}; leave it out for all")
-        if not 0 < self.learning_rate < 1:
-            raise UsageError(f"learning_rate must be between 0 and 1, not {self.learning_rate}")
-        if not 0 <= self.weight_decay < 1:
-            raise UsageError(f"weight_decay must be from 0 to 1, not {self.weight_decay}")
 
 
 @dataclass(frozen=True)
@@ -116,9 +84,13 @@ class _Run:
     ) -> None:
         import torch
 
+        from zapdeploy.forecasters.initialisation import initialise
+
         self.spec, self.recording, self.options, self.folder = spec, recording, options, folder
         self.device = torch.device(options.device)
-        self.network = spec.build(options.seed).to(self.device)
+        self.network = spec.build(options.seed)
+        initialise(self.network, options.seed)
+        self.network.to(self.device)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
         )
@@ -136,8 +108,8 @@ class _Run:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What makes two trainings the same; how many steps is not part of it."""
-        free = ("steps", "device")
+        """What makes two trainings the same: at a constant rate, not how many steps."""
+        free = ("steps", "device") if self.options.schedule == CONSTANT else ("device",)
         options = {name: v for name, v in asdict(self.options).items() if name not in free}
         return {"forecaster": asdict(self.spec), "data": self.recording.source, "options": options}
 
@@ -147,7 +119,7 @@ class _Run:
 
     @property
     def out_of_patience(self) -> bool:
-        return self.state.validations_since_best >= self.options.patience
+        return self.state.stale >= self.options.patience
 
     @property
     def line(self) -> str:
@@ -165,6 +137,8 @@ class _Run:
                 f"loss must be finite, not {float(loss)} (step {self.state.step}); "
                 "take a smaller learning rate"
             )
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.options.rate(self.state.step)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
@@ -220,7 +194,7 @@ class _Run:
         """Judge the network, keep the best weights, and write the resume file."""
         self.network.eval()
         error = validation_mae(self._judge, self.recording.conditions, self.spec, self.options)
-        self.state = self.state.validated(error)
+        self.state = self.state.validated(error, self.options.min_improvement)
         if self.state.best_step == self.state.step:
             write_tensors(self.folder / WEIGHTS, self.network.state_dict(), {})
         write_resume(self.folder, self.identity, self.state, self.network, self.optimizer)

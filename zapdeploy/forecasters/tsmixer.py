@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from zapdeploy.forecasters.conditions import HORIZON
+from zapdeploy.revin import VARIANCE_FLOOR, HostNormalisation
 
 BLOCKS = 2
-VARIANCE_FLOOR = 1e-5
 
 
 class TimeMix(nn.Module):
@@ -57,7 +57,7 @@ class ReversibleInstanceNorm(nn.Module):
     """Removes each neuron's mean and spread over the context, and gives them back to the forecast.
 
     The statistics depend on the input, so these operators stay in floating point when the network
-    between them is quantized.
+    between them is quantized: on the host, as `zapdeploy.revin` computes them.
     """
 
     def __init__(self, neurons: int) -> None:
@@ -76,6 +76,20 @@ class ReversibleInstanceNorm(nn.Module):
         """The inverse of `normalise`, for a forecast y [batch, horizon, neurons]."""
         standard: Tensor = (y - self.bias) / (self.scale + VARIANCE_FLOOR**2)
         return standard * deviation + mean
+
+
+def take_out_norm(network: nn.Module) -> HostNormalisation | None:
+    """Take a forecaster's reversible normalisation out, in place: what the host then has to do.
+
+    None where the forecaster has none.
+    """
+    norm = getattr(network, "norm", None)
+    if not isinstance(norm, ReversibleInstanceNorm):
+        return None
+    del network.norm
+    network.register_module("norm", None)
+    scale, bias = (value.detach().cpu().numpy().copy() for value in (norm.scale, norm.bias))
+    return HostNormalisation(scale, bias)
 
 
 class TSMixer(nn.Module):
