@@ -116,12 +116,13 @@ def test_the_seed_decides(tmp_path: Path) -> None:
 
 
 def test_it_stops_when_nothing_improves_and_keeps_the_best_weights(tmp_path: Path) -> None:
-    result = run(tmp_path / "a", steps=2000, learning_rate=0.3, patience=2)
+    wild = {"learning_rate": 0.3, "patience": 2, "min_improvement": 0.0}
+    result = run(tmp_path / "a", steps=2000, **wild)
     errors = dict(result.history)
     assert result.stopped == "no improvement"
     assert result.steps == result.best_step + 20 < 2000
     assert result.validation_mae == errors[result.best_step] == min(errors.values())
-    run(tmp_path / "b", steps=result.best_step, learning_rate=0.3, patience=2)
+    run(tmp_path / "b", steps=result.best_step, **wild)
     kept, wanted = weights(tmp_path / "a"), weights(tmp_path / "b")
     assert all(torch.equal(kept[name], wanted[name]) for name in wanted)
 
