@@ -14,7 +14,8 @@ import zapdeploy as zd
 from tests.full_size.conftest import Make
 from zapdeploy.arrays import save_arrays
 from zapdeploy.compile.lowering import lower
-from zapdeploy.forecasters import sample_inputs
+from zapdeploy.forecasters import export_model, sample_inputs
+from zapdeploy.quantize import quantize_onnx
 from zapdeploy.sim.certificate import certify
 from zapdeploy.sim.core_array import agreement
 from zapdeploy.sim.frames import first_state
@@ -43,6 +44,17 @@ def test_equals_the_graph_in_every_bit(make: Make, name: str, bits: int, form: s
     found = agreement(pipeline, inputs)
     assert found.elements > 0
     assert found.equal == found.elements
+
+
+@pytest.mark.parametrize("name", ["tide-c4", "tide-c256"])
+def test_tide(tmp_path: Path, name: str) -> None:
+    """At 1,000 neurons: a residual network per neuron, and one of the stimuli alone."""
+    samples = sample_inputs(name, 4, neurons=1000)
+    export_model(name, tmp_path / "float.onnx", neurons=1000)
+    quantize_onnx(tmp_path / "float.onnx", tmp_path / "int8.onnx", calibration=samples)
+    pipeline = zd.compile(tmp_path / "int8.onnx")
+    found = agreement(pipeline, {key: value[:1] for key, value in samples.items()})
+    assert found.equal == found.elements == 32 * 1000
 
 
 @pytest.mark.parametrize(("name", "bits", "form"), FILES)
