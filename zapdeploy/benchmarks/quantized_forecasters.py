@@ -40,6 +40,19 @@ NEAR_ENOUGH = 0.8  # of a recipe's limit: nothing left to train for
 
 
 @dataclass(frozen=True)
+class Plan:
+    """How long a forecaster is trained while quantized, and on how many windows of each condition
+    it is scored."""
+
+    steps: int = 300
+    windows: int = 32
+
+
+# Where the defaults are not enough, or take too long on two cores.
+PLANS = {"tsmixer-c4": Plan(steps=800), "tsmixer-c256": Plan(steps=40, windows=8)}
+
+
+@dataclass(frozen=True)
 class Row:
     """One forecaster by one recipe: errors at STEPS, and what the recipe changes in percent.
 
@@ -260,7 +273,7 @@ def main() -> int:
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
     parser.add_argument("--data", default="synthetic")
     parser.add_argument("--windows", type=int, default=None, help="test windows per condition")
-    parser.add_argument("--steps", type=int, default=300, help="training steps at int4")
+    parser.add_argument("--steps", type=int, default=None, help="training steps while quantized")
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
@@ -268,12 +281,13 @@ def main() -> int:
     recording = open_recording(options.data, neurons)
     rows: list[Row] = []
     for folder in options.folders:
+        plan = PLANS.get(load_forecaster(folder).spec.name, Plan())
         found = run(
             folder,
             recording,
             options.output,
-            training_steps=options.steps,
-            windows=options.windows,
+            training_steps=options.steps or plan.steps,
+            windows=options.windows or plan.windows,
         )
         rows += found
     with atomic_write(options.output / "forecasters.json") as file:
