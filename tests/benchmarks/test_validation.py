@@ -58,13 +58,18 @@ def test_only_the_power_is_calibrated(rows: dict[str, Prediction]) -> None:
 def test_the_rate_is_judged_by_the_interval_of_the_assumptions(
     rows: dict[str, Prediction], results: tuple[Result, Result]
 ) -> None:
+    """The assumptions leave the same share around the schedule's rate as around the estimate."""
     row = rows["resnet50, frames per second"]
-    assert (row.published, row.low, row.high) == (42460, 40_000, 45_000)
-    assert row.simulated == results[0].throughput_fps
+    rate = results[0].throughput_fps
+    shares = [end / _assumed(40_000.0, 45_000.0).frames_per_s for end in (40_000, 45_000)]
+    assert (row.low, row.high) == pytest.approx((rate * shares[0], rate * shares[1]))
+    assert (row.published, row.simulated) == (42460, rate)
     assert row.role is Role.COMPARED
-    assert row.contains
-    narrow = next(predictions(*results, _assumed(43_000.0, 45_000.0)))
-    assert narrow.fails
+    stated = _assumed(40_000.0, 45_000.0).frames_per_s
+    wide = [stated * 42460 / rate * share for share in (0.9, 1.1)]
+    assert next(predictions(*results, _assumed(*wide))).contains
+    narrow = [stated * 42460 / rate * share for share in (1.01, 1.1)]
+    assert next(predictions(*results, _assumed(*narrow))).fails
 
 
 def test_work_of_another_network_fails(rows: dict[str, Prediction]) -> None:
