@@ -15,10 +15,10 @@ from zapdeploy.benchmarks import BenchmarkRequest, Effort, Row, Scenario, Tools
 from zapdeploy.benchmarks.baselines import plain_loop
 from zapdeploy.benchmarks.machine import Machine
 from zapdeploy.benchmarks.meters import MeterSearch
+from zapdeploy.benchmarks.model_files import ModelFile
 from zapdeploy.benchmarks.onnx_model import ModelFacts
 from zapdeploy.benchmarks.rows import Latency, exactly
 from zapdeploy.benchmarks.runner import Configuration, Frames
-from zapdeploy.benchmarks.workloads import ModelFile
 from zapdeploy.quantities import Estimate, Provenance
 
 MACHINE = Machine("Example CPU", 2, 8 * 2**30, "Linux x86_64")
@@ -95,6 +95,18 @@ def write_network(path: Path, *, width: int = 8, fixed_batch: bool = False) -> P
     opset = [helper.make_opsetid("", 17)]
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), path)
     return path
+
+
+def trained_forecaster(folder: Path, name: str = "linear-c4", seed: int = 0) -> Path:
+    """The folder of a forecaster of the small recording's five neurons, trained for a moment."""
+    from tests.forecasters.recordings import small
+    from zapdeploy.forecasters.folder import ForecasterSpec
+    from zapdeploy.forecasters.training import train
+    from zapdeploy.forecasters.training_options import TrainingOptions
+
+    options = TrainingOptions(steps=20, validate_every=20, learning_rate=0.01, seed=seed)
+    train(ForecasterSpec(name, 5), small(), folder, options)
+    return folder
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,39 +30,76 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def _judged(file: Path, target: str, precision: str) -> Row:
     request = cpu_request(str(file), targets=(target,), precisions=(precision,))
-    accuracies = Accuracies("small", lambda data, neurons: small(neurons))
+    accuracies = Accuracies("small", file.parent, lambda data, neurons: small(neurons))
     return accuracies.judged(work_items(request)[0], row(target, precision))
 
 
-def _mae_by_hand(file: Path) -> float:
-    """Through ONNX Runtime, window by window: the mean over conditions of the mean error."""
+def _mae_by_hand(file: Path) -> np.ndarray:
+    """Through ONNX Runtime, window by window: the mean over conditions, at each of 32 steps."""
     import onnxruntime
 
-    session, recording = onnxruntime.InferenceSession(file), small()
-    name, means = session.get_inputs()[0].name, []
+    session = onnxruntime.InferenceSession(file)
+    name = session.get_inputs()[0].name
+    return _mean_error(lambda context: session.run(None, {name: context})[0])
+
+
+def _mean_error(forecast: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    recording, means = small(), []
     for condition in recording.conditions:
         starts = windows_of(condition, 4, WINDOWS)
-        found = [session.run(None, {name: recording.contexts([s], 4)})[0] for s in starts]
+        found = [forecast(recording.contexts([s], 4)) for s in starts]
         if not condition.held_out:
             error = np.abs(np.concatenate(found) - recording.targets(starts, 4))
-            means.append(error.mean(dtype=np.float64))
-    return float(np.mean(means))
+            means.append(error.mean(axis=(0, 2), dtype=np.float64))
+    return np.mean(means, axis=0)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_cpu_rows_are_judged_in_onnx_runtime(files: dict[str, Path], precision: str) -> None:
     found = _judged(files[precision], "cpu", precision)
-    assert found.accuracy == pytest.approx(_mae_by_hand(files[precision]), rel=1e-5)
+    wanted = _mae_by_hand(files[precision])
+    assert found.accuracy == pytest.approx(wanted.mean(), rel=1e-5)
     assert found.accuracy_metric == "MAE"
+    assert found.horizon is not None
+    assert found.horizon.mae == pytest.approx(wanted, rel=1e-5)
     assert "MAE (measured): mean of 32 steps and 2 conditions" in found.note
+
+
+def test_a_naive_mean_of_four_frames_is_judged_on_the_same_windows(
+    files: dict[str, Path],
+) -> None:
+    found = _judged(files["fp32"], "cpu", "fp32").horizon
+    assert found is not None
+    assert found.naive == pytest.approx(
+        _mean_error(lambda x: x.mean(axis=1, keepdims=True)), rel=1e-5
+    )
 
 
 def test_simulated_rows_are_judged_in_the_simulator(files: dict[str, Path], tmp_path: Path) -> None:
     """The same integers, so nearly the same error, but counted by the simulator."""
     found = _judged(files["int8"], "northpole-sim", "int8")
-    assert found.accuracy == pytest.approx(_mae_by_hand(files["int8"]), rel=1e-3)
+    wanted = _mae_by_hand(files["int8"])
+    assert found.accuracy == pytest.approx(wanted.mean(), rel=1e-3)
+    assert found.horizon is not None
+    assert found.horizon.mae == pytest.approx(wanted, rel=1e-3)
     assert "MAE (simulated)" in found.note
     assert "functional simulator" in found.note
+
+
+def test_float16_is_judged_on_its_own_file(files: dict[str, Path]) -> None:
+    """Eleven bits of mantissa change the error by less than 0.001, but not by nothing."""
+    whole, half = (_judged(files["fp32"], "gpu", precision) for precision in ("fp32", "fp16"))
+    assert whole.accuracy is not None
+    assert half.accuracy == pytest.approx(whole.accuracy, abs=1e-3)
+    assert half.accuracy != whole.accuracy
+    assert "in ONNX Runtime on the CPU" in half.note
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_random_weights_are_not_judged(tmp_path: Path, precision: str) -> None:
+    request = cpu_request("linear-c4", precisions=(precision,))
+    plain = row("cpu", precision)
+    assert Accuracies("small", tmp_path).judged(work_items(request)[0], plain) == plain
 
 
 def test_what_is_quantized_here_is_not_judged(files: dict[str, Path]) -> None:

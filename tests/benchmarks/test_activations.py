@@ -11,9 +11,10 @@ from tests.benchmarks.examples import model_file, write_network
 from zapdeploy.benchmarks import ModelSize, Scenario
 from zapdeploy.benchmarks.activations import peak_activation_bytes
 from zapdeploy.benchmarks.baselines import Instruments, Search, configurations
+from zapdeploy.benchmarks.model_files import quantized_file
 from zapdeploy.benchmarks.onnx_model import model_facts
 from zapdeploy.benchmarks.timing_loop import Effort
-from zapdeploy.benchmarks.workloads import find_workload, quantized_file
+from zapdeploy.benchmarks.workloads import find_workload
 
 
 def test_values_live_until_their_last_use(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from tests.benchmarks.examples import QUICK, PretendedMachine, model_file
 from zapdeploy.benchmarks import Scenario
 from zapdeploy.benchmarks.baselines import Instruments, Search, configurations
 from zapdeploy.benchmarks.meters import Reading
+from zapdeploy.benchmarks.model_files import ModelFile
 from zapdeploy.benchmarks.runner import Configuration, Frames
-from zapdeploy.benchmarks.workloads import ModelFile
 from zapdeploy.errors import ModelError
 
 PROVIDER = "CPUExecutionProvider"

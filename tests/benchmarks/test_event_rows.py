@@ -7,10 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.benchmarks.examples import PretendedMachine
+from tests.benchmarks.examples import PretendedMachine, trained_forecaster
 from zapdeploy.benchmarks import BenchmarkRequest, ModelSize, Row, run_benchmark
 from zapdeploy.benchmarks import event_rows as rows
+from zapdeploy.benchmarks.contenders import contenders
+from zapdeploy.benchmarks.event_driven import open_stream
+from zapdeploy.benchmarks.model_files import precision_file
+from zapdeploy.benchmarks.workloads import find_workload
 from zapdeploy.errors import WorkerError
+from zapdeploy.forecasters.conditions import CONDITIONS, Split
+from zapdeploy.forecasters.folder import ForecasterSpec, save_forecaster
+from zapdeploy.forecasters.recording import open_recording
 from zapdeploy.sim.sigma_delta import run_reference
 
 REQUEST = BenchmarkRequest(
@@ -46,8 +53,45 @@ def test_a_threshold_saves_operations_and_energy(found: tuple[Row, ...]) -> None
     energies = [row.energy_per_frame.high for row in found if row.energy_per_frame]
     assert energies[1] < energies[0]
     assert sum(exact["energy_parts_j"].values()) == pytest.approx(energies[0])
-    assert len(exact["mae_per_step"]) == 32
-    assert np.isfinite(exact["mae_per_step"]).all()
+
+
+def test_a_trained_forecaster_has_its_error_at_every_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "in_lava", run_reference)
+    request = BenchmarkRequest(
+        models=(str(trained_forecaster(tmp_path / "linear")),),
+        targets=("loihi2-sim",),
+        precisions=("int8",),
+        thresholds=(0,),
+    )
+    (one,) = run_benchmark(request, tmp_path / "out", tools=PretendedMachine().tools()).rows
+    assert one.horizon is not None
+    assert len(one.horizon.mae) == len(one.horizon.naive) == 32
+    assert one.accuracy == pytest.approx(sum(one.horizon.mae) / 32)
+    assert one.horizon.windows == "323 test windows of 'dots', synthetic data"
+
+
+def test_normalisation_that_is_left_to_the_host_is_done(tmp_path: Path) -> None:
+    """At threshold 0 the chip forecasts what the functional simulator does, window by window."""
+    spec = ForecasterSpec("time-mix-c256", 3)
+    save_forecaster(tmp_path / "net", spec, spec.build(seed=5), {})
+    workload = find_workload(str(tmp_path / "net"), ModelSize())
+    file = precision_file(workload, "int8", tmp_path).path
+    recording = open_recording("synthetic", 3)
+    stream = open_stream(file, recording, "loihi2-sim", frames=4)
+    (_, simulated) = contenders(str(file), 3, simulate=True)
+    assert simulated.forecast is not None
+    start = next(one for one in CONDITIONS if one.name == "dots").window_starts(Split.TEST, 256)[0]
+    starts = range(start, start + 4)
+    covariates = recording.covariates(starts, 256)
+    wanted = simulated.forecast(recording.contexts(starts, 256), covariates)
+    error = np.abs(wanted - recording.targets(starts, 256)).mean(axis=(0, 2))
+    assert stream.point(0, run_reference).mae == pytest.approx(error, rel=1e-4)
+
+
+def test_random_weights_have_no_error_to_show(found: tuple[Row, ...]) -> None:
+    assert {(row.accuracy, row.horizon) for row in found} == {(None, None)}
 
 
 def test_without_lava_the_rest_goes_on_and_the_row_says_why(

@@ -19,12 +19,13 @@ from zapdeploy.benchmarks import (
     Tools,
     run_benchmark,
 )
-from zapdeploy.benchmarks.gpu_files import half_file, torch_file
+from zapdeploy.benchmarks.gpu_files import torch_file
 from zapdeploy.benchmarks.machine import gpu_name
 from zapdeploy.benchmarks.meters import MeterSearch
+from zapdeploy.benchmarks.model_files import float_file, half_file, sample_frames
 from zapdeploy.benchmarks.runner import CPU_PROVIDER, GPU_PROVIDER, Configuration, open_query
 from zapdeploy.benchmarks.torch_runner import TORCH_PROVIDER, torch_query, torch_sees_gpu
-from zapdeploy.benchmarks.workloads import find_workload, float_file, sample_frames
+from zapdeploy.benchmarks.workloads import find_workload
 from zapdeploy.errors import ModelError
 
 SIZE = ModelSize(neurons=12)

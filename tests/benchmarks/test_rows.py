@@ -9,7 +9,7 @@ import pytest
 from tests.benchmarks.examples import row
 from zapdeploy.benchmarks import NotRun, Row, Scenario
 from zapdeploy.benchmarks.published import published_rows
-from zapdeploy.benchmarks.rows import Latency, exactly, frames_per_joule
+from zapdeploy.benchmarks.rows import Horizon, Latency, exactly, frames_per_joule
 from zapdeploy.quantities import Estimate, Provenance
 
 CONTRACT = {
@@ -19,7 +19,7 @@ CONTRACT = {
 ADDED = {
     *("frames_per_s_per_w", "latency_percentiles_s", "power_w", "energy_kind", "note", "machine"),
     *("versions", "digest", "configuration", "scenario", "deadline_met", "key", "tried", "noise"),
-    *("accuracy_metric", "limiter", "transistors", "recorded_on", "deadlines"),
+    *("accuracy_metric", "limiter", "transistors", "recorded_on", "deadlines", "horizon"),
     "frames_per_s_per_billion_transistors",
     *("energy_measured_per_frame_j", "energy_at_frame_rate_j", "frame_rate_hz", "energy_is_bound"),
 }
@@ -29,7 +29,14 @@ def test_json_has_the_keys_of_the_contract_and_the_added_ones() -> None:
     assert set(row().as_json()) == CONTRACT | ADDED
 
 
-@pytest.mark.parametrize("one", [row(), row(latency=None, energy_per_frame=None, noise=None)])
+@pytest.mark.parametrize(
+    "one",
+    [
+        row(),
+        row(latency=None, energy_per_frame=None, noise=None),
+        row(horizon=Horizon((0.01, 0.02), (0.02, 0.03), "two windows")),
+    ],
+)
 def test_row_survives_json(one: Row) -> None:
     assert Row.from_json(json.loads(json.dumps(one.as_json()))) == one
 
@@ -90,7 +97,8 @@ def test_rate_per_transistor() -> None:
 
 
 def test_a_row_from_before_a_field_existed_is_read() -> None:
-    old = {k: v for k, v in row().as_json().items() if k not in ("limiter", "transistors")}
+    later = ("limiter", "transistors", "horizon")
+    old = {k: v for k, v in row().as_json().items() if k not in later}
     assert Row.from_json(old) == row()
 
 

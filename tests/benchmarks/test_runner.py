@@ -9,8 +9,9 @@ import pytest
 
 from tests.benchmarks.examples import write_network
 from zapdeploy.benchmarks import ModelSize
+from zapdeploy.benchmarks.model_files import ModelFile, float_file, quantized_file
 from zapdeploy.benchmarks.runner import CPU_PROVIDER, Configuration, open_query
-from zapdeploy.benchmarks.workloads import ModelFile, find_workload, float_file, quantized_file
+from zapdeploy.benchmarks.workloads import find_workload
 from zapdeploy.errors import ModelError
 
 

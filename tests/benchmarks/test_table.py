@@ -11,8 +11,9 @@ from tests.benchmarks.examples import row
 from zapdeploy.benchmarks import NotRun, Row, Scenario, compare_rows, print_comparison
 from zapdeploy.benchmarks.claims import published_ratios
 from zapdeploy.benchmarks.published import published_rows
+from zapdeploy.benchmarks.rows import MAE, TOP1
 from zapdeploy.benchmarks.table import si_text
-from zapdeploy.benchmarks.wide_table import print_more
+from zapdeploy.benchmarks.wide_table import accuracy_text, print_more
 from zapdeploy.quantities import Provenance
 
 
@@ -100,6 +101,15 @@ def test_the_second_table_has_tails_deadlines_and_limits() -> None:
         *("10", "MAE", "0.0234", "host", "link"),
     ]
     assert "within 12 ms: one plane of ZAPBench's volume." in text
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "metric", "text"),
+    [(0.02345, MAE, "MAE 0.02345"), (0.8359, TOP1, "top-1 as fp32 84%"), (None, "", "-")],
+)
+def test_accuracy_names_its_metric(accuracy: float | None, metric: str, text: str) -> None:
+    (model,) = compare_rows([row(accuracy=accuracy, accuracy_metric=metric)]).models
+    assert accuracy_text(model.lines[0]) == text
 
 
 def test_noise_is_confessed() -> None:

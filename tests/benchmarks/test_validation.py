@@ -156,14 +156,14 @@ def test_the_whole_way_from_the_file_to_the_rows(
     small = small_model(tmp_path)
     made = []
 
-    def quantized(workload: object, precision: str, form: str, folder: Path) -> object:
-        made.append((precision, form, folder))
+    def made_file(workload: object, precision: str, folder: Path) -> object:
+        made.append((precision, folder))
         return type("File", (), {"path": small})
 
-    monkeypatch.setattr(validation, "quantized_file", quantized)
+    monkeypatch.setattr(validation, "precision_file", made_file)
     monkeypatch.setattr(validation, "sensitivity", lambda *_, **__: _assumed(1.0, 2.0))
     found = validation.validate(tmp_path)
-    assert made == [("int4", "packed", tmp_path)]
+    assert made == [("int4", tmp_path)]
     assert [row.what for row in found if row.fails][:2] == [
         "resnet50, frames per second",
         "resnet50, multiply-accumulates of a frame",

@@ -10,15 +10,14 @@ import pytest
 
 from tests.benchmarks.examples import model_file, write_network
 from zapdeploy.benchmarks import ModelSize
-from zapdeploy.benchmarks.workloads import (
+from zapdeploy.benchmarks.model_files import (
     calibration_count,
-    file_digest,
-    find_workload,
     float_file,
     obtain,
     quantized_file,
     sample_frames,
 )
+from zapdeploy.benchmarks.workloads import file_digest, find_workload
 from zapdeploy.errors import UsageError
 
 SMALL = ModelSize(neurons=60, width=8)

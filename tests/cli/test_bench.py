@@ -8,6 +8,7 @@ import pytest
 
 from tests.benchmarks.chips import small_model
 from tests.cli.conftest import Call
+from zapdeploy.forecasters.folder import ForecasterSpec, save_forecaster
 
 
 @pytest.fixture
@@ -43,6 +44,30 @@ def test_a_baseline_that_is_not_there_is_one_line(zapdeploy: Call, folder: Path)
     assert (called.status, called.out) == (2, "")
     assert called.err.count("\n") == 1
     assert "baseline must be one of tile64-sim int8, not 'cpu fp32'" in called.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--models", "trained", "--neurons", 7), "--neurons must be 5, not 7; trained was"),
+        (("--models", "."), "a folder that zapdeploy train wrote, not '.'; check the path"),
+    ],
+)
+def test_folders_that_do_not_fit_are_one_line(
+    zapdeploy: Call,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[object, ...],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    spec = ForecasterSpec("linear-c4", 5)
+    save_forecaster(tmp_path / "trained", spec, spec.build(), {})
+    called = zapdeploy("bench", *arguments, "--targets", "tile64-sim", "-o", "results")
+    assert (called.status, called.out) == (2, "")
+    assert called.err.count("\n") == 1
+    assert said in called.err
+    assert not (tmp_path / "results").exists()
 
 
 def test_recorded_results_without_a_measured_row_are_one_line(

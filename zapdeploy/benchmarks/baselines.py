@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 from zapdeploy.benchmarks.machine import available_memory_bytes
 from zapdeploy.benchmarks.meters import Meter, Reading
+from zapdeploy.benchmarks.model_files import ModelFile
 from zapdeploy.benchmarks.rows import Scenario
 from zapdeploy.benchmarks.runner import Configuration, Frames, open_query
 from zapdeploy.benchmarks.timing_loop import Clock, Effort, Timing, time_queries
-from zapdeploy.benchmarks.workloads import ModelFile
 from zapdeploy.errors import ModelError, ZapdeployError
 
 FINALISTS = 3

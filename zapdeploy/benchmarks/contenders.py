@@ -87,7 +87,7 @@ def neurons_of(models: Sequence[str]) -> int | None:
         if is_forecaster_folder(path):
             return read_description(path)[0].neurons
         if path.suffix == ".onnx" and path.is_file():
-            return next(iter(_session_shapes(_session(path)).values()))[-1]
+            return next(iter(_session_shapes(open_session(path)).values()))[-1]
         if path.suffix == ".zap" and path.is_file():
             from zapdeploy.compile.envelope import load_pipeline
 
@@ -125,7 +125,7 @@ def _torch_contender(path: Path, neurons: int) -> Contender:
 def _onnx_contender(path: Path, neurons: int) -> Contender:
     bits = _stored_bits(path)
     precision = _precision(bits) if bits else model_facts(path).precision
-    session = _session(path, plain=min(bits, default=8) < 8)
+    session = open_session(path, plain=min(bits, default=8) < 8)
     shapes = _session_shapes(session)
     names = _named(shapes, str(path), neurons)
 
@@ -186,7 +186,7 @@ def _imported(path: Path) -> tuple[Graph, Mapping[str, str]]:
     return imported.graph, imported.origin.notes
 
 
-def _session(path: Path, *, plain: bool = False) -> Any:
+def open_session(path: Path, *, plain: bool = False) -> Any:
     """plain: without optimizations, which would put other kernels in the place of narrow types."""
     import onnxruntime
 

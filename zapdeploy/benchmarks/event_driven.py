@@ -20,10 +20,12 @@ from zapdeploy.compile.layers import network_inputs
 from zapdeploy.compile.ops.codes import quantize
 from zapdeploy.compile.regions import IntArray
 from zapdeploy.errors import ModelError
-from zapdeploy.forecasters.conditions import CONDITIONS, HORIZON, Condition, Split
+from zapdeploy.forecasters.baselines import MeanBaseline
+from zapdeploy.forecasters.conditions import CONDITIONS, Condition, Split
 from zapdeploy.forecasters.recording import Recording
 from zapdeploy.hardware_targets import load_event_target
 from zapdeploy.quantities import Estimate
+from zapdeploy.revin import HostNormalisation, host_normalisation
 from zapdeploy.sim.sigma_delta import (
     Placement,
     SigmaDeltaNetwork,
@@ -40,6 +42,7 @@ from zapdeploy.sim.sigma_delta.network import outputs_of, stream_with_drain
 THRESHOLDS = (0, 2, 4, 8, 16, 32)
 STREAM_CONDITION = "dots"  # the longest test split of the trained conditions: 354 frames
 Run = Callable[[SigmaDeltaNetwork, Spikes], dict[str, IntArray]]
+Restore = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 Progress = Callable[[str, int, int], None]
 
 
@@ -75,7 +78,8 @@ class StreamPoint:
 class EventStream:
     """A network and its stream, ready to be run at any threshold.
 
-    `codes`: inputs [frames, x, y, channel]; `targets` float32 [frames, 32, neurons].
+    `codes`: inputs [frames, x, y, channel]; `targets` float32 [frames, 32, neurons]. `naive_mae`:
+    error of the naive mean at each of the 32 steps. `restore`: what the host does with forecasts.
     """
 
     graph: Graph
@@ -84,6 +88,8 @@ class EventStream:
     codes: dict[str, IntArray]
     targets: NDArray[np.float32]
     target_name: str
+    naive_mae: tuple[float, ...]
+    restore: Restore
 
     @property
     def frames(self) -> int:
@@ -97,10 +103,9 @@ class EventStream:
         events = count_events(network, spikes, self.placement, target)
         costs = price(events, network, target)
         forecasts = self.forecasts(network, spikes)
-        error = np.abs(forecasts - self.targets).mean(axis=(0, 2), dtype=np.float64)
         return StreamPoint(
             threshold=threshold,
-            mae=tuple(float(e) for e in error),
+            mae=_mae(forecasts, self.targets),
             synaptic_ops=events.synaptic_ops / events.steps,
             saved_share=events.saved_share,
             messages=events.messages / events.steps,
@@ -112,9 +117,9 @@ class EventStream:
         )
 
     def forecasts(self, network: SigmaDeltaNetwork, spikes: Spikes) -> NDArray[np.float32]:
-        """What left the chip, as numbers [frames, 32, neurons]."""
+        """What left the chip and then the host, as numbers [frames, 32, neurons]."""
         (output,) = network.outputs
-        return output.reals(outputs_of(network, spikes, self.frames)[output.name])
+        return self.restore(output.reals(outputs_of(network, spikes, self.frames)[output.name]))
 
 
 def neurons_read(model: Path) -> int:
@@ -130,7 +135,8 @@ def open_stream(
     Raises ModelError when it cannot be converted or does not fit, TargetError for an unknown chip.
     """
     chip = load_event_target(target)
-    graph = import_model(model, batch=1).graph
+    imported = import_model(model, batch=1)
+    graph = imported.graph
     (value,) = _single(network_inputs(graph))
     if len(value.shape) != 3 or value.shape[2] != recording.neurons:
         raise ModelError(
@@ -140,15 +146,19 @@ def open_stream(
     network = convert(graph)
     starts = _condition().window_starts(Split.TEST, value.shape[1])[:frames]
     contexts = recording.contexts(starts, value.shape[1])
-    codes = _codes(contexts, value)
+    normal, restore = _on_the_host(contexts, host_normalisation(imported.origin.notes, str(model)))
+    codes = _codes(normal, value)
     (source,) = network.inputs
+    targets = recording.targets(starts, value.shape[1])
     return EventStream(
         graph,
         network,
         place(network, chip),
         {source.name: source.layout.to_box(codes)},
-        recording.targets(starts, value.shape[1])[:, :HORIZON],
+        targets,
         target,
+        _mae(MeanBaseline().forecast(contexts), targets),
+        restore,
     )
 
 
@@ -168,6 +178,22 @@ def curve(
 
 def in_lava(network: SigmaDeltaNetwork, stream: Spikes) -> dict[str, IntArray]:
     return run_in_lava(network, stream).spikes
+
+
+def _on_the_host(
+    contexts: NDArray[np.float32], normalisation: HostNormalisation | None
+) -> tuple[NDArray[np.float32], Restore]:
+    """What the chip is given [frames, context, neurons], and what is done with its forecasts."""
+    if normalisation is None:
+        return contexts, lambda forecasts: forecasts
+    normal, mean, deviation = normalisation.normalise(contexts)
+    return normal, lambda forecasts: normalisation.restore(forecasts, mean, deviation)
+
+
+def _mae(forecasts: NDArray[np.float32], targets: NDArray[np.float32]) -> tuple[float, ...]:
+    """At each step, over frames and neurons: [frames, 32, neurons] -> 32 numbers."""
+    error = np.abs(forecasts - targets).mean(axis=(0, 2), dtype=np.float64)
+    return tuple(float(e) for e in error)
 
 
 def _condition() -> Condition:

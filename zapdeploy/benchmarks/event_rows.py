@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zapdeploy.benchmarks.event_driven import (
+    STREAM_CONDITION,
     EventStream,
     StreamPoint,
     in_lava,
     neurons_read,
     open_stream,
 )
+from zapdeploy.benchmarks.model_files import ModelFile, precision_file
 from zapdeploy.benchmarks.request import WorkItem
-from zapdeploy.benchmarks.rows import MAE, Row
-from zapdeploy.benchmarks.workloads import INT8, ModelFile, quantized_file
+from zapdeploy.benchmarks.rows import MAE, Horizon, Row
 from zapdeploy.errors import ModelError
 from zapdeploy.quantities import Provenance
 
@@ -41,11 +42,7 @@ class EventRows:
                 f"model must be a forecaster for an event-driven chip, not {item.workload.name}: "
                 "its input is no stream of frames"
             )
-        file = (
-            quantized_file(item.workload, item.precision, "qdq", folder)
-            if item.precision == INT8
-            else quantized_file(item.workload, item.precision, "packed", folder)
-        )
+        file = precision_file(item.workload, item.precision, folder)
         stream = self._stream(file, item.target)
         return self._as_row(item, file, stream, stream.point(item.threshold, in_lava))
 
@@ -59,10 +56,13 @@ class EventRows:
             self._streams[key] = open_stream(file.path, recording, target)
         return self._streams[key]
 
+    def _windows(self, stream: EventStream) -> str:
+        return f"{stream.frames} test windows of '{STREAM_CONDITION}', {self.data} data"
+
     def _as_row(
         self, item: WorkItem, file: ModelFile, stream: EventStream, point: StreamPoint
     ) -> Row:
-        trained = item.workload.path is not None
+        trained = item.workload.has_weights
         return Row(
             key=item.key,
             model=item.workload.name,
@@ -79,6 +79,9 @@ class EventRows:
             energy_is_bound=True,
             accuracy=point.mean_mae if trained else None,
             accuracy_metric=MAE if trained else "",
+            horizon=Horizon(point.mae, stream.naive_mae, self._windows(stream))
+            if trained
+            else None,
             note="; ".join(note for note in (file.note, _NOTE) if note),
             configuration={
                 "threshold": point.threshold,
@@ -87,7 +90,6 @@ class EventRows:
                 "saved_share": point.saved_share,
                 "messages": point.messages,
                 "step_s": point.step_s,
-                "mae_per_step": list(point.mae),
                 "energy_parts_j": point.energy_parts_j,
             },
             versions=self.versions,

@@ -9,22 +9,21 @@ from typing import TYPE_CHECKING
 
 from zapdeploy.benchmarks.baselines import Baseline, Instruments, Search, configurations
 from zapdeploy.benchmarks.cpu_power import CpuPower, cpu_power
-from zapdeploy.benchmarks.gpu_files import half_file, torch_file
+from zapdeploy.benchmarks.gpu_files import torch_file
 from zapdeploy.benchmarks.machine import BUSY_SHARE, Machine
 from zapdeploy.benchmarks.meters import Reading
+from zapdeploy.benchmarks.model_files import (
+    ModelFile,
+    precision_file,
+    quantized_file,
+    sample_frames,
+)
 from zapdeploy.benchmarks.request import GPU, WorkItem
 from zapdeploy.benchmarks.rows import NOT_STATED, Row, Scenario, exactly
 from zapdeploy.benchmarks.runner import CPU_PROVIDER, GPU_PROVIDER, HALF, Configuration
 from zapdeploy.benchmarks.timing_loop import NOISY, Effort, Timing
 from zapdeploy.benchmarks.torch_runner import TORCH_PROVIDER
-from zapdeploy.benchmarks.workloads import (
-    FLOAT,
-    FLOAT16,
-    ModelFile,
-    float_file,
-    quantized_file,
-    sample_frames,
-)
+from zapdeploy.benchmarks.workloads import FLOAT, FLOAT16
 from zapdeploy.machine import package_version
 from zapdeploy.quantities import Estimate, Provenance
 
@@ -162,12 +161,11 @@ def _engine(best: Configuration, setting: Setting) -> str:
 def _files(item: WorkItem, folder: Path, engines: tuple[str, ...]) -> tuple[ModelFile, ...]:
     """The files that might be fastest: two forms of the same integers where they can be made."""
     workload, precision = item.workload, item.precision
+    first = precision_file(workload, precision, folder)
     if precision in (FLOAT, FLOAT16):
-        file = (float_file if precision == FLOAT else half_file)(workload, folder)
         wanted = item.target == GPU and TORCH_PROVIDER in engines
         module = torch_file(workload, folder) if wanted else None
-        return (file,) if module is None else (file, module)
-    first = quantized_file(workload, precision, "qdq", folder)
+        return (first,) if module is None else (first, module)
     if first.form == "given":
         return (first,)
     return (first, quantized_file(workload, precision, "qoperator", folder))

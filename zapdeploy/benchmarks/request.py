@@ -26,12 +26,12 @@ CPU, GPU = "cpu", "gpu"
 
 @dataclass(frozen=True)
 class BenchmarkRequest:
-    """models: names of zapdeploy's networks, or paths of ONNX files. targets: "cpu", "gpu", names
-    of chips, or paths of core arrays' TOML files. frame_rate_hz: the microscope's, for deadlines
-    and for energy with waiting included. published: whether to add published results. data: the
-    recording that event-driven chips are fed with, and that users' forecasters are judged on.
-    thresholds: of event-driven neurons, in steps of each layer's code. recorded: folders of results
-    from other machines, whose measured rows are added.
+    """models: names of zapdeploy's networks, folders that training wrote, or paths of ONNX files.
+    targets: "cpu", "gpu", names of chips, or paths of core arrays' TOML files. frame_rate_hz: the
+    microscope's, for deadlines and for energy with waiting included. published: whether to add
+    published results. data: the recording that event-driven chips are fed with, and that trained
+    forecasters are judged on. thresholds: of event-driven neurons, in steps of each layer's code.
+    recorded: folders of results from other machines, whose measured rows are added.
     """
 
     models: tuple[str, ...] = ("resnet50", "tsmixer-c4")

@@ -14,7 +14,8 @@ from typing import Any
 from zapdeploy.benchmarks.deadlines import deadlines_json
 from zapdeploy.quantities import Estimate, Provenance
 
-MAE, TOP1 = "MAE", "top-1"  # of accuracy: less of the first and more of the second is better
+# Metrics of accuracy: less of the first and more of the second is better.
+MAE, TOP1 = "MAE", "top-1 agreement with fp32"
 NOT_STATED = "not stated"
 # Fields of a row that its JSON has under the same name, as they are.
 _PLAIN = (
@@ -48,6 +49,27 @@ class Latency:
 
 
 @dataclass(frozen=True)
+class Horizon:
+    """Mean absolute error at each step of a forecast.
+
+    naive: of the mean of the last frames, over the same windows; none where it was not asked.
+    windows: what both are means over; errors over other windows are not comparable.
+    """
+
+    mae: tuple[float, ...]
+    naive: tuple[float, ...]
+    windows: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {"mae": list(self.mae), "naive_mae": list(self.naive), "windows": self.windows}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Horizon:
+        """What `as_json` wrote."""
+        return cls(tuple(raw["mae"]), tuple(raw["naive_mae"]), raw["windows"])
+
+
+@dataclass(frozen=True)
 class Row:
     """One model at one precision on one target in one scenario.
 
@@ -56,9 +78,9 @@ class Row:
     energy_is_bound: the energy is at most that (a datasheet's power limit, not a measurement).
     energy_at_frame_rate: per frame at frame_rate_hz, waiting included. noise: relative half spread
     of the measured rate over five blocks of the run. tried: every configuration that was tried.
-    accuracy_metric: MAE or TOP1. limiter: what sets the pace of a simulated chip. transistors: of
-    all chips together. recorded_on: the other machine that a measured row comes from; empty for
-    this one.
+    accuracy_metric: MAE or TOP1. horizon: the errors whose mean `accuracy` is, of a forecaster.
+    limiter: what sets the pace of a simulated chip. transistors: of all chips together.
+    recorded_on: the other machine that a measured row comes from; empty for this one.
     """
 
     key: str
@@ -90,6 +112,7 @@ class Row:
     limiter: str = ""
     transistors: float | None = None
     recorded_on: str = ""
+    horizon: Horizon | None = None
 
     @property
     def latency_p99_s(self) -> float | None:
@@ -141,6 +164,7 @@ class Row:
             "frames_per_s_per_w": frames_per_joule(energy),
             "power_w": _estimate_json(self.power),
             "frames_per_s_per_billion_transistors": self.frames_per_s_per_billion_transistors,
+            "horizon": None if self.horizon is None else self.horizon.as_json(),
             "deadline_met": self.meets_deadline(self.frame_rate_hz),
             "deadlines": deadlines_json(self.meets),
             "versions": dict(self.versions or {}),
@@ -151,13 +175,14 @@ class Row:
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Row:
         """The row that `as_json` wrote. Raises KeyError, TypeError or ValueError for another."""
-        percentiles = raw["latency_percentiles_s"]
+        percentiles, horizon = raw["latency_percentiles_s"], raw.get("horizon")
         return cls(
             **{name: raw[name] for name in (*_PLAIN, "versions", "configuration")},
             **{name: raw[name] for name in _LATER if name in raw},
             scenario=Scenario(raw["scenario"]),
             kind=Provenance(raw["kind"]),
             latency=None if percentiles is None else Latency(**percentiles),
+            horizon=None if horizon is None else Horizon.from_json(horizon),
             energy_per_frame=_estimate(raw["energy_per_frame_j"]),
             energy_at_frame_rate=_estimate(raw["energy_at_frame_rate_j"]),
             power=_estimate(raw["power_w"]),

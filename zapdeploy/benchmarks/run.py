@@ -137,7 +137,7 @@ class _Run:
         self._settings: dict[str, Setting] = {}
         self._event_rows: EventRows | None = None
         self._engines: tuple[str, ...] | None = None
-        self._accuracies = Accuracies(request.data)
+        self._accuracies = Accuracies(request.data, models)
 
     def common(self) -> dict[str, Any]:
         machine = asdict(self.tools.machine)

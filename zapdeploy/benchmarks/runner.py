@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zapdeploy.benchmarks.model_files import ModelFile
 from zapdeploy.benchmarks.onnx_model import at_batch
 from zapdeploy.benchmarks.torch_runner import TORCH_PROVIDER, torch_query
-from zapdeploy.benchmarks.workloads import ModelFile
 from zapdeploy.errors import ModelError, UsageError
 
 CPU_PROVIDER = "CPUExecutionProvider"
@@ -171,12 +171,19 @@ def _stream(
     *,
     on_gpu: bool = False,
 ) -> _Stream:
-    """A first run finds the outputs' shapes, later ones write to the same memory."""
+    """A first run finds the outputs' shapes, later ones write to the same memory.
+
+    What the first run took is given back: later ones lay their tensors out anew, in one block, and
+    would keep both.
+    """
     import onnxruntime
 
     names = [value.name for value in session.get_outputs()]
+    options = onnxruntime.RunOptions()
+    if not on_gpu:
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     try:
-        first = session.run(names, dict(inputs))
+        first = session.run(names, dict(inputs), options)
     except Exception as error:  # as above
         raise _refused(file, error) from error
     for name, value in zip(names, first, strict=True):

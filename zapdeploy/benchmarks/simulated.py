@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zapdeploy.benchmarks.details import details_json
+from zapdeploy.benchmarks.model_files import ModelFile, precision_file
 from zapdeploy.benchmarks.request import WorkItem
 from zapdeploy.benchmarks.rows import NotRun, Outcome, Row, Scenario
-from zapdeploy.benchmarks.workloads import INT8, ModelFile, quantized_file
 from zapdeploy.quantities import Estimate, Provenance
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def simulated_outcome(
         item.target,
         item.scenario,
     )
-    file = quantized_file(workload, precision, "qdq" if precision == INT8 else "packed", folder)
+    file = precision_file(workload, precision, folder, core_array=True)
     single = scenario is Scenario.SINGLE_STREAM
     batches = (1,) if single else BATCHES
     attempts: list[_Attempt] = []

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zapdeploy.benchmarks.workloads import ModelFile
+from zapdeploy.benchmarks.model_files import ModelFile
 from zapdeploy.errors import ModelError
 
 TORCH_PROVIDER = "torch.cuda"

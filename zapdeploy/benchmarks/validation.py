@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from zapdeploy.api import compile_model, simulate
+from zapdeploy.benchmarks.model_files import precision_file
 from zapdeploy.benchmarks.published import published_rows
 from zapdeploy.benchmarks.rows import Row, Scenario
 from zapdeploy.benchmarks.sensitivity import Sensitivity, sensitivity
-from zapdeploy.benchmarks.workloads import INT4, ModelSize, find_workload, quantized_file
+from zapdeploy.benchmarks.workloads import INT4, ModelSize, find_workload
 from zapdeploy.hardware_targets import Target, load_target
 from zapdeploy.sim.calibration import YARDSTICK_POWER_W
 from zapdeploy.sim.results import Result
@@ -87,7 +88,7 @@ def validate(
     """
     progress("making ResNet-50 at 4 bit", 0, 1)
     workload = find_workload(MODEL, ModelSize())
-    file = quantized_file(workload, INT4, "packed", folder)
+    file = precision_file(workload, INT4, folder)
     many = simulate(compile_model(file.path, TARGET, batch=BATCH), scheduled=True)
     one = simulate(compile_model(file.path, TARGET, batch=1, objective="latency"), scheduled=True)
     assumed = sensitivity(file.path, TARGET, batch=BATCH, progress=progress)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from zapdeploy.benchmarks.comparison import Comparison, Line, ModelComparison
 from zapdeploy.benchmarks.deadlines import DEADLINES
+from zapdeploy.benchmarks.rows import TOP1
 from zapdeploy.benchmarks.table import NOTHING, rate_text, si_text, yes_or_no
 
 if TYPE_CHECKING:
@@ -65,6 +66,10 @@ def _per_transistors(line: Line) -> str:
 
 
 def accuracy_text(line: Line) -> str:
-    """ "MAE 0.0234", or nothing where none is known."""
+    """ "MAE 0.0234", "top-1 as fp32 84%", or nothing where none is known."""
     row = line.judged
-    return NOTHING if row.accuracy is None else f"{row.accuracy_metric} {row.accuracy:.4g}".strip()
+    if row.accuracy is None:
+        return NOTHING
+    if row.accuracy_metric == TOP1:
+        return f"top-1 as fp32 {row.accuracy:.0%}"
+    return f"{row.accuracy_metric} {row.accuracy:.4g}".strip()

@@ -21,7 +21,8 @@ def add_to(app: typer.Typer) -> None:
 def _bench(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="For results.")],
     models: Annotated[
-        str, typer.Option("--models", metavar="A,B,...", help="Names, or ONNX files.")
+        str,
+        typer.Option("--models", metavar="A,B,...", help="Names, folders from train, ONNX files."),
     ] = "resnet50,tsmixer-c4",
     targets: Annotated[
         str, typer.Option("--targets", metavar="A,B,...", help="cpu, gpu, chips or their files.")

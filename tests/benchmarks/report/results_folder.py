@@ -9,7 +9,7 @@ import onnx
 from tests.benchmarks.examples import PretendedMachine, cpu_request, row, write_network
 from zapdeploy.benchmarks import Row, run_benchmark
 from zapdeploy.benchmarks.results import ResultFolder
-from zapdeploy.benchmarks.rows import MAE
+from zapdeploy.benchmarks.rows import MAE, Horizon
 from zapdeploy.quantities import Estimate, Provenance
 
 EVIL_LAYER = "first</script><script>alert(1)</script>"
@@ -59,6 +59,6 @@ def _event_row(model: str, threshold: int) -> Row:
             "saved_share": 1 - 1 / (1 + threshold),
             "messages": operations / 10,
             "step_s": 1e-4,
-            "mae_per_step": [0.02 + 0.001 * threshold] * 32,
         },
+        horizon=Horizon((0.02 + 0.001 * threshold,) * 32, (0.03,) * 32, "a stream of 9 windows"),
     )

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.examples import row
 from tests.benchmarks.report.results_folder import EVIL_DEVICE, EVIL_LAYER
 from zapdeploy.benchmarks.report import ReportData, load_report_data, report_html
 from zapdeploy.benchmarks.report.blocks import Chart, CoreMap, Section, Table
 from zapdeploy.benchmarks.report.sections import all_sections
 from zapdeploy.benchmarks.report.sections.provenance import assumed_share
+from zapdeploy.benchmarks.results import ResultFolder
+from zapdeploy.benchmarks.rows import Horizon
 
 SECTIONS = [
     *("summary", "energy", "latency", "accuracy", "events", "roofline", "cores", "layers"),
@@ -146,10 +150,35 @@ def test_not_run_says_why(sections: dict[str, Section]) -> None:
     assert "northpole-sim computes in integers: no fp32" in reasons
 
 
+def test_accuracy_is_drawn_step_by_step_beside_the_naive_mean(
+    sections: dict[str, Section],
+) -> None:
+    (chart,) = sections["accuracy"].blocks
+    assert isinstance(chart, Chart)
+    assert "(a stream of 9 windows)" in chart.title
+    curves = {trace["name"]: trace["y"] for trace in chart.figure["data"]}
+    assert curves["loihi2-sim, threshold 4 int8"] == pytest.approx([0.024] * 32)
+    assert curves["naive mean of the last frames"] == [0.03] * 32
+    said = _row(chart.table, "loihi2-sim, threshold 4 int8")
+    assert said["step 32"] == said["mean"] == ("0.0240", "simulated")
+
+
+def test_curves_over_other_windows_have_a_chart_of_their_own(results: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(results, tmp_path / "results")
+    judged = row("gpu", "fp16", horizon=Horizon((0.01,) * 32, (), "other windows"), accuracy=0.01)
+    model = load_report_data(results).comparison.models[0].model
+    ResultFolder(folder).add(replace(judged, model=model))
+    found = {section.id: section for section in all_sections(load_report_data(folder))}
+    blocks = [block for block in found["accuracy"].blocks if isinstance(block, Chart)]
+    names = [[trace["name"] for trace in chart.figure["data"]] for chart in blocks]
+    assert sorted(map(len, names)) == [1, 4]
+    assert ["gpu fp16"] in names
+
+
 def test_random_weights_have_no_accuracy(results: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(results, tmp_path / "results")
     lines = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
-    kept = [{**line, "accuracy": None} for line in lines]
+    kept = [{**line, "accuracy": None, "horizon": None} for line in lines]
     (folder / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in kept))
     found = [section.id for section in all_sections(load_report_data(folder))]
     assert found == [name for name in SECTIONS if name != "accuracy"]

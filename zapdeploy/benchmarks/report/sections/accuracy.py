@@ -2,35 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import cycle
 from typing import Any
 
-from zapdeploy.benchmarks.report.blocks import Chart, Section, table
+from zapdeploy.benchmarks.comparison import ModelComparison
+from zapdeploy.benchmarks.report.blocks import Cell, Chart, Section, table
 from zapdeploy.benchmarks.report.data import ReportData, model_name
 from zapdeploy.benchmarks.report.figures import LEGEND_BELOW, label
-from zapdeploy.benchmarks.rows import Row
+from zapdeploy.benchmarks.report.words import row_kind
+from zapdeploy.benchmarks.rows import Horizon, Row
+from zapdeploy.benchmarks.workloads import PRECISIONS
+
+STEPS = (1, 4, 8, 16, 32)  # of the forecast, counted from 1
+NAIVE = "naive mean of the last frames"
+# Open, so that marks on the same spot are all seen.
+SYMBOLS = ("circle-open", "square-open", "diamond-open", "cross-open", "triangle-up-open")
+Curve = tuple[str, str, Sequence[float]]  # name, kind, the error at each step
 
 
 def accuracy(data: ReportData) -> Section | None:
     """None without a trained network: random weights have no accuracy."""
-    rows = [row for row in data.result.rows if row.accuracy is not None and _steps(row)]
-    if not rows:
+    found = [one for model in data.comparison.models for one in _groups(model)]
+    if not found:
         return None
-    models = dict.fromkeys(row.model for row in rows)
-    charts = tuple(
-        _chart(model, index, [row for row in rows if row.model == model])
-        for index, model in enumerate(models)
+    charts = tuple(_chart(*one, index) for index, one in enumerate(found))
+    text = (
+        "Mean absolute error in dF/F at each step of the forecast, lower is better; means over "
+        "neurons and the windows that are named."
     )
-    text = "Mean absolute error in dF/F at each step of the forecast, lower is better."
     return Section("accuracy", "Accuracy over the horizon", (text,), charts)
 
 
-def _steps(row: Row) -> list[float]:
-    return list((row.configuration or {}).get("mae_per_step", ()))
+def _groups(model: ModelComparison) -> list[tuple[str, str, list[Curve]]]:
+    """Curves over the same windows, which are comparable, under the model's name; float first."""
+    groups: dict[str, tuple[Horizon, list[Curve]]] = {}
+    for line in sorted(model.lines, key=lambda line: _rank(line.judged)):
+        row = line.judged
+        if row.horizon is not None:
+            _, curves = groups.setdefault(row.horizon.windows, (row.horizon, []))
+            curves.append((line.device, row_kind(row), row.horizon.mae))
+    return [
+        (model_name(model.model), windows, [*curves, *_naive(horizon)])
+        for windows, (horizon, curves) in groups.items()
+    ]
 
 
-def _chart(model: str, index: int, rows: list[Row]) -> Chart:
+def _rank(row: Row) -> int:
+    return PRECISIONS.index(row.precision) if row.precision in PRECISIONS else len(PRECISIONS)
+
+
+def _naive(horizon: Horizon) -> list[Curve]:
+    return [(NAIVE, "measured", horizon.naive)] if horizon.naive else []
+
+
+def _chart(model: str, windows: str, curves: list[Curve], index: int) -> Chart:
     figure = {
-        "data": [_trace(row) for row in rows],
+        "data": [_trace(*curve, symbol) for curve, symbol in zip(curves, cycle(SYMBOLS))],
         "layout": {
             "height": 420,
             "xaxis": {"title": {"text": "forecast step (frames)"}, "rangemode": "tozero"},
@@ -38,30 +66,33 @@ def _chart(model: str, index: int, rows: list[Row]) -> Chart:
             "legend": LEGEND_BELOW,
         },
     }
-    shown = [step for step in (1, 4, 8, 16, 32) if step <= min(len(_steps(row)) for row in rows)]
-    columns = ("device", *(f"step {step}" for step in shown), "mean")
-    cells = [
-        (_name(row), *(f"{_steps(row)[step - 1]:.4f}" for step in shown), f"{row.accuracy:.4f}")
-        for row in rows
-    ]
-    said = "; ".join(f"{_name(row)} {row.accuracy:.4f} on average" for row in rows)
-    title = f"{model_name(model)}: error over the horizon"
+    columns = ("device", *(f"step {step}" for step in STEPS), "mean")
+    cells = [_cells(*curve) for curve in curves]
+    said = "; ".join(f"{name} {_mean(mae):.4f} on average" for name, _, mae in curves)
+    title = f"{model}: error over the horizon ({windows})"
     return Chart(
         f"accuracy-{index}", title, f"{title}: {said}", figure, table(title, columns, cells)
     )
 
 
-def _name(row: Row) -> str:
-    return f"{row.target} {row.precision}"
+def _cells(name: str, kind: str, mae: Sequence[float]) -> list[Cell | str]:
+    shown = (*(mae[step - 1] for step in STEPS), _mean(mae))
+    return [name, *(Cell(f"{value:.4f}", kind) for value in shown)]
 
 
-def _trace(row: Row) -> dict[str, Any]:
-    steps = _steps(row)
+def _mean(mae: Sequence[float]) -> float:
+    return sum(mae) / len(mae)
+
+
+def _trace(name: str, kind: str, mae: Sequence[float], symbol: str) -> dict[str, Any]:
+    """Simulated curves are dashed, as they often lie on a measured one."""
     return {
         "type": "scatter",
-        "mode": "lines+markers",
-        "name": label(_name(row)),
-        "x": list(range(1, len(steps) + 1)),
-        "y": steps,
+        "mode": "lines" if name == NAIVE else "lines+markers",
+        "name": label(name),
+        "x": list(range(1, len(mae) + 1)),
+        "y": list(mae),
+        "line": {"dash": "dot" if name == NAIVE else "dash" if kind == "simulated" else "solid"},
+        "marker": {"symbol": symbol, "size": 8},
         "hovertemplate": "step %{x}: %{y:.4f}<extra></extra>",
     }

@@ -8,6 +8,7 @@ from zapdeploy.benchmarks.published import MODEL
 from zapdeploy.benchmarks.report.blocks import Cell, Section, Table, table
 from zapdeploy.benchmarks.report.data import ReportData, model_name
 from zapdeploy.benchmarks.report.words import (
+    EMPTY,
     energy_cell,
     is_here,
     latency_cells,
@@ -71,8 +72,13 @@ def _speed_cells(line: Line) -> Cells:
         *latency_cells(line.single_stream),
         row.limiter.replace("_", " ") or NOTHING,
         rate_cell(row, row.frames_per_s_per_billion_transistors),
-        accuracy_text(line),
+        _accuracy_cell(line),
     )
+
+
+def _accuracy_cell(line: Line) -> Cell:
+    judged = line.judged
+    return EMPTY if judged.accuracy is None else Cell(accuracy_text(line), row_kind(judged))
 
 
 def _speed_ratio(model: ModelComparison, line: Line) -> tuple[str, ...]:
