@@ -3,7 +3,8 @@
 Costs of a layer at some bits are read from a compiled file that has it so. They depend a little on
 the neighbours' bits and cuts; so the chosen network is compiled, its costs go into the table, and
 the program is solved again until it chooses what was compiled before: then what it predicts is what
-the compiler reports.
+the compiler reports. What layers add together is not quite the sum of what each adds alone; so the
+chosen network is rounded and its noise measured, and the program solved again with what it showed.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from zapdeploy.quantize.mixed import (
     choice_of,
     choose,
     pareto_front,
+    snr_db,
 )
 from zapdeploy.quantize.recipes import BitChoice, ModuleRecipe
 
@@ -32,7 +34,9 @@ if TYPE_CHECKING:
     from zapdeploy.quantize.modules.build import Prepared, Quantized
 
 Progress = Callable[[str, int, int], None]
-ROUNDS = 8
+ROUNDS = 8  # of choosing and compiling
+TRIALS = 5  # of rounding and measuring whole networks
+LEAST_TOGETHER = 0.1  # of the sum of single layers' noises, that a network adds
 BITS = (BitChoice(8, 8), BitChoice(4, 8), BitChoice(4, 4), BitChoice(2, 4))
 
 
@@ -51,26 +55,32 @@ class Costs:
 
 @dataclass(frozen=True, eq=False)
 class MixedResult:
-    """The choice, what compile reports for it, uniform int8 beside it, and the Pareto front."""
+    """The choice, what compile reports for it, uniform int8 beside it, and the Pareto front.
+
+    Noise is a share of the output's power, measured on samples that no rounding saw: `noise` the
+    chosen network's, `widest_noise` that of 8 bits everywhere by the same recipe.
+    """
 
     choice: Choice
     compiled: Costs
+    noise: float
     uniform: Costs
-    uniform_damage: float
+    widest_noise: float
     front: tuple[Choice, ...]
     quantized: Quantized
     rounds: int
 
     def as_json(self) -> dict[str, Any]:
-        """Numbers per frame; energy is modelled, latency simulated, noise measured by layer."""
+        """Numbers per frame; energy is modelled, latency simulated, noise measured."""
         return {
             "energy_j": {"predicted": self.choice.energy_j, "compiled": self.compiled.energy_j},
             "latency_s": {"predicted": self.choice.latency_s, "compiled": self.compiled.latency_s},
-            "snr_db": self.choice.snr_db,
+            "snr_db": snr_db(self.noise),
+            "predicted_snr_db": self.choice.snr_db,
             "uniform_int8": {
                 "energy_j": self.uniform.energy_j,
                 "latency_s": self.uniform.latency_s,
-                "noise": self.uniform_damage,
+                "noise": self.widest_noise,
             },
             "rounds": self.rounds,
             "bits": {name: asdict(bits) for name, bits in self.choice.bits.items()},
@@ -79,6 +89,10 @@ class MixedResult:
                 for c in self.front
             ],
         }
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Progress that nobody sees."""
 
 
 def compiled_costs(path: Path, target: str) -> Costs:
@@ -121,68 +135,165 @@ def quantize_mixed(
     target: str = "northpole-sim",
     options: Sequence[BitChoice] = BITS,
     samples: int = 16,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> MixedResult:
     """Choose bits per layer of a prepared module, and quantize it so.
 
-    objective: what to have the least of within the budgets. recipe: rounding, calibration and the
-    like; its bits are replaced. Raises UsageError when no choice meets the budgets.
+    objective: what to have the least of within the budgets. The rest is as for `MixedSearch`.
+    Raises UsageError when no choice meets the budgets.
     """
-    from zapdeploy.quantize.modules.build import build
-    from zapdeploy.quantize.modules.sensitivity import measure
-
-    noise, base = measure(prepared, recipe, options, samples=samples, progress=progress)
-    uniforms = {}
-    for index, bits in enumerate(options):
-        uniforms[bits] = _costs(prepared, recipe, dict.fromkeys(prepared.layers, bits), target)
-        progress("compile", index + 1, len(options))
-    costs = {name: {b: _layer_cost(uniforms[b], name) for b in options} for name in noise}
-    compiled = uniforms[options[0]]
-    table = _table(noise, base, costs, compiled)
-    tried = [(choice_of(table, dict.fromkeys(prepared.layers, options[0])), compiled)]
-    for index in range(ROUNDS):
-        bits_of = choose(_table(noise, base, costs, compiled), objective, budgets).bits
-        if any(choice.bits == bits_of for choice, _ in tried):
-            break
-        compiled = _costs(prepared, recipe, bits_of, target)
-        for name, bits in bits_of.items():
-            costs[name][bits] = _layer_cost(compiled, name)
-        table = _table(noise, base, costs, compiled)
-        tried.append((choice_of(table, bits_of), compiled))
-        progress("choose", index + 1, ROUNDS)
-    choice, compiled = _best(tried, objective, budgets)
-    return MixedResult(
-        choice,
-        compiled,
-        uniforms[options[0]],
-        base,
-        pareto_front(
-            _table(noise, base, costs, compiled),
-            "energy_j" if objective == "damage" else objective,
-        ),
-        build(prepared, recipe, choice.bits, progress=progress),
-        len(tried),
-    )
+    search = MixedSearch(prepared, recipe, target, options, samples, progress)
+    return search.quantize(budgets, objective)
 
 
-def _best(
-    tried: Sequence[tuple[Choice, Costs]], objective: Quantity, budgets: Sequence[Budget]
-) -> tuple[Choice, Costs]:
+@dataclass(frozen=True)
+class _Trial:
+    """A choice that was compiled and whose noise was measured in a whole network."""
+
+    choice: Choice
+    compiled: Costs
+    noise: float
+
+    def value(self, quantity: Quantity) -> float:
+        return self.noise if quantity == "damage" else float(getattr(self.choice, quantity))
+
+
+class MixedSearch:
+    """The table of options of one module, for any number of budgets.
+
+    It is corrected by what compiling and measuring whole networks shows: costs of a chosen network
+    replace those that were there, and `together` is how much noise layers add in one network, over
+    the sum of what each adds alone. recipe: rounding, calibration and the like; its bits are
+    replaced. samples: how many to measure noise on, of those that are prepared.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        recipe: ModuleRecipe,
+        target: str = "northpole-sim",
+        options: Sequence[BitChoice] = BITS,
+        samples: int = 16,
+        progress: Progress = silent,
+    ) -> None:
+        from zapdeploy.quantize.modules.sensitivity import measure, split
+
+        self.prepared, self.recipe, self.target = prepared, recipe, target
+        self.widest, self.progress = options[0], progress
+        self.fitted, self.judged = split(prepared, samples)
+        self.noise = measure(self.fitted, self.judged, recipe, options, progress=progress)
+        uniforms = {}
+        for index, bits in enumerate(options):
+            uniforms[bits] = self._compile(dict.fromkeys(prepared.layers, bits))
+            progress("compile", index + 1, len(options))
+        self.costs = {
+            name: {bits: _layer_cost(uniforms[bits], name) for bits in options}
+            for name in prepared.layers
+        }
+        self.compiled = self.uniform = uniforms[self.widest]
+        self.together = 1.0
+
+    def quantize(self, budgets: Sequence[Budget], objective: Quantity = "energy_j") -> MixedResult:
+        """The network with the least of `objective` whose measured noise and compiled costs are
+        within the budgets. Raises UsageError when there is none."""
+        from zapdeploy.quantize.modules.build import build
+
+        tried = [self._widest()]
+        for _ in range(TRIALS):
+            choice, compiled = self._settle(objective, budgets)
+            if any(trial.choice.bits == choice.bits for trial in tried):
+                break
+            tried.append(_Trial(choice, compiled, self._measured(choice.bits)))
+            self._learn(tried[-1])
+        best = _best(tried, objective, budgets)
+        return MixedResult(
+            best.choice,
+            best.compiled,
+            best.noise,
+            self.uniform,
+            self.noise.widest,
+            pareto_front(self.table, "energy_j" if objective == "damage" else objective),
+            build(self.prepared, self.recipe, best.choice.bits, progress=self.progress),
+            len(tried),
+        )
+
+    def _measured(self, bits: Mapping[str, BitChoice]) -> float:
+        """The noise of a whole network on samples that its rounding has not seen."""
+        from zapdeploy.quantize.modules.build import build
+        from zapdeploy.quantize.modules.sensitivity import noise
+
+        made = build(self.fitted, self.recipe, bits, progress=self.progress)
+        return noise(self.fitted, made, self.judged)
+
+    def _compile(self, bits: Mapping[str, BitChoice]) -> Costs:
+        return _costs(self.prepared, self.recipe, bits, self.target)
+
+    @property
+    def table(self) -> Table:
+        """Options of every layer; what the compiled network costs beside its layers is the rest."""
+        layers = {
+            name: tuple(
+                Option(bits, damage * self.together, *self.costs[name][bits])
+                for bits, damage in found.items()
+            )
+            for name, found in self.noise.layers.items()
+        }
+        in_layers = [_layer_cost(self.compiled, name) for name in layers]
+        return Table(
+            layers,
+            rest_energy_j=self.compiled.energy_j - sum(energy for energy, _ in in_layers),
+            rest_latency_s=self.compiled.latency_s - sum(latency for _, latency in in_layers),
+            rest_damage=self.noise.widest,
+        )
+
+    def _widest(self) -> _Trial:
+        """The widest bits everywhere, which sensitivities were counted from."""
+        bits = dict.fromkeys(self.noise.layers, self.widest)
+        damage, cost = self.noise.widest, self.uniform
+        return _Trial(Choice(bits, damage, cost.energy_j, cost.latency_s), cost, damage)
+
+    def _settle(self, objective: Quantity, budgets: Sequence[Budget]) -> tuple[Choice, Costs]:
+        """Choose and compile until a choice is made by its own network's costs.
+
+        Of choices that alternate, the best one within the budgets.
+        """
+        tried: list[_Trial] = []
+        for index in range(ROUNDS):
+            bits_of = choose(self.table, objective, budgets).bits
+            if any(trial.choice.bits == bits_of for trial in tried):
+                break
+            self.compiled = self._compile(bits_of)
+            for name, bits in bits_of.items():
+                self.costs[name][bits] = _layer_cost(self.compiled, name)
+            choice = choice_of(self.table, bits_of)
+            tried.append(_Trial(choice, self.compiled, choice.damage))
+            self.progress("choose", index + 1, ROUNDS)
+        best = _best(tried, objective, budgets)
+        return best.choice, best.compiled
+
+    def _learn(self, trial: _Trial) -> None:
+        """What layers add together, from a network that was measured."""
+        alone = sum(self.noise.layers[name][bits] for name, bits in trial.choice.bits.items())
+        if alone:
+            self.together = max(trial.noise - self.noise.widest, LEAST_TOGETHER * alone) / alone
+
+
+def _best(tried: Sequence[_Trial], objective: Quantity, budgets: Sequence[Budget]) -> _Trial:
     """The best of the compiled choices that meets the budgets at its compiled cost."""
     within = [
-        (choice, costs)
-        for choice, costs in tried
-        if all(getattr(choice, b.quantity) <= b.limit * (1 + 1e-9) for b in budgets)
+        trial
+        for trial in tried
+        if all(trial.value(b.quantity) <= b.limit * (1 + 1e-9) for b in budgets)
     ]
     if not within:
-        nearest = tried[-1][0]
+        nearest = tried[-1]
         raise UsageError(
             "budget must be one that a compiled network meets, not "
             f"{', '.join(f'{b.quantity} {b.limit:.3g}' for b in budgets)}: the nearest has "
-            f"{nearest.energy_j:.3g} J, {nearest.latency_s:.3g} s and {nearest.snr_db:.1f} dB; "
-            "raise it a little"
+            f"{nearest.choice.energy_j:.3g} J, {nearest.choice.latency_s:.3g} s and "
+            f"{snr_db(nearest.noise):.1f} dB; raise it a little"
         )
-    return min(within, key=lambda pair: getattr(pair[0], objective))
+    return min(within, key=lambda trial: trial.value(objective))
 
 
 def _costs(
@@ -211,26 +322,6 @@ def _layer_cost(costs: Costs, name: str) -> tuple[float, float]:
     )
 
 
-def _table(
-    noise: Mapping[str, Mapping[BitChoice, float]],
-    base: float,
-    costs: Mapping[str, Mapping[BitChoice, tuple[float, float]]],
-    compiled: Costs,
-) -> Table:
-    """Options of every layer; what the compiled network costs beside its layers is the rest."""
-    layers = {
-        name: tuple(Option(bits, noise[name][bits], *costs[name][bits]) for bits in found)
-        for name, found in noise.items()
-    }
-    in_layers = [_layer_cost(compiled, name) for name in layers]
-    return Table(
-        layers,
-        rest_energy_j=compiled.energy_j - sum(energy for energy, _ in in_layers),
-        rest_latency_s=compiled.latency_s - sum(latency for _, latency in in_layers),
-        rest_damage=base,
-    )
-
-
 def draw_front(result: MixedResult, path: Path) -> bool:
     """The Pareto front as an HTML page: signal-to-noise ratio over energy per frame.
 
@@ -248,14 +339,14 @@ def draw_front(result: MixedResult, path: Path) -> bool:
                 x=[c.energy_j for c in front],
                 y=[c.snr_db for c in front],
                 mode="lines+markers",
-                name="mixed (modelled energy, noise measured by layer)",
+                name="mixed (modelled energy, noise predicted from single layers)",
             ),
-            go.Scatter(x=[result.choice.energy_j], y=[result.choice.snr_db], name="chosen"),
+            go.Scatter(
+                x=[result.choice.energy_j], y=[snr_db(result.noise)], name="chosen (noise measured)"
+            ),
         ]
     )
-    figure.update_layout(
-        xaxis_title="energy per frame, J (modelled)", yaxis_title="output SNR, dB (predicted)"
-    )
+    figure.update_layout(xaxis_title="energy per frame, J (modelled)", yaxis_title="output SNR, dB")
     with atomic_write(path) as file:
         file.write(figure.to_html(include_plotlyjs=True).encode())
     return True

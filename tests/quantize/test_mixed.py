@@ -114,32 +114,71 @@ def test_without_plotly_the_front_is_printed_and_one_line_says_so(  # type: igno
     assert "no plot of it: Plotly is not installed; run: pip install" in printed
 
 
-def test_what_is_measured_from_a_layer_on_is_what_the_whole_network_gives(mixer_result) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("rounding", ["gptq", "gpfq"])
+def test_what_is_measured_from_a_layer_on_is_what_the_whole_network_gives(  # type: ignore[no-untyped-def]
+    mixer_result, rounding: str
+) -> None:
     """The oracle runs all of the network for each option, as the definition says."""
-    from zapdeploy.quantize.modules.build import assemble, outputs
-    from zapdeploy.quantize.modules.sensitivity import WIDEST, _narrowed, _readers, measure
+    from zapdeploy.quantize.modules import sensitivity
+    from zapdeploy.quantize.modules.build import build
 
     prepared, _ = mixer_result
-    recipe, options = find_recipe("int8"), (WIDEST, BitChoice(4, 4), BitChoice(2, 4))
-    found, base = measure(prepared, recipe, options, samples=12)  # in batches of 8 and 4
-    few = tuple(values[:12] for values in prepared.samples)
-    exact = outputs(prepared.graph, few).double()
-    quantized = assemble(prepared, recipe, dict.fromkeys(prepared.layers, WIDEST))
+    recipe = find_recipe("int8", rounding=rounding)
+    options = (sensitivity.WIDEST, BitChoice(4, 4), BitChoice(2, 4))
+    fitted, judged = sensitivity.split(prepared, 7)
+    found = sensitivity.measure(fitted, judged, recipe, options)
+    quantized = build(fitted, recipe, dict.fromkeys(prepared.layers, sensitivity.WIDEST))
 
     def noise() -> float:
-        error = outputs(quantized.graph, few).double() - exact
-        return float((error**2).sum() / (exact**2).sum())
+        return sensitivity.noise(prepared, quantized, judged)
 
-    assert base == pytest.approx(noise(), rel=1e-9)
-    for (name, bits), reader in _readers(prepared, recipe, options).items():
-        with _narrowed(quantized, name, bits, reader):
-            assert found[name][bits] == pytest.approx(max(noise() - base, 0), rel=1e-9, abs=1e-12)
-    assert base == pytest.approx(noise(), rel=1e-9)  # all is as it was
+    assert found.widest == pytest.approx(noise(), rel=1e-9)
+    narrowing = sensitivity._Narrowing(quantized, fitted, recipe)
+    readers = sensitivity._readers(prepared, recipe, options)
+    for node in narrowing.walk.order:
+        narrowing.reach(node)
+        name = narrowing.layers.get(node)
+        for bits in options[1:] if name else ():
+            with narrowing.narrowed(node, bits, readers[name, bits]):
+                added = max(noise() - found.widest, 0)
+            assert found.layers[name][bits] == pytest.approx(added, rel=1e-9, abs=1e-12)
+    assert found.widest == pytest.approx(noise(), rel=1e-9)  # all is as it was
+
+
+def test_a_narrowed_layer_is_close_to_a_network_built_with_it_so(mixer_result) -> None:  # type: ignore[no-untyped-def]
+    """Built wholly, the layers behind it are rounded and corrected anew; the rest is the same."""
+    from zapdeploy.quantize.modules.build import build
+    from zapdeploy.quantize.modules.sensitivity import WIDEST, measure, noise, split
+
+    prepared, _ = mixer_result
+    recipe, narrow = find_recipe("w4a8"), BitChoice(2, 4)
+    fitted, judged = split(prepared)
+    found = measure(fitted, judged, recipe, (WIDEST, narrow))
+    for name in prepared.layers:
+        bits = dict.fromkeys(prepared.layers, WIDEST) | {name: narrow}
+        whole = noise(fitted, build(fitted, recipe, bits), judged)
+        assert found.widest + found.layers[name][narrow] == pytest.approx(whole, rel=0.25), name
+
+
+def test_noise_is_judged_on_samples_that_rounding_has_not_seen(mixer_result) -> None:  # type: ignore[no-untyped-def]
+    from dataclasses import replace
+
+    import torch
+
+    from zapdeploy.quantize.modules.sensitivity import split
+
+    prepared, _ = mixer_result
+    fitted, judged = split(prepared, 5)
+    assert (len(fitted.samples[0]), len(judged[0])) == (11, 5)
+    assert torch.equal(torch.cat([fitted.samples[0], judged[0]]), prepared.samples[0])
+    one, same = split(replace(prepared, samples=tuple(v[:1] for v in prepared.samples)))
+    assert torch.equal(one.samples[0], same[0])
 
 
 def test_mixed_takes_less_energy_than_int8(mixer_result) -> None:  # type: ignore[no-untyped-def]
     _, found = mixer_result
     assert found.choice.energy_j < found.uniform.energy_j
-    assert found.choice.damage <= 10**-2.7
+    assert found.noise <= 10**-2.7
     document = found.as_json()
+    assert document["snr_db"] >= 27
     assert document["energy_j"]["predicted"] == pytest.approx(document["energy_j"]["compiled"])

@@ -52,7 +52,7 @@ class Choice:
     @property
     def snr_db(self) -> float:
         """The predicted signal-to-noise ratio of the output."""
-        return float(-10 * np.log10(max(self.damage, 1e-30)))
+        return snr_db(self.damage)
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,11 @@ class Table:
     def rest(self, quantity: Quantity) -> float:
         """The part of a quantity that no option changes."""
         return float(getattr(self, f"rest_{quantity}"))
+
+
+def snr_db(noise: float) -> float:
+    """The signal-to-noise ratio of an output with that noise power over its own."""
+    return float(-10 * np.log10(max(noise, 1e-30)))
 
 
 def choose(table: Table, objective: Quantity, budgets: Sequence[Budget]) -> Choice:
@@ -161,7 +166,7 @@ def _unreachable(table: Table, budgets: Sequence[Budget]) -> str:
 
 def _described(budget: Budget, least: float) -> str:
     if budget.quantity == "damage":
-        wanted, best = (-10 * np.log10(max(v, 1e-30)) for v in (budget.limit, least))
+        wanted, best = snr_db(budget.limit), snr_db(least)
         return f"an output SNR of {wanted:.1f} dB (most possible: {best:.1f} dB)"
     unit = "J" if budget.quantity == "energy_j" else "s"
     return f"{budget.limit:.3g} {unit} (least possible: {least:.3g} {unit})"

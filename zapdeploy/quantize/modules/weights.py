@@ -50,20 +50,20 @@ def round_weights(
     layers = {node: graph.get_submodule(str(node.target)) for node in layer_nodes(graph)}
     walk, parts = Walk(graph), list(batches(samples, size))
     values = [walk.start(part) for part in parts]
-    exact = _Exact(reference, parts) if rounding == "gpfq" else None
+    exact = FloatInputs(reference, parts) if rounding == "gpfq" else None
     with torch.no_grad():
         for node in walk.order:
             if node in layers and rounding_of(layers[node], rounding) != "nearest":
                 read = [found[node.all_input_nodes[0]] for found in values]
-                centre = _centre(graph, node.all_input_nodes[0])
+                centre = centre_of(graph, node.all_input_nodes[0])
                 aims = [x - centre for x in exact.inputs(node.name)] if exact else None
-                _round(layers[node], read, aims)
+                round_layer(layers[node], read, aims)
                 progress("round weights", list(layers).index(node) + 1, len(layers))
             for found in values:
                 walk.step(node, found)
 
 
-def _centre(graph: fx.GraphModule, read: fx.Node) -> Tensor:
+def centre_of(graph: fx.GraphModule, read: fx.Node) -> Tensor:
     """What is subtracted in front of the quantizer that a layer reads through: mostly nothing."""
     modules = graph.get_submodule(str(read.target)).modules() if read.op == "call_module" else ()
     for module in modules:
@@ -72,7 +72,7 @@ def _centre(graph: fx.GraphModule, read: fx.Node) -> Tensor:
     return torch.zeros(())
 
 
-class _Exact:
+class FloatInputs:
     """The float network, walked as far as the layer whose inputs are asked for."""
 
     def __init__(self, graph: fx.GraphModule, parts: list[tuple[Tensor, ...]]) -> None:
@@ -91,8 +91,9 @@ class _Exact:
         raise KeyError(name)
 
 
-def _round(layer: Any, read: list[Tensor], aims: list[Tensor] | None) -> None:
-    """Round one Brevitas layer's weights: by GPFQ where it has the float inputs to aim at."""
+def round_layer(layer: Any, read: list[Tensor], aims: list[Tensor] | None) -> None:
+    """Round one Brevitas layer's weights: by GPFQ where it has the float inputs to aim at, else by
+    GPTQ. read: what it reads, batch by batch, in quantized values."""
     handler, common = LayerHandler(), {"name": "", "act_order": False, "len_parallel_layers": 1}
     if aims is None:
         chosen = GPTQ(layer, create_weight_orig=False, num_blocks=BLOCKS, **common)
@@ -153,7 +154,7 @@ class _Means(fx.Interpreter):
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
         if n.name in self.layers:
-            self.found[n.name] = _channel_means(value, self.layers[n.name])
+            self.found[n.name] = channel_means(value, self.layers[n.name])
         return value
 
 
@@ -172,11 +173,11 @@ class _Correction(fx.Interpreter):
         layer = self.layers.get(n.name)
         if layer is None or not isinstance(layer.bias, Tensor):
             return value
-        layer.bias.data += self.wanted[n.name] - _channel_means(value, layer)
+        layer.bias.data += self.wanted[n.name] - channel_means(value, layer)
         return super().run_node(n)
 
 
-def _channel_means(value: Tensor, layer: nn.Module) -> Tensor:
+def channel_means(value: Tensor, layer: nn.Module) -> Tensor:
     """Mean per output channel of a layer's result: float [channels]."""
     axis = value.ndim - 1 if isinstance(layer, nn.Linear) else 1
     return value.transpose(0, axis).reshape(value.shape[axis], -1).mean(dim=1)
