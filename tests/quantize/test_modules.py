@@ -126,7 +126,9 @@ def test_a_chain_of_sums_is_exact_on_one_scale() -> None:
         for stream in (False, True)
         for recipe in [find_recipe("int8", stream=stream)]
     }
-    assert sizes == {False: 2, True: 4}
+    assert sizes == {False: 2, True: 5}  # x, what both layers add, and both sums
+    narrower = place(prepared.roles, find_recipe("int8"), {"c": BitChoice(8, 4)})
+    assert max(len(s.values) for s in narrower.sites) == 4  # the last: once, to 4 bits
 
 
 def test_batchnorm_is_folded_and_nothing_stays_in_float() -> None:

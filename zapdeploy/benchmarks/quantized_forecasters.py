@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zapdeploy.benchmarks.contenders import neurons_to_read
 from zapdeploy.files import atomic_write
 from zapdeploy.forecasters.conditions import Split, window_starts
 from zapdeploy.forecasters.evaluation import evaluate
-from zapdeploy.forecasters.folder import load_forecaster
+from zapdeploy.forecasters.folder import folder_notes, load_forecaster
 from zapdeploy.forecasters.recording import Recording, open_recording
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 STEPS = (1, 4, 8, 16, 32)  # of the forecast, counted from 1
 # Largest change of the mean absolute error against float32, in percent.
 LIMITS = {"int8": 0.5, "w4a8": 1.0, "int4": 2.0}
-CALIBRATION_FRAMES = 1024  # of every neuron: what scales of single neurons are chosen from
+CALIBRATION_FRAMES = 4096  # of every neuron: what scales of single neurons are chosen from
 LEAST_CALIBRATION_WINDOWS = 64
 VALIDATION_WINDOWS = 48
 VALIDATIONS = 6  # evenly spread over the training
@@ -116,7 +117,10 @@ def run(
             steps = course.train(quantized.graph)
         found = _score(quantized.graph, recording, context, windows) if steps else before
         target = output / f"{folder.name}-{name}.onnx"
-        record = write_module(prepared, quantized, target, source=folder.name, seed=seed)
+        notes = folder_notes(folder)
+        record = write_module(
+            prepared, quantized, target, source=folder.name, notes=notes, seed=seed
+        )
         change = _change(found, exact[steps > 0])
         row = Row(
             folder.name, name, steps, before, found, change, record.agreed, record.result_bytes
@@ -277,8 +281,7 @@ def main() -> int:
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
-    neurons = load_forecaster(options.folders[0]).spec.neurons
-    recording = open_recording(options.data, neurons)
+    recording = open_recording(options.data, neurons_to_read(list(map(str, options.folders))))
     rows: list[Row] = []
     for folder in options.folders:
         plan = PLANS.get(load_forecaster(folder).spec.name, Plan())

@@ -20,7 +20,8 @@ from zapdeploy.quantize.ranges import Quantizer
 ActivationScales = Literal["auto", "per tensor", "per neuron"]
 
 FACTORS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.25, 1.5, 2.0, 3.0)
-ROOM = 1.25  # least factor at 8 bits, which has codes to spare for what was not seen
+ROOM = 1.25  # least factor at 8 bits, which has codes to spare for what was not seen ...
+MANY_VALUES = 4096  # ... until so many of each index were seen
 NARROWEST_SHARE = 2.0**-10  # of the widest index's range: what was seen of an index may be nothing
 LEAST_VALUES = 512  # seen of an index, below which "auto" does not judge
 WORTH = 0.7  # of the error with one scale: less than that pays for the scales' storage
@@ -67,8 +68,8 @@ class Trial:
     ranges: IndexRanges
 
     def __post_init__(self) -> None:
-        bits = self.tensor.bits
-        self._factors = [factor for factor in FACTORS if bits < 8 or factor >= ROOM]
+        bits, many = self.tensor.bits, self.ranges.seen >= MANY_VALUES
+        self._factors = [factor for factor in FACTORS if bits < 8 or many or factor >= ROOM]
         self._tried = [self.ranges.quantizer(bits, f, first_half=True) for f in self._factors]
         self._errors = np.zeros(1 + len(self._factors))
 
@@ -95,6 +96,10 @@ def absolute_error(values: Floats, quantizer: Quantizer) -> float:
         shape = [1] * values.ndim
         shape[quantizer.axis] = -1
         scale, zero_point = scale.reshape(shape), zero_point.reshape(shape)
-    low, high = (np.float32(0) - zero_point, np.float32(quantizer.highest) - zero_point)
-    codes = np.clip(np.rint(values / scale), low.astype(np.float32), high.astype(np.float32))
-    return float(np.abs(codes * scale - values).sum(dtype=np.float64))
+    low = (np.float32(0) - zero_point).astype(np.float32)
+    high = (np.float32(quantizer.highest) - zero_point).astype(np.float32)
+    codes = np.rint(values / scale)
+    np.clip(codes, low, high, out=codes)
+    codes *= scale
+    codes -= values
+    return float(np.abs(codes, out=codes).sum(dtype=np.float64))

@@ -27,7 +27,8 @@ class ModuleRecipe:
     correct_bias: take the mean error of each layer out of its bias. rounding: weights to the
     nearest code, by GPTQ (Frantar et al., ICLR 2023) or by GPFQ (Zhang, Zhou and Saab, SIAM Journal
     on Mathematics of Data Science, 2023). exponents: scales are powers of two.
-    stream: a chain of residual additions has one scale, so that its sums are exact.
+    stream: a residual addition, and so a chain of them, has one scale, which makes it exact; not
+    where readers want the sum in fewer bits.
     activation_scales: "per tensor"; "per neuron", one for each index of the last axis wherever no
     reader sums over it (1x1 convolutions over [batch, time, neurons]); "auto", per neuron where
     enough samples show that it leaves less than 0.7 of the absolute error.

@@ -59,7 +59,7 @@ def place(
         or recipe.bits(edge=layer in roles.edges)
         for layer in roles.layers
     }
-    groups = _groups(roles, stream=recipe.stream)
+    groups = _groups(roles, recipe, bits)
     mains = {group: _main_bits(roles, recipe, bits, group) for group in groups}
     main_of = {node: Site(tuple(n.name for n in g), mains[g]) for g in groups for node in g}
     sites = list(dict.fromkeys(main_of.values()))
@@ -77,13 +77,21 @@ def place(
     return Placement(tuple(sites), names, bits, sources)
 
 
-def _goes_on(roles: Roles, addition: fx.Node) -> bool:
-    """Whether another addition reads what this one hands on."""
-    readers = _readers(roles, roles.result(addition))
-    return any(roles.kind(reader) is Role.ADDITION for reader in readers)
+def _sums_alike(
+    roles: Roles, recipe: ModuleRecipe, bits: Mapping[str, BitChoice], addition: fx.Node
+) -> bool:
+    """Whether readers want what an addition hands on in as many bits as it reads.
+
+    On the scale of what it reads such a sum is exact. What all want in fewer bits is better rounded
+    once, to those.
+    """
+    wanted = _main_bits(roles, recipe, bits, (roles.result(addition),))
+    return recipe.stream and wanted == recipe.sums
 
 
-def _groups(roles: Roles, *, stream: bool) -> tuple[tuple[fx.Node, ...], ...]:
+def _groups(
+    roles: Roles, recipe: ModuleRecipe, bits: Mapping[str, BitChoice]
+) -> tuple[tuple[fx.Node, ...], ...]:
     """Roots of carried values, together where they share a quantizer, in topological order."""
     order = {node: index for index, node in enumerate(roles.nodes)}
     leader = {node: node for node in roles.carried if roles.root(node) is node}
@@ -98,7 +106,7 @@ def _groups(roles: Roles, *, stream: bool) -> tuple[tuple[fx.Node, ...], ...]:
             inputs = node.all_input_nodes
             if all(source in roles.carried for source in inputs):
                 members_of_sum = [roles.root(source) for source in inputs]
-                if roles.kind(node) is Role.ADDITION and stream and _goes_on(roles, node):
+                if roles.kind(node) is Role.ADDITION and _sums_alike(roles, recipe, bits, node):
                     members_of_sum.append(roles.result(node))
                 first, *others = (find(member) for member in members_of_sum)
                 for other in others:
