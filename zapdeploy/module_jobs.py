@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from zapdeploy.errors import UsageError
 from zapdeploy.files import atomic_write
+from zapdeploy.quantize.index_ranges import ActivationScales
 from zapdeploy.quantize.mixed import Budget
 from zapdeploy.quantize.recipes import ModuleRecipe, Rounding, recipe_of_bits
 from zapdeploy.revin import normalised_inputs
@@ -33,6 +34,7 @@ class ModuleJob:
     weights: int | None
     activations: int = 8
     keep_first_last: int = 8
+    activation_scales: ActivationScales = "auto"
     form: Any = None
     training_steps: int | None = None
     checkpoint: Path | None = None
@@ -75,6 +77,7 @@ class ModuleJob:
         return replace(
             base,
             name="mixed" if self.weights is None else base.name,
+            activation_scales=self.activation_scales,
             exponents=self.powers_of_two,
             calibration="percentile" if self.percentile else "mse",
             rounding=self.rounding or base.rounding,
@@ -125,6 +128,7 @@ def load_module(model: str, checkpoint: Path | None) -> nn.Module:
 
 def quantize_job(job: ModuleJob, calibration: Arrays, progress: Progress) -> dict[str, Any]:
     """Quantize, write file and record, and return the record as a document."""
+    from zapdeploy.forecasters.folder import folder_notes
     from zapdeploy.forecasters.tsmixer import take_out_norm
     from zapdeploy.quantize import build, distill, prepare_module, write_module
     from zapdeploy.quantize.modules.training import TrainingPlan
@@ -157,7 +161,7 @@ def quantize_job(job: ModuleJob, calibration: Arrays, progress: Progress) -> dic
         trained=trained,
         check=check_file,
         source=Path(job.model).name,
-        notes={} if normalisation is None else normalisation.notes(),
+        notes=folder_notes(job.model) | ({} if normalisation is None else normalisation.notes()),
         seed=job.seed,
     )
     document = record.as_json()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,16 @@ from tests.forecasters.recordings import small
 from zapdeploy.benchmarks import Row, run_benchmark
 from zapdeploy.benchmarks.accuracy import WINDOWS, Accuracies
 from zapdeploy.benchmarks.request import work_items
-from zapdeploy.forecasters import export_model, sample_inputs
+from zapdeploy.forecasters import (
+    ForecasterSpec,
+    Recording,
+    TrainingOptions,
+    export_model,
+    sample_inputs,
+    train,
+)
 from zapdeploy.forecasters.evaluation import windows_of
+from zapdeploy.forecasters.recording import Neurons
 from zapdeploy.quantize import quantize_onnx
 
 
@@ -28,9 +37,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {"fp32": made, "int8": folder / "int8.onnx"}
 
 
+def _first(data: str, neurons: Neurons) -> Recording:
+    assert isinstance(neurons, int)
+    return small(neurons)
+
+
 def _judged(file: Path, target: str, precision: str) -> Row:
     request = cpu_request(str(file), targets=(target,), precisions=(precision,))
-    accuracies = Accuracies("small", file.parent, lambda data, neurons: small(neurons))
+    accuracies = Accuracies("small", file.parent, _first)
     return accuracies.judged(work_items(request)[0], row(target, precision))
 
 
@@ -105,6 +119,27 @@ def test_random_weights_are_not_judged(tmp_path: Path, precision: str) -> None:
 def test_what_is_quantized_here_is_not_judged(files: dict[str, Path]) -> None:
     found = _judged(files["fp32"], "northpole-sim", "int8")
     assert (found.accuracy, found.accuracy_metric) == (None, "")
+
+
+@pytest.mark.parametrize(("target", "precision"), [("cpu", "fp32"), ("northpole-sim", "int8")])
+def test_a_folder_is_judged_on_the_columns_it_was_trained_on(
+    tmp_path: Path, target: str, precision: str
+) -> None:
+    columns = (4, 1, 2)
+    whole, asked = small(), []
+
+    def opened(data: str, neurons: Neurons) -> Recording:
+        asked.append(neurons)
+        chosen = np.asarray(neurons)
+        return replace(whole, traces=np.ascontiguousarray(whole.traces[:, chosen]), columns=chosen)
+
+    options = TrainingOptions(steps=2, validate_every=2)
+    train(ForecasterSpec("linear-c4", 3), opened("", columns), tmp_path / "net", options)
+    request = cpu_request(f"{tmp_path}/net", targets=(target,), precisions=(precision,))
+    accuracies = Accuracies("small", tmp_path, opened)
+    found = accuracies.judged(work_items(request)[0], row(target, precision))
+    assert found.accuracy is not None
+    assert asked == [columns, columns]
 
 
 def test_a_run_judges_both_scenarios_alike(files: dict[str, Path], tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from zapdeploy.forecasters.recording import Recording
+    from zapdeploy.forecasters.recording import Neurons, Recording
 
 WINDOWS = 4  # of each condition's test split
 IMAGES = 128
@@ -62,7 +62,7 @@ class Accuracies:
 
     data: str
     models: Path
-    open_recording: Callable[[str, int], Recording] | None = None
+    open_recording: Callable[[str, Neurons], Recording] | None = None
     images: int = IMAGES
     _found: dict[tuple[str, str, bool], Accuracy] = field(default_factory=dict)
     _choices: dict[str, NDArray[np.float32]] = field(default_factory=dict)
@@ -96,12 +96,13 @@ class Accuracies:
         from zapdeploy.forecasters.evaluation import evaluate, mean_forecast
 
         model = str(self._file(item))
-        neurons, simulate = neurons_of([model]), is_core_array(item.target)
-        assert neurons is not None
+        known, simulate = neurons_of(model), is_core_array(item.target)
+        assert known is not None
+        neurons, columns = known
         forms = list(contenders(model, neurons, simulate=simulate))
         chosen = next(one for one in forms if (one.runner == SIMULATOR) == simulate)
         assert chosen.forecast is not None
-        recording, mean = self._recording(neurons), mean_forecast(MEAN_WINDOW)
+        recording, mean = self._recording(columns or neurons), mean_forecast(MEAN_WINDOW)
         scores, naive = (
             evaluate(forecast, recording, chosen.context, windows=WINDOWS, batch=batch)
             for forecast, batch in ((chosen.forecast, chosen.batch), (mean, WINDOWS))
@@ -133,7 +134,7 @@ class Accuracies:
         chip = is_core_array(item.target)
         return precision_file(item.workload, item.precision, self.models, core_array=chip).path
 
-    def _recording(self, neurons: int) -> Recording:
+    def _recording(self, neurons: Neurons) -> Recording:
         from zapdeploy.forecasters.recording import open_recording
 
         return (self.open_recording or open_recording)(self.data, neurons)

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from zapdeploy.benchmarks.onnx_model import load_model, model_facts
 from zapdeploy.errors import DataError, ModelError, UsageError
+from zapdeploy.forecasters.columns import Columns, brief_columns, noted_columns
 from zapdeploy.forecasters.conditions import HORIZON
 from zapdeploy.forecasters.evaluation import Forecast, mean_forecast
 from zapdeploy.forecasters.folder import is_forecaster_folder, load_forecaster, read_description
-from zapdeploy.forecasters.recording import STIMULI
+from zapdeploy.forecasters.recording import STIMULI, Neurons
 from zapdeploy.revin import host_normalisation
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 class Contender:
     """A forecaster in one form: where it runs, in what precision, with what context.
 
-    forecast: None for the stimulus baseline, which reads no context.
+    forecast: None for the stimulus baseline, which reads no context. columns: of the recording,
+    those it was trained on; None where it does not say.
     """
 
     model: str
@@ -47,6 +49,7 @@ class Contender:
     context: int
     batch: int
     forecast: Forecast | None
+    columns: Columns | None = None
 
     @property
     def kind(self) -> str:
@@ -80,19 +83,44 @@ def contenders(model: str, neurons: int, *, simulate: bool = False) -> Iterator[
         )
 
 
-def neurons_of(models: Sequence[str]) -> int | None:
-    """How many neurons the first of the models forecasts; None where only baselines are given."""
-    for model in models:
-        path = Path(model)
-        if is_forecaster_folder(path):
-            return read_description(path)[0].neurons
-        if path.suffix == ".onnx" and path.is_file():
-            return next(iter(_session_shapes(open_session(path)).values()))[-1]
-        if path.suffix == ".zap" and path.is_file():
-            from zapdeploy.compile.envelope import load_pipeline
+def neurons_to_read(models: Sequence[str]) -> Neurons:
+    """What to open a recording with for these models: the columns that they were trained on, or as
+    many neurons as the first of them forecasts; None where only baselines are given.
 
-            graph = load_pipeline(path).graph
-            return graph.values[graph.inputs[0]].shape[-1]
+    Raises DataError unless all say the same of their columns.
+    """
+    known = [(model, found) for model in models if (found := neurons_of(model)) is not None]
+    if not known:
+        return None
+    first, (neurons, columns) = known[0]
+    for model, (_, other) in known:
+        if other != columns:
+            raise DataError(
+                f"models must say the same of the columns they were trained on, not "
+                f"{brief_columns(columns)} ({first}) and {brief_columns(other)} ({model}); "
+                "evaluate one at a time, or choose with --neuron-list FILE"
+            )
+    return columns or neurons
+
+
+def neurons_of(model: str) -> tuple[int, Columns | None] | None:
+    """How many neurons a model forecasts, and which columns they are where it says so; None for a
+    baseline.
+    """
+    path = Path(model)
+    if is_forecaster_folder(path):
+        spec = read_description(path)[0]
+        return spec.neurons, spec.columns
+    if path.suffix == ".onnx" and path.is_file():
+        session = open_session(path, plain=True)
+        shape = next(iter(_session_shapes(session).values()))
+        return shape[-1], noted_columns(session.get_modelmeta().custom_metadata_map, model)
+    if path.suffix == ".zap" and path.is_file():
+        from zapdeploy.compile.envelope import load_pipeline
+
+        program = load_pipeline(path)
+        shape = program.graph.values[program.graph.inputs[0]].shape
+        return shape[-1], noted_columns(program.origin.notes, model)
     return None
 
 
@@ -119,7 +147,7 @@ def _torch_contender(path: Path, neurons: int) -> Contender:
             found: Array = trained.network(*map(torch.from_numpy, inputs)).numpy()
         return found
 
-    return Contender(str(path), TORCH, "float", spec.context, 8, forecast)
+    return Contender(str(path), TORCH, "float", spec.context, 8, forecast, spec.columns)
 
 
 def _onnx_contender(path: Path, neurons: int) -> Contender:
@@ -136,7 +164,8 @@ def _onnx_contender(path: Path, neurons: int) -> Contender:
     first = shapes[names[0]]
     notes = session.get_modelmeta().custom_metadata_map
     forecast = _around(_in_batches(run, names, shapes), notes, str(path), neurons)
-    return Contender(str(path), ONNXRUNTIME, precision, first[1], first[0], forecast)
+    columns = noted_columns(notes, str(path))
+    return Contender(str(path), ONNXRUNTIME, precision, first[1], first[0], forecast, columns)
 
 
 def _simulated_contender(
@@ -156,7 +185,8 @@ def _simulated_contender(
 
     first = shapes[names[0]]
     forecast = _around(_in_batches(run, names, shapes), notes, str(path), neurons)
-    return Contender(str(path), SIMULATOR, precision, first[1], first[0], forecast)
+    columns = noted_columns(notes, str(path))
+    return Contender(str(path), SIMULATOR, precision, first[1], first[0], forecast, columns)
 
 
 def _stored_bits(path: Path) -> set[int]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.benchmarks.contenders import Contender, contenders
+from zapdeploy.forecasters.columns import check_columns
 from zapdeploy.forecasters.evaluation import Scores, evaluate, evaluate_response
 from zapdeploy.forecasters.recording import Recording
 
@@ -43,10 +44,12 @@ def evaluate_models(
     models: folders, .onnx and .zap files, and the baselines "mean", "mean:W" and "stimulus".
     simulate: run quantized ONNX files in the functional simulator as well. windows: at most so many
     of each condition. response: the stimulus baseline's forecast, where the recording brings it.
+    Raises DataError for a model that was trained on other columns than the recording's.
     """
     found = []
     for model in models:
         for contender in contenders(model, recording.neurons, simulate=simulate):
+            check_columns(contender.columns, recording.columns, contender.model)
             what = f"{contender.model} ({contender.runner})"
             if contender.forecast is None:
                 scores = evaluate_response(recording, response, windows=windows)

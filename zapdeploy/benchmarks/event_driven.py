@@ -21,8 +21,9 @@ from zapdeploy.compile.ops.codes import quantize
 from zapdeploy.compile.regions import IntArray
 from zapdeploy.errors import ModelError
 from zapdeploy.forecasters.baselines import MeanBaseline
+from zapdeploy.forecasters.columns import check_columns, noted_columns
 from zapdeploy.forecasters.conditions import CONDITIONS, Condition, Split
-from zapdeploy.forecasters.recording import Recording
+from zapdeploy.forecasters.recording import Neurons, Recording
 from zapdeploy.hardware_targets import load_event_target
 from zapdeploy.quantities import Estimate
 from zapdeploy.revin import HostNormalisation, host_normalisation
@@ -122,9 +123,13 @@ class EventStream:
         return self.restore(output.reals(outputs_of(network, spikes, self.frames)[output.name]))
 
 
-def neurons_read(model: Path) -> int:
-    """Neurons of a forecaster's input [1, context, neurons]."""
-    return int(network_inputs(import_model(model, batch=1).graph)[0].shape[-1])
+def neurons_read(model: Path) -> Neurons:
+    """What to open a recording with for a forecaster [1, context, neurons]: the columns it was
+    trained on, where it says so, or how many it reads.
+    """
+    imported = import_model(model, batch=1)
+    columns = noted_columns(imported.origin.notes, str(model))
+    return columns or int(network_inputs(imported.graph)[0].shape[-1])
 
 
 def open_stream(
@@ -143,10 +148,12 @@ def open_stream(
             f"model must read [1, context, {recording.neurons}], not {list(value.shape)} "
             f"('{model.name}'); give --neurons of the model"
         )
+    notes = imported.origin.notes
+    check_columns(noted_columns(notes, str(model)), recording.columns, str(model))
     network = convert(graph)
     starts = _condition().window_starts(Split.TEST, value.shape[1])[:frames]
     contexts = recording.contexts(starts, value.shape[1])
-    normal, restore = _on_the_host(contexts, host_normalisation(imported.origin.notes, str(model)))
+    normal, restore = _on_the_host(contexts, host_normalisation(notes, str(model)))
     codes = _codes(normal, value)
     (source,) = network.inputs
     targets = recording.targets(starts, value.shape[1])

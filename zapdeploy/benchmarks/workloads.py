@@ -206,7 +206,7 @@ def _folder_digest(folder: Path, spec: ForecasterSpec) -> str:
 
     if not (folder / WEIGHTS).is_file():
         raise DataError(f"folder must hold {WEIGHTS}, not lack it ({folder}); train it again")
-    parts = [json.dumps(asdict(spec), sort_keys=True), file_digest(folder / WEIGHTS)]
+    parts = [json.dumps(spec.as_json(), sort_keys=True), file_digest(folder / WEIGHTS)]
     if (folder / CALIBRATION).is_file():
         parts.append(file_digest(folder / CALIBRATION))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

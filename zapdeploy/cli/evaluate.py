@@ -13,7 +13,7 @@ from zapdeploy.errors import UsageError
 
 if TYPE_CHECKING:
     from zapdeploy.benchmarks.evaluation import Evaluated
-    from zapdeploy.forecasters.recording import Recording
+    from zapdeploy.forecasters.recording import Neurons, Recording
 
 SHOWN_STEPS = (1, 4, 8, 16, 32)
 
@@ -34,7 +34,7 @@ def _evaluate(
         str, typer.Option("--data", metavar="synthetic|zapbench|PATH|URL", help="The recording.")
     ],
     neurons: Annotated[
-        int | None, typer.Option("--neurons", help="The first so many (default: the model's).")
+        int | None, typer.Option("--neurons", help="The first so many (default: the model's own).")
     ] = None,
     neuron_list: Annotated[
         Path | None, typer.Option("--neuron-list", metavar="FILE", help="Columns, one per line.")
@@ -64,7 +64,7 @@ def _evaluate(
 
     Example: zapdeploy evaluate trained/ int8.onnx int4.onnx mean --data synthetic --simulate
     """
-    from zapdeploy.benchmarks.contenders import STIMULUS, neurons_of
+    from zapdeploy.benchmarks.contenders import STIMULUS, neurons_to_read
     from zapdeploy.benchmarks.evaluation import evaluate_models
     from zapdeploy.forecasters.recording import open_recording, read_neuron_list
 
@@ -72,11 +72,14 @@ def _evaluate(
         raise UsageError("--neurons and --neuron-list must not be given together; choose one")
     if windows is not None and windows < 1:
         raise UsageError(f"--windows must be at least 1, not {windows}; leave it out for all")
-    chosen = neurons if neurons is not None else neurons_of(models)
+    if neuron_list is not None:
+        chosen: Neurons = read_neuron_list(neuron_list)
+    else:
+        chosen = neurons if neurons is not None else neurons_to_read(models)
     with show.progress() as progress:
         recording = open_recording(
             data,
-            chosen if neuron_list is None else read_neuron_list(neuron_list),
+            chosen,
             nan_as_zero=nan_as_zero,
             progress=progress,
         )

@@ -11,6 +11,7 @@ from zapdeploy.exporter import quiet_exporter
 from zapdeploy.files import replacing
 from zapdeploy.forecasters.build import build_model, neurons_to_build
 from zapdeploy.forecasters.conditions import HORIZON
+from zapdeploy.forecasters.folder import folder_notes
 from zapdeploy.forecasters.recording import STIMULI
 from zapdeploy.forecasters.registry import (
     ATTENTION,
@@ -60,7 +61,8 @@ def export_model(
     revin: keep reversible instance normalisation in the file, where the network has it. Without,
     the file's input and output are normalised, and its metadata says what is left to the host (see
     `zapdeploy.revin`): the way to a chip. volume: depth, height and width in voxels, for the video
-    U-Net. Other arguments as for `build_model`.
+    U-Net. Other arguments as for `build_model`. Where a checkpoint is a trained folder that says
+    which columns of a recording its neurons are, the file's metadata says it too.
     """
     if batch < 1:
         raise UsageError(f"batch must be at least 1, not {batch}; give a batch size")
@@ -83,7 +85,8 @@ def export_model(
         nlinear=nlinear,
     )
     built = neurons_to_build(name, neurons, checkpoint)
-    return export_module(module, info, path, neurons=built, batch=batch, revin=revin)
+    notes = folder_notes(checkpoint)
+    return export_module(module, info, path, neurons=built, batch=batch, revin=revin, notes=notes)
 
 
 def export_module(
@@ -94,10 +97,12 @@ def export_module(
     neurons: int,
     batch: int = 1,
     revin: bool = False,
+    notes: Mapping[str, str] | None = None,
 ) -> Path:
     """Write a network that is at hand, in evaluation mode, as `export_model` does.
 
-    Its BatchNorm layers are folded and its normalisation is taken out, in place.
+    Its BatchNorm layers are folded and its normalisation is taken out, in place. notes: what else
+    the file's metadata is to say.
     """
     from zapdeploy.forecasters.tsmixer import take_out_norm
 
@@ -114,8 +119,9 @@ def export_module(
     normalisation = None if revin else take_out_norm(module)
     with replacing(target) as temporary:
         _write_onnx(module, inputs, temporary)
-        if normalisation is not None:
-            _append_notes(temporary, normalisation.notes())
+        host = {} if normalisation is None else normalisation.notes()
+        if said := {**host, **(notes or {})}:
+            _append_notes(temporary, said)
     return target
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from zapdeploy.errors import DataError
 from zapdeploy.files import atomic_write
 from zapdeploy.forecasters.build import build_model, check_options
 from zapdeploy.forecasters.checkpoint import WEIGHTS_FILE
+from zapdeploy.forecasters.columns import Columns, columns_notes, columns_text, parse_columns
 from zapdeploy.forecasters.extras import require
 from zapdeploy.forecasters.registry import ModelInfo, find_forecaster
 
@@ -24,13 +25,17 @@ WEIGHTS = WEIGHTS_FILE
 
 @dataclass(frozen=True)
 class ForecasterSpec:
-    """What it takes to build a forecaster again; other arguments as for `build_model`."""
+    """What it takes to build a forecaster again; other arguments as for `build_model`.
+
+    columns: which columns of the recording its neurons are; None: the first so many, or unknown.
+    """
 
     name: str
     neurons: int
     width: int | None = None
     revin: bool = True
     nlinear: bool = False
+    columns: Columns | None = None
 
     @property
     def info(self) -> ModelInfo:
@@ -56,6 +61,12 @@ class ForecasterSpec:
     def check(self) -> None:
         """Raise UsageError unless there is such a forecaster."""
         check_options(self.info, self.neurons, self.width, nlinear=self.nlinear)
+
+    def as_json(self) -> dict[str, Any]:
+        """What forecaster.json says; nothing of columns that are the first so many, or unknown."""
+        found = asdict(self)
+        columns = found.pop("columns")
+        return found if columns is None else {**found, "columns": columns_text(columns)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +94,7 @@ def save_forecaster(
 
 def write_description(folder: Path, spec: ForecasterSpec, record: Mapping[str, Any]) -> None:
     """Write forecaster.json."""
-    text = json.dumps({"forecaster": asdict(spec), "training": dict(record)}, indent=2)
+    text = json.dumps({"forecaster": spec.as_json(), "training": dict(record)}, indent=2)
     with atomic_write(folder / DESCRIPTION) as file:
         file.write(text.encode() + b"\n")
 
@@ -93,8 +104,7 @@ def read_description(folder: Path) -> tuple[ForecasterSpec, dict[str, Any]]:
     path = folder / DESCRIPTION
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        given = document["forecaster"]
-        spec = ForecasterSpec(**{f.name: given[f.name] for f in fields(ForecasterSpec)})
+        spec = _read_spec(document["forecaster"])
         record = dict(document["training"])
     except OSError as error:
         raise DataError(
@@ -107,6 +117,26 @@ def read_description(folder: Path) -> tuple[ForecasterSpec, dict[str, Any]]:
             f"({path}); train or import it again"
         ) from None
     return spec, record
+
+
+def _read_spec(given: Mapping[str, Any]) -> ForecasterSpec:
+    kept = {"columns": None, **given}
+    spec = ForecasterSpec(**{f.name: kept[f.name] for f in fields(ForecasterSpec)})
+    if kept["columns"] is None:
+        return spec
+    columns = parse_columns(str(kept["columns"]))
+    if len(columns) != spec.neurons:
+        raise ValueError(f"{len(columns)} columns for {spec.neurons} neurons")
+    return replace(spec, columns=columns)
+
+
+def folder_notes(folder: str | Path | None) -> dict[str, str]:
+    """What the metadata of a file made from that folder is to say; nothing where it is no folder
+    that training wrote.
+    """
+    if folder is None or not is_forecaster_folder(Path(folder)):
+        return {}
+    return columns_notes(read_description(Path(folder))[0].columns)
 
 
 def load_forecaster(folder: str | Path) -> Trained:

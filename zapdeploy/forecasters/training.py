@@ -7,7 +7,7 @@ validation, so that a run that was killed ends with the same weights as one that
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from zapdeploy.arrays import save_arrays
 from zapdeploy.errors import DataError, UsageError
 from zapdeploy.forecasters.calibration import CALIBRATION, calibration_windows
+from zapdeploy.forecasters.columns import brief_columns, listed_columns
 from zapdeploy.forecasters.conditions import Condition, Split, window_starts
 from zapdeploy.forecasters.folder import (
     WEIGHTS,
@@ -58,10 +59,11 @@ def train(
     """Train a forecaster and keep its best weights in `folder`, with windows to quantize it on.
 
     A folder that holds the same training, unfinished, is continued. Raises UsageError when it holds
-    another one.
+    another one. Its columns are the recording's, whatever `spec` says of them.
     """
     chosen = options or TrainingOptions()
     _check(spec, recording, chosen)
+    spec = replace(spec, columns=listed_columns(recording.columns))
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
     run = _Run.start(spec, recording, chosen, place)
@@ -111,7 +113,10 @@ class _Run:
         """What makes two trainings the same: at a constant rate, not how many steps."""
         free = ("steps", "device") if self.options.schedule == CONSTANT else ("device",)
         options = {name: v for name, v in asdict(self.options).items() if name not in free}
-        return {"forecaster": asdict(self.spec), "data": self.recording.source, "options": options}
+        forecaster = self.spec.as_json()
+        if self.spec.columns is not None:
+            forecaster["columns"] = brief_columns(self.spec.columns)
+        return {"forecaster": forecaster, "data": self.recording.source, "options": options}
 
     @property
     def finished(self) -> bool:
