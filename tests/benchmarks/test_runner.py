@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from tests.benchmarks.examples import write_network
 from zapdeploy.benchmarks import ModelSize
@@ -57,3 +60,34 @@ def test_network_with_a_fixed_batch_inside_is_refused_at_another(tmp_path: Path)
         open_query(file, _configuration(8), lambda count: None),
     ):
         pass
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="resident memory: Linux only")
+def test_the_first_run_gives_back_what_it_took(tmp_path: Path) -> None:
+    """It has a tensor of 256 MB, which the queries after it lay out anew."""
+    nodes = [
+        helper.make_node("Abs", ["x"], ["narrow"]),
+        helper.make_node("Expand", ["narrow", "size"], ["wide"]),
+        helper.make_node("ReduceMax", ["wide"], ["y"], axes=[1]),
+    ]
+    shape = [1, 1, 16]
+    graph = helper.make_graph(
+        nodes,
+        "wide",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(np.array([1, 2**22, 16]), "size")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "net.onnx")
+    file = _float(tmp_path / "net.onnx")
+    before = _resident_bytes()
+    with open_query(file, _configuration(), lambda count: None) as query:
+        assert _resident_bytes() - before < 2**27
+        query()
+        assert _resident_bytes() - before > 2**27
+
+
+def _resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()

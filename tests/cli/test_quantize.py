@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
 from tests.cli.conftest import Call
-from tests.quantize.networks import images, residual_cnn
+from tests.quantize.networks import images, node, random_weights, residual_cnn, save
 from tests.quantize.networks import perceptron as float_perceptron
 
 FACTORY = "tests.quantize.modules:perceptron"
@@ -56,17 +57,24 @@ def test_mixed_shows_the_front(zapdeploy: Call, tmp_path: Path, calibration: Pat
     assert "mixed" in json.loads(output.with_suffix(".json").read_text())
 
 
-def test_a_forecasters_folder_is_quantized(zapdeploy: Call, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["tsmixer-c4", "tide-c4"])
+def test_a_forecasters_folder_is_quantized_on_its_own_windows(
+    zapdeploy: Call, tmp_path: Path, name: str
+) -> None:
+    """They are there by the names of the exported file's inputs; so are the result's."""
     pytest.importorskip("brevitas")
+    from zapdeploy.forecasters import sample_inputs
     from zapdeploy.forecasters.folder import ForecasterSpec, save_forecaster
 
-    spec = ForecasterSpec("tsmixer-c4", 40, 8)
+    spec = ForecasterSpec(name, 12, 8 if name == "tsmixer-c4" else None)
     save_forecaster(tmp_path / "net", spec, spec.build(), {})
-    windows = np.random.default_rng(0).standard_normal((16, 4, 40)).astype(np.float32)
-    np.savez(tmp_path / "net" / "calibration.npz", input=windows)  # as training leaves it there
-    called = zapdeploy("quantize", tmp_path / "net", "-o", tmp_path / "q.onnx", "--json")
+    windows = sample_inputs(name, 4, neurons=12)
+    np.savez(tmp_path / "net" / "calibration.npz", **windows)  # type: ignore[arg-type]
+    output = tmp_path / "q.onnx"
+    called = zapdeploy("quantize", tmp_path / "net", "-o", output, "--json")
     assert called.status == 0, called.err
-    assert called.json["calibration_samples"] == 16
+    assert called.json["calibration_samples"] == 4
+    assert {value.name for value in onnx.load(output).graph.input} == set(windows)
 
 
 def test_an_onnx_file_is_quantized_as_before(zapdeploy: Call, tmp_path: Path) -> None:
@@ -76,6 +84,48 @@ def test_an_onnx_file_is_quantized_as_before(zapdeploy: Call, tmp_path: Path) ->
     called = zapdeploy(*arguments, "--weights", 4, "--json")
     assert called.status == 0, called.err
     assert called.json["weights"] == 4
+
+
+def scales_of_the_input(path: Path) -> int:
+    """How many scales the first quantizer of a file has."""
+    graph = onnx.load(path).graph
+    name = next(node.input[1] for node in graph.node if node.op_type == "QuantizeLinear")
+    (scale,) = (tensor for tensor in graph.initializer if tensor.name == name)
+    return int(onnx.numpy_helper.to_array(scale).size)
+
+
+@pytest.mark.parametrize(
+    ("given", "count"),
+    [((), 1), (("--activation-scales", "per-neuron"), 6), (("--activation-scales", "auto"), 1)],
+)
+def test_scales_of_a_file_are_per_tensor_unless_asked_otherwise(
+    zapdeploy: Call, tmp_path: Path, given: tuple[str, ...], count: int
+) -> None:
+    """A 1x1 convolution over [1, 4, 6]: with so few values "auto" does not judge."""
+    nodes = [node("Conv", "input w", "output", kernel_shape=[1])]
+    shapes: list[int | str] = [1, 4, 6]
+    source = save(tmp_path / "net.onnx", nodes, random_weights({"w": (4, 4, 1)}), (shapes, shapes))
+    output = tmp_path / "q.onnx"
+    called = zapdeploy("quantize", source, "-o", output, *given)
+    assert called.status == 0, called.err
+    assert scales_of_the_input(output) == count
+
+
+def test_scales_of_a_module_are_in_its_record(
+    zapdeploy: Call, tmp_path: Path, calibration: Path
+) -> None:
+    pytest.importorskip("brevitas")
+    arguments = ("quantize", FACTORY, "--calibration", calibration, "-o", tmp_path / "q.onnx")
+    called = zapdeploy(*arguments, "--activation-scales", "per-tensor", "--json")
+    assert called.json["recipe"]["activation_scales"] == "per tensor"
+
+
+def test_scales_that_a_form_cannot_have_are_refused(zapdeploy: Call, tmp_path: Path) -> None:
+    source = residual_cnn(tmp_path / "net.onnx")
+    options = ("--form", "qoperator", "--activation-scales", "per-neuron")
+    called = zapdeploy("quantize", source, "-o", tmp_path / "q.onnx", *options)
+    assert called.status == 2
+    assert "for activation scales 'per neuron', not 'qoperator'" in called.err
 
 
 WRONG = {
@@ -91,6 +141,14 @@ WRONG = {
     "budget": (
         [FACTORY, "--weights", "mixed", "--max-energy", "1e-12"],
         "budget must be one that some choice of bits meets, not 1e-12 J",
+    ),
+    "edges of a mixed network": (
+        [FACTORY, "--weights", "mixed", "--min-snr", "20", "--keep-first-last", "8"],
+        "--keep-first-last must go with --weights 8, 4 or 2, not mixed",
+    ),
+    "scales": (
+        [FACTORY, "--activation-scales", "per tensor"],
+        "--activation-scales must be auto, per-neuron, per-tensor, not 'per tensor'",
     ),
     "stray budget": ([FACTORY, "--min-snr", "20"], "must go with --weights mixed, not 8"),
     "form": ([FACTORY, "--form", "qoperator"], "form must be 'qcdq' or 'packed'"),

@@ -59,8 +59,6 @@ def test_forecasters(tmp_path: Path, name: str) -> None:
 
     network = build_model(name, neurons=48)
     inputs = sample_inputs(name, 12, neurons=48)
-    if "covariates" in inputs:  # a module's inputs have the names of its arguments
-        inputs = {"x": inputs["input"], "stimuli": inputs["covariates"]}
     record = quantize_module(network, tmp_path / "q.onnx", inputs, "int4", check=check_file)
     assert record.agreed, record.agreement
     written = json.loads((tmp_path / "q.json").read_text())["agreement"]

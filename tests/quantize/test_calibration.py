@@ -76,6 +76,14 @@ def test_an_open_batch_takes_any_count(tmp_path: Path) -> None:
     assert measure(found, ("input",), images(11)).histograms["input"].counts.sum() == 11 * 3 * 64
 
 
+def test_a_last_batch_with_fewer_samples_counts_for_as_many(tmp_path: Path) -> None:
+    """Eight samples of zeros and one of ones: the mean is a ninth, not a half."""
+    samples = {"input": np.zeros((9, 3, 8, 8), np.float32)}
+    samples["input"][8] = 1
+    seen = measure(network(tmp_path, batch="n"), ("input",), samples)
+    np.testing.assert_allclose(seen.means["c1"], 1 / 9)
+
+
 def test_activations_that_overflow_are_refused(tmp_path: Path) -> None:
     path = residual_cnn(tmp_path / "net.onnx")
     model = onnx.load(path)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zapdeploy.quantize import ranges
 from zapdeploy.quantize.ranges import (
     BINS,
     Histogram,
@@ -32,6 +33,16 @@ def mean_squared_error(values: np.ndarray, quantizer: Quantizer) -> float:
 def test_every_value_is_counted_once() -> None:
     values = np.random.default_rng(0).standard_normal(1000).astype(np.float32)
     assert count_values(values, float(values.min()), float(values.max())).sum() == 1000
+
+
+def test_counts_do_not_depend_on_how_many_values_are_looked_at_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values = np.random.default_rng(0).standard_normal((10, 1000)).astype(np.float32)
+    whole = histogram(values)
+    assert whole.counts.sum() == values.size < ranges.CHUNK_ELEMENTS
+    monkeypatch.setattr(ranges, "CHUNK_ELEMENTS", 999)
+    np.testing.assert_array_equal(histogram(values).counts, whole.counts)
 
 
 @pytest.mark.filterwarnings("error")

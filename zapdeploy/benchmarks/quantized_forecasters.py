@@ -36,7 +36,8 @@ LEAST_CALIBRATION_WINDOWS = 64
 VALIDATION_WINDOWS = 48
 VALIDATIONS = 6  # evenly spread over the training
 BATCH = 8
-LEARNING_RATE = 1e-3
+LEARNING_RATE = 3e-3
+STEP_RATE = 5e-3  # of quantizers' steps, relative to their size
 NEAR_ENOUGH = 0.8  # of a recipe's limit: nothing left to train for
 
 
@@ -50,7 +51,11 @@ class Plan:
 
 
 # Where the defaults are not enough, or take too long on two cores.
-PLANS = {"tsmixer-c4": Plan(steps=800), "tsmixer-c256": Plan(steps=40, windows=8)}
+PLANS = {
+    "time-mix-c4": Plan(steps=4000),
+    "tsmixer-c4": Plan(steps=1500),
+    "tsmixer-c256": Plan(steps=40, windows=8),
+}
 
 
 @dataclass(frozen=True)
@@ -196,7 +201,11 @@ class _Course:
 
         every = max(self.steps // VALIDATIONS, 1)
         plan = TrainingPlan(
-            self.steps, learning_rate=LEARNING_RATE, validate_every=every, seed=self.seed
+            self.steps,
+            learning_rate=LEARNING_RATE,
+            step_rate=STEP_RATE,
+            validate_every=every,
+            seed=self.seed,
         )
         return train(graph, self._batch, self._loss, self.validate, plan).steps
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from zapdeploy.quantize.index_ranges import ActivationScales
+
 
 def add_to(app: typer.Typer) -> None:
     app.command("quantize", help=_quantize.__doc__)(_quantize)
@@ -32,7 +34,7 @@ def _quantize(
         str, typer.Option("--weights", help="Bits of the weights: 8, 4, 2 or mixed.")
     ] = "8",
     activations: Annotated[
-        int, typer.Option("--activations", help="Bits of the activations: 8 or 4.")
+        int, typer.Option("--activations", help="Bits of the activations: 8 or 4; mixed chooses.")
     ] = 8,
     calibration: Annotated[
         Path | None,
@@ -42,9 +44,17 @@ def _quantize(
             help="Inputs, keyed by the model's names (default: those in a folder from train).",
         ),
     ] = None,
+    activation_scales: Annotated[
+        str | None,
+        typer.Option(
+            "--activation-scales",
+            help="auto, per-neuron or per-tensor (default: auto for torch, per-tensor for ONNX).",
+        ),
+    ] = None,
     keep_first_last: Annotated[
-        int, typer.Option("--keep-first-last", help="Bits of the first and the last layer.")
-    ] = 8,
+        int | None,
+        typer.Option("--keep-first-last", help="Bits of the first and the last layer (default 8)."),
+    ] = None,
     form: Annotated[
         str | None,
         typer.Option("--form", help="qdq, qoperator (8 bits only), qcdq, or packed (real INT4)."),
@@ -93,7 +103,13 @@ def _quantize(
     from zapdeploy.arrays import load_arrays
 
     given = None if calibration is None else load_arrays(calibration)
-    bits = _bits(weights)
+    bits, scales = _bits(weights), _scales(activation_scales)
+    if bits is None and keep_first_last is not None:
+        raise UsageError(
+            "--keep-first-last must go with --weights 8, 4 or 2, not mixed, which chooses the bits "
+            "of every layer; leave it out"
+        )
+    edges = 8 if keep_first_last is None else keep_first_last
     if _is_onnx(model):
         torch_only = (qat, checkpoint, rounding, min_snr, max_energy, max_latency)
         if bits is None or any(v is not None for v in torch_only) or powers_of_two or percentile:
@@ -110,7 +126,8 @@ def _quantize(
             weights=bits,
             activations=activations,
             form=form,
-            keep_first_last=keep_first_last,
+            keep_first_last=edges,
+            activation_scales=scales or "per tensor",
             seed=seed,
         )
     given = given or _own_calibration(Path(model))
@@ -123,7 +140,8 @@ def _quantize(
         output=output,
         weights=bits,
         activations=activations,
-        keep_first_last=keep_first_last,
+        keep_first_last=edges,
+        activation_scales=scales or "auto",
         form=form,
         training_steps=qat,
         checkpoint=checkpoint,
@@ -157,6 +175,20 @@ def _bits(weights: str) -> int | None:
     if weights not in ("8", "4", "2"):
         raise UsageError(f"--weights must be 8, 4, 2 or mixed, not {weights!r}; choose one of them")
     return int(weights)
+
+
+def _scales(text: str | None) -> ActivationScales | None:
+    """The value of --activation-scales as the recipes spell it."""
+    if text is None:
+        return None
+    spelled: dict[str, ActivationScales] = {
+        "auto": "auto", "per-neuron": "per neuron", "per-tensor": "per tensor"
+    }  # fmt: skip
+    if text not in spelled:
+        raise UsageError(
+            f"--activation-scales must be {', '.join(spelled)}, not {text!r}; choose one of them"
+        )
+    return spelled[text]
 
 
 def _is_onnx(model: str) -> bool:

@@ -78,13 +78,14 @@ class TiDE(nn.Module):
         self.temporal = SplitResidualMLP(FEATURES, FEATURES, 1)
         self.skip = nn.Conv1d(context, HORIZON, 1)
 
-    def forward(self, x: Tensor, stimuli: Tensor) -> Tensor:
-        features = self.covariates(stimuli.transpose(1, 2))  # [batch, features, 32]
-        encoded = self.encoder(x.unsqueeze(2), features.reshape(-1, FEATURES * HORIZON, 1, 1))
+    # Named as the ONNX file names its inputs, so that calibration windows serve both.
+    def forward(self, input: Tensor, covariates: Tensor) -> Tensor:  # noqa: A002
+        features = self.covariates(covariates.transpose(1, 2))  # [batch, features, 32]
+        encoded = self.encoder(input.unsqueeze(2), features.reshape(-1, FEATURES * HORIZON, 1, 1))
         decoded = self.decoder(encoded.squeeze(2))
-        steps = decoded.reshape(-1, FEATURES, HORIZON, x.shape[2])
+        steps = decoded.reshape(-1, FEATURES, HORIZON, input.shape[2])
         temporal: Tensor = self.temporal(steps, features.unsqueeze(3)).squeeze(1)
-        return temporal + self.skip(x)
+        return temporal + self.skip(input)
 
     def forward_per_neuron(self, x: Tensor, stimuli: Tensor) -> Tensor:
         """As TiDE is defined: every neuron is a row that carries the frame's stimuli along."""

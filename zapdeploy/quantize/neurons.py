@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from onnx import NodeProto
 
-from zapdeploy.quantize.calibration import Floats, runner, sample_batches
+from zapdeploy.quantize.execution import Floats, runner, sample_batches
 from zapdeploy.quantize.index_ranges import ActivationScales, IndexRanges, Trial
 from zapdeploy.quantize.network import Network, Role, numbers
 from zapdeploy.quantize.ranges import Quantizer
