@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 ROUNDS = 8  # of choosing and compiling
 TRIALS = 5  # of rounding and measuring whole networks
-LEAST_TOGETHER = 0.1  # of the sum of single layers' noises, that a network adds
+LEAST_TOGETHER = 0.1  # of the sum of single layers' noises
 BITS = (BitChoice(8, 8), BitChoice(4, 8), BitChoice(4, 4), BitChoice(2, 4))
 
 
@@ -162,8 +162,9 @@ class MixedSearch:
     """The table of options of one module, for any number of budgets.
 
     It is corrected by what compiling and measuring whole networks shows: costs of a chosen network
-    replace those that were there, and `together` is how much noise layers add in one network, over
-    the sum of what each adds alone. recipe: rounding, calibration and the like; its bits are
+    replace those that were there, `damage` is raised where a network had more noise than the sum
+    of its layers', and `together`, how much of the sum there is in one network, is lowered where
+    it had less. recipe: rounding, calibration and the like; its bits are
     replaced. samples: how many to measure noise on, of those that are prepared.
     """
 
@@ -191,21 +192,23 @@ class MixedSearch:
             for name in prepared.layers
         }
         self.compiled = self.uniform = uniforms[self.widest]
+        self.damage = {name: dict(found) for name, found in self.noise.layers.items()}
         self.together = 1.0
+        self.tried = [self._widest()]
 
     def quantize(self, budgets: Sequence[Budget], objective: Quantity = "energy_j") -> MixedResult:
         """The network with the least of `objective` whose measured noise and compiled costs are
         within the budgets. Raises UsageError when there is none."""
         from zapdeploy.quantize.modules.build import build
 
-        tried = [self._widest()]
+        known = len(self.tried)
         for _ in range(TRIALS):
             choice, compiled = self._settle(objective, budgets)
-            if any(trial.choice.bits == choice.bits for trial in tried):
+            if any(trial.choice.bits == choice.bits for trial in self.tried):
                 break
-            tried.append(_Trial(choice, compiled, self._measured(choice.bits)))
-            self._learn(tried[-1])
-        best = _best(tried, objective, budgets)
+            self.tried.append(_Trial(choice, compiled, self._measured(choice.bits)))
+            self._learn(self.tried[-1])
+        best = _best(self.tried, objective, budgets)
         return MixedResult(
             best.choice,
             best.compiled,
@@ -214,7 +217,7 @@ class MixedSearch:
             self.noise.widest,
             pareto_front(self.table, "energy_j" if objective == "damage" else objective),
             build(self.prepared, self.recipe, best.choice.bits, progress=self.progress),
-            len(tried),
+            1 + len(self.tried) - known,
         )
 
     def _measured(self, bits: Mapping[str, BitChoice]) -> float:
@@ -236,7 +239,7 @@ class MixedSearch:
                 Option(bits, damage * self.together, *self.costs[name][bits])
                 for bits, damage in found.items()
             )
-            for name, found in self.noise.layers.items()
+            for name, found in self.damage.items()
         }
         in_layers = [_layer_cost(self.compiled, name) for name in layers]
         return Table(
@@ -272,10 +275,17 @@ class MixedSearch:
         return best.choice, best.compiled
 
     def _learn(self, trial: _Trial) -> None:
-        """What layers add together, from a network that was measured."""
-        alone = sum(self.noise.layers[name][bits] for name, bits in trial.choice.bits.items())
+        """What a network's measured noise says of the options that it is made of.
+
+        More than the sum is laid on all that are narrowed alike; less scales all sums.
+        """
+        chosen = {n: b for n, b in trial.choice.bits.items() if b != self.widest}
+        alone = sum(self.damage[name][bits] for name, bits in chosen.items())
+        added = trial.noise - self.noise.widest
+        for name, bits in chosen.items():
+            self.damage[name][bits] += max(added - alone, 0.0) / len(chosen)
         if alone:
-            self.together = max(trial.noise - self.noise.widest, LEAST_TOGETHER * alone) / alone
+            self.together = min(max(added / alone, LEAST_TOGETHER), 1.0)
 
 
 def _best(tried: Sequence[_Trial], objective: Quantity, budgets: Sequence[Budget]) -> _Trial:

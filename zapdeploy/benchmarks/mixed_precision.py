@@ -29,7 +29,7 @@ from zapdeploy.quantize.recipes import BitChoice, find_recipe
 if TYPE_CHECKING:
     from zapdeploy.quantize.modules.build import Quantized
 
-LOSSES_DB = (0.0, 3.0, 6.0, 9.0, 12.0)  # of the signal-to-noise ratio against int8
+LOSSES_DB = (0.0, 6.0, 12.0, 18.0, 24.0)  # of the signal-to-noise ratio against int8
 CALIBRATION_IMAGES = 16  # half to round weights on, half to measure noise on
 INT8 = "int8"
 EQUAL = 1e-9  # relative difference of energies that come from sums in another order

@@ -82,15 +82,24 @@ def choose(table: Table, objective: Quantity, budgets: Sequence[Budget]) -> Choi
     from scipy.optimize import Bounds, LinearConstraint, milp
 
     options = [(name, option) for name, found in table.layers.items() for option in found]
-    rows = [_layer_row(options, name) for name in table.layers]
-    constraints = [LinearConstraint(np.array(rows), 1, 1)]
+    rows = np.array([_layer_row(options, name) for name in table.layers])
+    possible, constraints = np.ones(len(options)), [LinearConstraint(rows, 1, 1)]
     for budget in budgets:
-        values, scale = _scaled(options, budget.quantity)
-        room = (budget.limit - table.rest(budget.quantity)) / scale
-        constraints.append(LinearConstraint(values[None, :], -np.inf, room))
+        values = np.array([getattr(option, budget.quantity) for _, option in options])
+        room = budget.limit - table.rest(budget.quantity)
+        within = _least_with(values, rows) <= room
+        possible *= within
+        # On a scale on which the solver's absolute tolerance is small against what is left to use.
+        scale = float(np.abs(values[within]).max(initial=0.0)) or 1.0
+        constraints.append(
+            LinearConstraint(within * values[None, :] / scale, -np.inf, room / scale)
+        )
     values, _ = _scaled(options, objective)
     solved = milp(
-        values, integrality=np.ones(len(options)), bounds=Bounds(0, 1), constraints=constraints
+        values,
+        integrality=np.ones(len(options)),
+        bounds=Bounds(0, possible),
+        constraints=constraints,
     )
     if solved.x is None:
         raise UsageError(_unreachable(table, budgets))
@@ -129,6 +138,13 @@ def pareto_front(
 
 def _layer_row(options: Sequence[tuple[str, Option]], name: str) -> NDArray[np.float64]:
     return np.array([float(owner == name) for owner, _ in options])
+
+
+def _least_with(values: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """For each option the least sum of values of a choice with it. rows: [layers, options]."""
+    least = np.where(rows > 0, values, np.inf).min(axis=1)
+    found: NDArray[np.float64] = values + least.sum() - least @ rows
+    return found
 
 
 def _scaled(

@@ -48,7 +48,10 @@ Readers = Mapping[tuple[str, BitChoice], StepQuantizer]
 
 @dataclass(frozen=True, eq=False)
 class Noise:
-    """Noise power over output power: what each layer adds at each option, and that of 8 bits."""
+    """Noise power over output power: what each layer adds at each option, and that of 8 bits.
+
+    What a layer adds is given with one standard error over samples on top.
+    """
 
     layers: Mapping[str, Mapping[BitChoice, float]]
     widest: float
@@ -97,13 +100,11 @@ def measure(
     options_of: defaultdict[str, list[BitChoice]] = defaultdict(list)
     for name, bits in readers:
         options_of[name].append(bits)
-    errors: dict[tuple[str, BitChoice], float] = {}
+    errors: dict[tuple[str, BitChoice], Tensor] = {}
 
-    def error(index: int) -> float:
-        return sum(
-            _squared_error(walk.finish(index, found), wanted)
-            for found, (_, (wanted,)) in zip(values, parts, strict=True)
-        )
+    def error(index: int) -> Tensor:
+        pairs = zip(values, parts, strict=True)
+        return torch.cat([_errors(walk.finish(index, v), x) for v, (_, (x,)) in pairs])
 
     with torch.no_grad():
         for index, node in enumerate(walk.order):
@@ -115,14 +116,23 @@ def measure(
                 progress("measure", len(errors), len(readers))
             for found in values:
                 walk.step(node, found)
-    wanted = [found[walk.order[-1]] for found in values]
-    whole = sum(_squared_error(w, x) for w, (_, (x,)) in zip(wanted, parts, strict=True))
+    ends = (found[walk.order[-1]] for found in values)
+    whole = torch.cat([_errors(v, x) for v, (_, (x,)) in zip(ends, parts, strict=True)])
     power = float((exact**2).sum())
-    added = {key: max(value - whole, 0.0) / power for key, value in errors.items()}
     layer_noise = {
-        name: {bits: added.get((name, bits), 0.0) for bits in options} for name in prepared.layers
+        name: {
+            bits: _upper(errors[name, bits] - whole) / power if (name, bits) in errors else 0.0
+            for bits in options
+        }
+        for name in prepared.layers
     }
-    return Noise(layer_noise, whole / power)
+    return Noise(layer_noise, float(whole.sum()) / power)
+
+
+def _upper(added: Tensor) -> float:
+    """The sum over samples [count] and its standard error: what little was measured may be more."""
+    deviation = float(added.std()) if len(added) > 1 else 0.0
+    return max(float(added.sum()) + deviation * len(added) ** 0.5, 0.0)
 
 
 def _readers(prepared: Prepared, recipe: ModuleRecipe, options: Sequence[BitChoice]) -> Readers:
@@ -138,9 +148,10 @@ def _readers(prepared: Prepared, recipe: ModuleRecipe, options: Sequence[BitChoi
     return found
 
 
-def _squared_error(found: Any, wanted: Tensor) -> float:
+def _errors(found: Any, wanted: Tensor) -> Tensor:
+    """Squared errors by sample [count]."""
     result = found if isinstance(found, Tensor) else found[0]
-    return float(((result.double() - wanted) ** 2).sum())
+    return ((result.double() - wanted) ** 2).flatten(1).sum(dim=1)
 
 
 class _Narrowing:
