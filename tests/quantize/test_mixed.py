@@ -121,13 +121,14 @@ def test_what_is_measured_from_a_layer_on_is_what_the_whole_network_gives(  # ty
     """The oracle runs all of the network for each option, as the definition says."""
     from zapdeploy.quantize.modules import sensitivity
     from zapdeploy.quantize.modules.build import build, outputs
+    from zapdeploy.quantize.modules.narrowing import WIDEST, Narrowing
 
     prepared, _ = mixer_result
     recipe = find_recipe("int8", rounding=rounding)
-    options = (sensitivity.WIDEST, BitChoice(4, 4), BitChoice(2, 4))
+    options = (WIDEST, BitChoice(4, 4), BitChoice(2, 4))
     fitted, judged = sensitivity.split(prepared, 7)
     found = sensitivity.measure(fitted, judged, recipe, options)
-    quantized = build(fitted, recipe, dict.fromkeys(prepared.layers, sensitivity.WIDEST))
+    quantized = build(fitted, recipe, dict.fromkeys(prepared.layers, WIDEST))
 
     def noise() -> float:
         return sensitivity.noise(prepared, quantized, judged)
@@ -139,13 +140,13 @@ def test_what_is_measured_from_a_layer_on_is_what_the_whole_network_gives(  # ty
 
     widest = by_sample()
     assert found.widest == pytest.approx(noise(), rel=1e-9)
-    narrowing = sensitivity._Narrowing(quantized, fitted, recipe)
+    narrowing = Narrowing(quantized, fitted, recipe)
     readers = sensitivity._readers(prepared, recipe, options)
     for node in narrowing.walk.order:
         narrowing.reach(node)
         name = narrowing.layers.get(node)
         for bits in options[1:] if name else ():
-            with narrowing.narrowed(node, bits, readers[name, bits]):
+            with narrowing.narrowed(node, bits, readers[name][bits]):
                 added = by_sample() - widest
             error = added.std(ddof=1) * np.sqrt(len(added))
             expected = max(added.sum() + error, 0)
@@ -156,7 +157,8 @@ def test_what_is_measured_from_a_layer_on_is_what_the_whole_network_gives(  # ty
 def test_a_narrowed_layer_is_close_to_a_network_built_with_it_so(mixer_result) -> None:  # type: ignore[no-untyped-def]
     """Built wholly, the layers behind it are rounded and corrected anew; the rest is the same."""
     from zapdeploy.quantize.modules.build import build
-    from zapdeploy.quantize.modules.sensitivity import WIDEST, measure, noise, split
+    from zapdeploy.quantize.modules.narrowing import WIDEST
+    from zapdeploy.quantize.modules.sensitivity import measure, noise, split
 
     prepared, _ = mixer_result
     recipe, narrow = find_recipe("w4a8"), BitChoice(2, 4)

@@ -6,14 +6,11 @@ is measured on others, which the rounding has not seen.
 
 from __future__ import annotations
 
-import contextlib
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 
 from zapdeploy.quantize.modules.build import (
     BATCH,
@@ -25,25 +22,17 @@ from zapdeploy.quantize.modules.build import (
     silent,
 )
 from zapdeploy.quantize.modules.calibration import Batch, Progress, batches
-from zapdeploy.quantize.modules.export import layer_nodes
-from zapdeploy.quantize.modules.insertion import layer_steps, step_quantizer
+from zapdeploy.quantize.modules.insertion import step_quantizer
+from zapdeploy.quantize.modules.narrowing import WIDEST, Narrowing
 from zapdeploy.quantize.modules.quantizers import StepQuantizer
 from zapdeploy.quantize.modules.sites import place
-from zapdeploy.quantize.modules.walking import Values, Walk
-from zapdeploy.quantize.modules.weights import (
-    FloatInputs,
-    centre_of,
-    channel_means,
-    round_layer,
-    rounding_of,
-)
+from zapdeploy.quantize.modules.walking import Walk
 from zapdeploy.quantize.recipes import BitChoice, ModuleRecipe
 
-WIDEST = BitChoice(8, 8)
 MEASURED_SAMPLES = 16
 
-# Of every layer at every option, what it would read through.
-Readers = Mapping[tuple[str, BitChoice], StepQuantizer]
+# Of every layer at every narrower option, what it would read through.
+Readers = Mapping[str, Mapping[BitChoice, StepQuantizer]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,41 +81,52 @@ def measure(
     """
     quantized = build(prepared, recipe, dict.fromkeys(prepared.layers, WIDEST), progress=progress)
     exact = outputs(prepared.graph, judged).double()
-    parts = list(zip(batches(judged, BATCH), batches((exact,), BATCH), strict=True))
-    narrowing = _Narrowing(quantized, prepared, recipe)
-    walk, layers = Walk(quantized.graph), narrowing.layers
-    values = [walk.start(batch) for batch, _ in parts]
+    judge, narrowing = _Judge(quantized, judged, exact), Narrowing(quantized, prepared, recipe)
     readers = _readers(prepared, recipe, options)
-    options_of: defaultdict[str, list[BitChoice]] = defaultdict(list)
-    for name, bits in readers:
-        options_of[name].append(bits)
     errors: dict[tuple[str, BitChoice], Tensor] = {}
-
-    def error(index: int) -> Tensor:
-        pairs = zip(values, parts, strict=True)
-        return torch.cat([_errors(walk.finish(index, v), x) for v, (_, (x,)) in pairs])
-
     with torch.no_grad():
-        for index, node in enumerate(walk.order):
+        for node in judge.walk.order:
             narrowing.reach(node)
-            for bits in options_of[layers[node]] if node in layers else ():
-                key = (layers[node], bits)
-                with narrowing.narrowed(node, bits, readers[key]):
-                    errors[key] = error(index)
-                progress("measure", len(errors), len(readers))
-            for found in values:
-                walk.step(node, found)
-    ends = (found[walk.order[-1]] for found in values)
-    whole = torch.cat([_errors(v, x) for v, (_, (x,)) in zip(ends, parts, strict=True)])
-    power = float((exact**2).sum())
+            name = narrowing.layers.get(node, "")
+            for bits, reader in readers.get(name, {}).items():
+                with narrowing.narrowed(node, bits, reader):
+                    errors[name, bits] = judge.errors()
+                progress("measure", len(errors), sum(map(len, readers.values())))
+            judge.step(node)
+        whole, power = judge.errors(), float((exact**2).sum())
+    added = {key: _upper(error - whole) / power for key, error in errors.items()}
     layer_noise = {
-        name: {
-            bits: _upper(errors[name, bits] - whole) / power if (name, bits) in errors else 0.0
-            for bits in options
-        }
-        for name in prepared.layers
+        name: {bits: added.get((name, bits), 0.0) for bits in options} for name in prepared.layers
     }
     return Noise(layer_noise, float(whole.sum()) / power)
+
+
+class _Judge:
+    """Walks samples through a network, and says at any node how wrong its output would be."""
+
+    def __init__(self, quantized: Quantized, samples: Batch, exact: Tensor) -> None:
+        self.walk = Walk(quantized.graph)
+        self.wanted = [part for (part,) in batches((exact,), BATCH)]
+        self.values = [self.walk.start(batch) for batch in batches(samples, BATCH)]
+        self.at = 0
+
+    def step(self, node: fx.Node) -> None:
+        """Run the next node for all samples."""
+        for found in self.values:
+            self.walk.step(node, found)
+        self.at += 1
+
+    def errors(self) -> Tensor:
+        """Squared errors of the output, from here on as the network is now: by sample [count]."""
+        parts = []
+        for values, wanted in zip(self.values, self.wanted, strict=True):
+            if self.at < len(self.walk.order):
+                found = self.walk.finish(self.at, values)
+            else:
+                found = values[self.walk.order[-1]]
+            result = found if isinstance(found, Tensor) else found[0]
+            parts.append(((result.double() - wanted) ** 2).flatten(1).sum(dim=1))
+        return torch.cat(parts)
 
 
 def _upper(added: Tensor) -> float:
@@ -137,112 +137,12 @@ def _upper(added: Tensor) -> float:
 
 def _readers(prepared: Prepared, recipe: ModuleRecipe, options: Sequence[BitChoice]) -> Readers:
     """The quantizers that a network with these bits everywhere would have."""
-    found = {}
+    found: dict[str, dict[BitChoice, StepQuantizer]] = {name: {} for name in prepared.layers}
     for bits in options:
         if bits == WIDEST:
             continue
         placement = place(prepared.roles, recipe, dict.fromkeys(prepared.layers, bits))
         chosen = quantizers(prepared, placement, recipe, silent)
         for name, site in placement.sources.items():
-            found[name, bits] = step_quantizer(chosen[site], recipe).eval()
+            found[name][bits] = step_quantizer(chosen[site], recipe).eval()
     return found
-
-
-def _errors(found: Any, wanted: Tensor) -> Tensor:
-    """Squared errors by sample [count]."""
-    result = found if isinstance(found, Tensor) else found[0]
-    return ((result.double() - wanted) ** 2).flatten(1).sum(dim=1)
-
-
-class _Narrowing:
-    """Narrows one layer of the network at 8 bits, as it would be rounded and corrected there.
-
-    Walks the samples to round on as far as that layer.
-    """
-
-    def __init__(self, quantized: Quantized, prepared: Prepared, recipe: ModuleRecipe) -> None:
-        self.graph, self.prepared, self.recipe = quantized.graph, prepared, recipe
-        self.layers = {node: str(node.target) for node in layer_nodes(quantized.graph)}
-        parts = list(batches(prepared.samples, BATCH))
-        self.walk = Walk(quantized.graph)
-        self.values: list[Values] = [self.walk.start(part) for part in parts]
-        self.coming = iter(self.walk.order)
-        self.next = next(self.coming)
-        gpfq = recipe.rounding == "gpfq"
-        self.exact = FloatInputs(prepared.graph, parts) if gpfq else None
-        self.aims: list[Tensor] | None = None
-
-    def reach(self, node: fx.Node) -> None:
-        """Run everything before the node, which is at or behind the last one asked for."""
-        while self.next is not node:
-            for found in self.values:
-                self.walk.step(self.next, found)
-            self.next = next(self.coming)
-        if self.exact is not None and node in self.layers:
-            centre = centre_of(self.graph, node.all_input_nodes[0])
-            self.aims = [values - centre for values in self.exact.inputs(node.name)]
-
-    @contextlib.contextmanager
-    def narrowed(self, node: fx.Node, bits: BitChoice, reader: StepQuantizer) -> Iterator[None]:
-        """The network with the layer at `node` at other bits."""
-        layer = self.graph.get_submodule(self.layers[node])
-        centre = centre_of(self.graph, node.all_input_nodes[0])
-        wide = [found[node.all_input_nodes[0]] for found in self.values]
-        narrower = bits.activations < WIDEST.activations
-
-        def read(values: Tensor) -> Tensor:
-            return reader.seen_by_reader(values + centre) - centre if narrower else values
-
-        with _kept(layer):
-            mean = _mean(layer, wide)
-            self._round(layer, bits, reader, [read(values) for values in wide])
-            hook = layer.register_forward_pre_hook(lambda _, inputs: (read(inputs[0]),))
-            try:
-                if self.recipe.correct_bias:
-                    assert isinstance(layer.bias, Tensor)
-                    layer.bias.data += mean - _mean(layer, wide)
-                yield
-            finally:
-                hook.remove()
-
-    def _round(
-        self, layer: nn.Module, bits: BitChoice, reader: StepQuantizer, read: list[Tensor]
-    ) -> None:
-        """The float weights in a layer's place, rounded at other bits as the recipe says."""
-        proxy: Any = layer.get_submodule("weight_quant")
-        exact: Any = self.prepared.graph.get_submodule(self._name(layer))
-        layer.weight.data = exact.weight.data.clone()
-        steps = layer_steps(exact, reader, bits.weights)
-        proxy.tensor_quant = StepQuantizer(
-            steps, bits.weights, signed=True, exponents=proxy.tensor_quant.exponents
-        ).eval()
-        if rounding_of(layer, self.recipe.rounding) != "nearest":
-            round_layer(layer, read, self.aims)
-
-    def _name(self, layer: nn.Module) -> str:
-        return next(n for n in self.layers.values() if self.graph.get_submodule(n) is layer)
-
-
-def _mean(layer: nn.Module, read: Sequence[Tensor]) -> Tensor:
-    """Mean over all samples per output channel: float [channels]."""
-    sums = [len(values) * channel_means(layer(values), layer) for values in read]
-    return torch.stack(sums).sum(dim=0) / sum(map(len, read))
-
-
-@contextlib.contextmanager
-def _kept(layer: nn.Module) -> Iterator[None]:
-    """A layer that may be changed inside, and is as it was afterwards.
-
-    Its bias is not quantized meanwhile: its units would be another layer's.
-    """
-    proxy: Any = layer.get_submodule("weight_quant")
-    bias: Any = layer.get_submodule("bias_quant")
-    weight, quantizer, disabled = layer.weight.data, proxy.tensor_quant, bias.disable_quant
-    value = layer.bias.data.clone() if isinstance(layer.bias, Tensor) else None
-    bias.disable_quant = True
-    try:
-        yield
-    finally:
-        layer.weight.data, proxy.tensor_quant, bias.disable_quant = weight, quantizer, disabled
-        if value is not None:
-            layer.bias.data = value
