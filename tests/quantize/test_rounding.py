@@ -82,7 +82,7 @@ def test_layers_that_read_centred_values_aim_at_centred_ones(
         return float((found - outputs(prepared.graph, prepared.samples)).square().mean())
 
     centred = error()
-    monkeypatch.setattr(weights, "_centre", lambda graph, read: torch.zeros(()))
+    monkeypatch.setattr(weights, "centre_of", lambda graph, read: torch.zeros(()))
     assert centred < 0.8 * error()
 
 

@@ -41,13 +41,18 @@ NEAR_ENOUGH = 0.8  # of a recipe's limit: nothing left to train for
 
 @dataclass(frozen=True)
 class Rates:
-    """Learning rates: of weights and biases, and of quantizers' steps relative to their size."""
+    """Learning rates: of weights and biases, and of quantizers' steps relative to their size.
+
+    most: steps at most; None: as many as the plan has.
+    """
 
     weights: float = 1e-3
     steps: float = 1e-3
+    most: int | None = 300
 
 
-RATES = {"int4": Rates(3e-3, 5e-3)}  # by recipe; the others lose little that training could win
+# By recipe: 4-bit activations take long to get used to, the others lose little.
+RATES = {"int4": Rates(3e-3, 5e-3, most=None)}
 
 
 @dataclass(frozen=True)
@@ -209,9 +214,10 @@ class _Course:
         """Train in place, the best validation kept; returns the steps done."""
         from zapdeploy.quantize import TrainingPlan, train
 
-        every = max(self.steps // VALIDATIONS, 1)
+        steps = self.steps if rates.most is None else min(self.steps, rates.most)
+        every = max(steps // VALIDATIONS, 1)
         plan = TrainingPlan(
-            self.steps,
+            steps,
             learning_rate=rates.weights,
             step_rate=rates.steps,
             validate_every=every,

@@ -8,7 +8,11 @@ powers, because they are nearly independent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import ctypes
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -95,15 +99,36 @@ def choose(table: Table, objective: Quantity, budgets: Sequence[Budget]) -> Choi
             LinearConstraint(within * values[None, :] / scale, -np.inf, room / scale)
         )
     values, _ = _scaled(options, objective)
-    solved = milp(
-        values,
-        integrality=np.ones(len(options)),
-        bounds=Bounds(0, possible),
-        constraints=constraints,
-    )
+    with _mute():
+        solved = milp(
+            values,
+            integrality=np.ones(len(options)),
+            bounds=Bounds(0, possible),
+            constraints=constraints,
+        )
     if solved.x is None:
         raise UsageError(_unreachable(table, budgets))
     return _choice(table, [option for option, x in zip(options, solved.x, strict=True) if x > 0.5])
+
+
+@contextlib.contextmanager
+def _mute() -> Iterator[None]:
+    """Nothing that compiled code writes reaches standard output.
+
+    HiGHS (in SciPy 1.17) prints a line of its own whatever its options say: it would spoil --json.
+    """
+    flush = getattr(ctypes.CDLL(None) if os.name == "posix" else None, "fflush", lambda _: None)
+    sys.stdout.flush()
+    flush(None)
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+        flush(None)
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def choice_of(table: Table, bits: Mapping[str, BitChoice]) -> Choice:
