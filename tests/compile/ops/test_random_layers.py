@@ -16,6 +16,7 @@ from tests.compile.ops.build import (
     quantized,
     random_data,
 )
+from tests.compile.ops.cases import inputs_of
 from tests.compile.ops.test_against_onnxruntime import ours_and_theirs
 from zapdeploy.compile.graph import Attribute, Value
 
@@ -65,6 +66,15 @@ def test_convolutions(data: Any) -> None:
     np.testing.assert_array_equal(ours, np.clip(theirs, *_limits(y)))
 
 
+def _tied(codes: Any, a: Value, w: Value, y: Value) -> Any:
+    """Where the exact product lies as good as halfway between two codes."""
+    steps = [v.quantization.scale.astype(np.float64) for v in (a, w, y) if v.quantization]
+    zero = a.quantization.zero_point.astype(np.int64) if a.quantization else 0
+    assert w.data is not None
+    exact = ((codes - zero) @ w.data.astype(np.int64)) * (steps[0] * steps[1] / steps[2])
+    return np.abs(exact - np.floor(exact) - 0.5) < 1e-4  # float32 sums of 20 products
+
+
 @SOME
 @given(data=st.data())
 def test_matrix_products(data: Any) -> None:
@@ -72,8 +82,13 @@ def test_matrix_products(data: Any) -> None:
     a = data.draw(activations("a", (rows, inner)))
     w = data.draw(weights((inner, columns), 1))
     y = data.draw(activations("y", (), a))
-    ours, theirs = ours_and_theirs(call("MatMul", [a, w], y), 0, integer=True)
-    np.testing.assert_array_equal(ours, np.clip(theirs, *_limits(y)))
+    product = call("MatMul", [a, w], y)
+    ours, theirs = ours_and_theirs(product, 0, integer=True)
+    theirs = np.clip(theirs, *_limits(y))
+    # ONNX Runtime leaves these products in float32, which may round a tie to either side.
+    tied = _tied(inputs_of(product, 0)[0], a, w, y)
+    np.testing.assert_array_equal(ours[~tied], theirs[~tied])
+    assert np.abs(ours.astype(int) - theirs).max() <= 1
 
 
 @SOME
