@@ -203,7 +203,12 @@ class MixedSearch:
 
         known = len(self.tried)
         for _ in range(TRIALS):
-            choice, compiled = self._settle(objective, budgets)
+            try:
+                choice, compiled = self._settle(objective, budgets)
+            except UsageError:
+                if not _within(self.tried, budgets):
+                    raise
+                break  # what was learned rules out all others
             if any(trial.choice.bits == choice.bits for trial in self.tried):
                 break
             self.tried.append(_Trial(choice, compiled, self._measured(choice.bits)))
@@ -288,13 +293,17 @@ class MixedSearch:
             self.together = min(max(added / alone, LEAST_TOGETHER), 1.0)
 
 
-def _best(tried: Sequence[_Trial], objective: Quantity, budgets: Sequence[Budget]) -> _Trial:
-    """The best of the compiled choices that meets the budgets at its compiled cost."""
-    within = [
+def _within(tried: Sequence[_Trial], budgets: Sequence[Budget]) -> list[_Trial]:
+    return [
         trial
         for trial in tried
         if all(trial.value(b.quantity) <= b.limit * (1 + 1e-9) for b in budgets)
     ]
+
+
+def _best(tried: Sequence[_Trial], objective: Quantity, budgets: Sequence[Budget]) -> _Trial:
+    """The best of the compiled choices that meets the budgets at its compiled cost."""
+    within = _within(tried, budgets)
     if not within:
         nearest = tried[-1]
         raise UsageError(

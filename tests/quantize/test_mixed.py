@@ -217,3 +217,29 @@ def test_mixed_takes_less_energy_than_int8(mixer_result) -> None:  # type: ignor
     document = found.as_json()
     assert document["snr_db"] >= 27
     assert document["energy_j"]["predicted"] == pytest.approx(document["energy_j"]["compiled"])
+
+
+def test_a_network_tried_before_is_kept_when_learning_rules_out_the_rest(  # type: ignore[no-untyped-def]
+    mixer_result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With two budgets, what was learned may leave no choice; the measured network still does."""
+    from zapdeploy.mixed import MixedSearch
+
+    prepared, found = mixer_result
+    search = MixedSearch(prepared, find_recipe("int8"))
+    budgets = [Budget("damage", 10**-2.7), Budget("energy_j", found.uniform.energy_j * 0.9999)]
+    settle, calls = search._settle, []
+
+    def once(*given):  # type: ignore[no-untyped-def]
+        calls.append(given)
+        if len(calls) > 1:
+            raise UsageError("nothing")
+        return settle(*given)
+
+    monkeypatch.setattr(search, "_settle", once)
+    again = search.quantize(budgets)
+    assert len(calls) == 2
+    assert again.noise <= 10**-2.7
+    assert again.compiled.energy_j < found.uniform.energy_j
+    with pytest.raises(UsageError, match="nothing"):
+        search.quantize([Budget("energy_j", 1e-12)])
