@@ -99,7 +99,7 @@ def write_network(path: Path, *, width: int = 8, fixed_batch: bool = False) -> P
 
 def trained_forecaster(folder: Path, name: str = "linear-c4", seed: int = 0) -> Path:
     """The folder of a forecaster of the small recording's five neurons, trained for a moment."""
-    from tests.forecasters.recordings import small
+    from tests.recordings.examples import small
     from zapdeploy.forecasters.folder import ForecasterSpec
     from zapdeploy.forecasters.training import train
     from zapdeploy.forecasters.training_options import TrainingOptions

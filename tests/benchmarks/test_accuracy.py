@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.benchmarks.examples import PretendedMachine, cpu_request, row, write_network
-from tests.forecasters.recordings import small
+from tests.recordings.examples import small
 from zapdeploy.benchmarks import Row, run_benchmark
 from zapdeploy.benchmarks.accuracy import WINDOWS, Accuracies
 from zapdeploy.benchmarks.request import work_items
@@ -23,8 +23,8 @@ from zapdeploy.forecasters import (
     train,
 )
 from zapdeploy.forecasters.evaluation import windows_of
-from zapdeploy.forecasters.recording import Neurons
 from zapdeploy.quantize import quantize_onnx
+from zapdeploy.recordings.recording import Neurons
 
 
 @pytest.fixture(scope="module")

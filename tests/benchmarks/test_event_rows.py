@@ -15,9 +15,9 @@ from zapdeploy.benchmarks.event_driven import open_stream
 from zapdeploy.benchmarks.model_files import precision_file
 from zapdeploy.benchmarks.workloads import find_workload
 from zapdeploy.errors import WorkerError
-from zapdeploy.forecasters.conditions import CONDITIONS, Split
 from zapdeploy.forecasters.folder import ForecasterSpec, save_forecaster
-from zapdeploy.forecasters.recording import open_recording
+from zapdeploy.recordings.conditions import CONDITIONS, Split
+from zapdeploy.recordings.recording import open_recording
 from zapdeploy.sim.sigma_delta import run_reference
 
 REQUEST = BenchmarkRequest(

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("brevitas")
 
-from tests.forecasters.recordings import small
+from tests.recordings.examples import small
 from zapdeploy.benchmarks import quantized_forecasters
 from zapdeploy.benchmarks.quantized_forecasters import STEPS, Row, document, run, table
 from zapdeploy.forecasters.folder import ForecasterSpec

@@ -13,9 +13,9 @@ pytest.importorskip("torch")
 pytest.importorskip("tensorstore")
 
 from tests.cli.conftest import Call
-from tests.forecasters import recordings
-from zapdeploy.forecasters.conditions import FRAMES
-from zapdeploy.forecasters.synthetic_recording import stimulus_features
+from tests.recordings import examples as recordings
+from zapdeploy.recordings.conditions import FRAMES
+from zapdeploy.recordings.synthetic_recording import stimulus_features
 
 Damage = Callable[[Path], None]
 NEURONS = 3

@@ -12,10 +12,12 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-from tests.forecasters import recordings
+from tests.recordings import examples as recordings
 from zapdeploy.errors import DataError, ModelError, UsageError
 from zapdeploy.forecasters import ForecasterSpec, Recording, TrainingOptions, export_model, train
-from zapdeploy.forecasters.columns import (
+from zapdeploy.forecasters.export import read_notes
+from zapdeploy.forecasters.folder import read_description
+from zapdeploy.recordings.columns import (
     KEY,
     brief_columns,
     check_columns,
@@ -23,8 +25,6 @@ from zapdeploy.forecasters.columns import (
     listed_columns,
     noted_columns,
 )
-from zapdeploy.forecasters.export import read_notes
-from zapdeploy.forecasters.folder import read_description
 
 LIST = (9, 3, 12, 5, 0)
 QUICK = TrainingOptions(steps=2, validate_every=2)

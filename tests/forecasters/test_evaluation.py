@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.forecasters import recordings
+from tests.recordings import examples as recordings
 from zapdeploy.errors import DataError, UsageError
 from zapdeploy.forecasters.baselines import MeanBaseline, stimulus_response
-from zapdeploy.forecasters.conditions import Condition, Split
 from zapdeploy.forecasters.evaluation import (
     evaluate,
     evaluate_response,
     mean_forecast,
     windows_of,
 )
-from zapdeploy.forecasters.recording import Recording
+from zapdeploy.recordings.conditions import Condition, Split
+from zapdeploy.recordings.recording import Recording
 
 
 def perfect(recording: Recording, error: float) -> Any:

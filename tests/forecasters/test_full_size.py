@@ -14,12 +14,13 @@ pytest.importorskip("torch")
 
 from zapdeploy.api import compile_model
 from zapdeploy.benchmarks.evaluation import evaluate_models
-from zapdeploy.forecasters import export_model, synthetic_windows
+from zapdeploy.forecasters import export_model
 from zapdeploy.forecasters.calibration import calibration_windows
-from zapdeploy.forecasters.conditions import Condition, Split
 from zapdeploy.forecasters.folder import ForecasterSpec
-from zapdeploy.forecasters.recording import Recording
 from zapdeploy.quantize import quantize_onnx
+from zapdeploy.recordings.conditions import Condition, Split
+from zapdeploy.recordings.recording import Recording
+from zapdeploy.recordings.synthetic import synthetic_windows
 
 NEURONS, FRAMES = 71_721, 440
 # Below 8 bits ONNX Runtime computes in floating point, which steps over a few ties.

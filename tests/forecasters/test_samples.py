@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from zapdeploy.errors import UsageError
-from zapdeploy.forecasters import photograph_frames, sample_inputs, synthetic_windows
+from zapdeploy.forecasters import photograph_frames, sample_inputs
+from zapdeploy.recordings.synthetic import synthetic_windows
 
 
 @pytest.mark.parametrize(("name", "context"), [("tsmixer-c4", 4), ("tsmixer-c256", 256)])

@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-from tests.forecasters import recordings  # noqa: E402
+from tests.recordings import examples as recordings  # noqa: E402
 from zapdeploy.errors import DataError, UsageError, ZapdeployError  # noqa: E402
 from zapdeploy.forecasters import MeanBaseline, list_models  # noqa: E402
 from zapdeploy.forecasters.devices import choose_device  # noqa: E402
@@ -56,8 +56,8 @@ def test_every_forecaster_learns(tmp_path: Path, info: Any) -> None:
 def test_a_context_of_256_with_reversible_normalisation(tmp_path: Path) -> None:
     values = np.concatenate([recordings.traces(seed=s) for s in range(3)])
     stimuli = np.concatenate([recordings.stimuli()] * 3)
-    from zapdeploy.forecasters.conditions import Condition
-    from zapdeploy.forecasters.recording import Recording
+    from zapdeploy.recordings.conditions import Condition
+    from zapdeploy.recordings.recording import Recording
 
     long = Recording(values, stimuli, (Condition("long", 0, 3000, flag=1),), "long")
     spec = ForecasterSpec("time-mix-c256", 5)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from zapdeploy.forecasters.recording import Neurons, Recording
+    from zapdeploy.recordings.recording import Neurons, Recording
 
 WINDOWS = 4  # of each condition's test split
 IMAGES = 128
@@ -135,7 +135,7 @@ class Accuracies:
         return precision_file(item.workload, item.precision, self.models, core_array=chip).path
 
     def _recording(self, neurons: Neurons) -> Recording:
-        from zapdeploy.forecasters.recording import open_recording
+        from zapdeploy.recordings.recording import open_recording
 
         return (self.open_recording or open_recording)(self.data, neurons)
 

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from zapdeploy.benchmarks.onnx_model import load_model, model_facts
 from zapdeploy.errors import DataError, ModelError, UsageError
-from zapdeploy.forecasters.columns import Columns, brief_columns, noted_columns
-from zapdeploy.forecasters.conditions import HORIZON
 from zapdeploy.forecasters.evaluation import Forecast, mean_forecast
 from zapdeploy.forecasters.folder import is_forecaster_folder, load_forecaster, read_description
-from zapdeploy.forecasters.recording import STIMULI, Neurons
+from zapdeploy.recordings.columns import Columns, brief_columns, noted_columns
+from zapdeploy.recordings.conditions import HORIZON
+from zapdeploy.recordings.recording import STIMULI, Neurons
 from zapdeploy.revin import host_normalisation
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.benchmarks.contenders import Contender, contenders
-from zapdeploy.forecasters.columns import check_columns
 from zapdeploy.forecasters.evaluation import Scores, evaluate, evaluate_response
-from zapdeploy.forecasters.recording import Recording
+from zapdeploy.recordings.columns import check_columns
+from zapdeploy.recordings.recording import Recording
 
 Array = NDArray[np.float32]
 Progress = Callable[[str, int, int], None]

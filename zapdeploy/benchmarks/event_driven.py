@@ -21,11 +21,11 @@ from zapdeploy.compile.ops.codes import quantize
 from zapdeploy.compile.regions import IntArray
 from zapdeploy.errors import ModelError
 from zapdeploy.forecasters.baselines import MeanBaseline
-from zapdeploy.forecasters.columns import check_columns, noted_columns
-from zapdeploy.forecasters.conditions import CONDITIONS, Condition, Split
-from zapdeploy.forecasters.recording import Neurons, Recording
 from zapdeploy.hardware_targets import load_event_target
 from zapdeploy.quantities import Estimate
+from zapdeploy.recordings.columns import check_columns, noted_columns
+from zapdeploy.recordings.conditions import CONDITIONS, Condition, Split
+from zapdeploy.recordings.recording import Neurons, Recording
 from zapdeploy.revin import HostNormalisation, host_normalisation
 from zapdeploy.sim.sigma_delta import (
     Placement,

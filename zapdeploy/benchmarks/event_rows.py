@@ -49,7 +49,7 @@ class EventRows:
     def _stream(self, file: ModelFile, target: str) -> EventStream:
         key = (file.sha256, target)
         if key not in self._streams:
-            from zapdeploy.forecasters.recording import open_recording
+            from zapdeploy.recordings.recording import open_recording
 
             self._streams.clear()
             recording = open_recording(self.data, neurons_read(file.path))

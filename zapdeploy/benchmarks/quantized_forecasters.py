@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from zapdeploy.benchmarks.contenders import neurons_to_read
 from zapdeploy.files import atomic_write
-from zapdeploy.forecasters.conditions import Split, window_starts
 from zapdeploy.forecasters.evaluation import evaluate
 from zapdeploy.forecasters.folder import folder_notes, load_forecaster
-from zapdeploy.forecasters.recording import Recording, open_recording
+from zapdeploy.recordings.conditions import Split, window_starts
+from zapdeploy.recordings.recording import Recording, open_recording
 
 if TYPE_CHECKING:
     from torch import Tensor, fx, nn

@@ -21,12 +21,12 @@ from typing import Any
 from zapdeploy.benchmarks.contenders import MEAN
 from zapdeploy.benchmarks.evaluation import evaluate_models
 from zapdeploy.files import atomic_write
-from zapdeploy.forecasters.conditions import LONGEST_CONTEXT
 from zapdeploy.forecasters.devices import use_threads
 from zapdeploy.forecasters.folder import ForecasterSpec
-from zapdeploy.forecasters.recording import Recording, open_recording
 from zapdeploy.forecasters.training import train
 from zapdeploy.forecasters.training_options import TrainingOptions
+from zapdeploy.recordings.conditions import LONGEST_CONTEXT
+from zapdeploy.recordings.recording import Recording, open_recording
 
 STEPS = (1, 4, 8, 16, 32)  # of the forecast, counted from 1
 FIRST_JUDGED = 4  # before it, the last frames are nearly as good as any forecast

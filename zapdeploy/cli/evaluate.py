@@ -13,7 +13,7 @@ from zapdeploy.errors import UsageError
 
 if TYPE_CHECKING:
     from zapdeploy.benchmarks.evaluation import Evaluated
-    from zapdeploy.forecasters.recording import Neurons, Recording
+    from zapdeploy.recordings.recording import Neurons, Recording
 
 SHOWN_STEPS = (1, 4, 8, 16, 32)
 
@@ -66,7 +66,7 @@ def _evaluate(
     """
     from zapdeploy.benchmarks.contenders import STIMULUS, neurons_to_read
     from zapdeploy.benchmarks.evaluation import evaluate_models
-    from zapdeploy.forecasters.recording import open_recording, read_neuron_list
+    from zapdeploy.recordings.recording import open_recording, read_neuron_list
 
     if neurons is not None and neuron_list is not None:
         raise UsageError("--neurons and --neuron-list must not be given together; choose one")
@@ -116,8 +116,8 @@ def _document(found: list[Evaluated], recording: Recording) -> dict[str, Any]:
 
 def _response(data: str, recording: Recording) -> Any:
     """The recording's own stimulus-evoked response, or None where it brings none."""
-    from zapdeploy.forecasters import stores
-    from zapdeploy.forecasters.recording import STIMULUS_RESPONSE, ZAPBENCH, read_response
+    from zapdeploy.recordings import stores
+    from zapdeploy.recordings.recording import STIMULUS_RESPONSE, ZAPBENCH, read_response
 
     location = stores.ZAPBENCH_URL if data == ZAPBENCH else data
     if recording.is_synthetic or recording.columns is None:

@@ -49,8 +49,8 @@ def _events(
     """
     from zapdeploy.api import compile_model, simulate
     from zapdeploy.benchmarks.event_driven import curve, neurons_read, open_stream
-    from zapdeploy.forecasters.recording import open_recording
-    from zapdeploy.forecasters.synthetic import FRAME_PERIOD_S
+    from zapdeploy.recordings.recording import open_recording
+    from zapdeploy.recordings.synthetic import FRAME_PERIOD_S
 
     steps = _thresholds(thresholds)
     if frames is not None and frames < 1:

@@ -11,8 +11,8 @@ from zapdeploy.cli import options, show
 from zapdeploy.errors import UsageError
 
 if TYPE_CHECKING:
-    from zapdeploy.forecasters.recording import Recording
     from zapdeploy.forecasters.training import TrainingResult
+    from zapdeploy.recordings.recording import Recording
 
 CONTEXTS = (4, 256)
 
@@ -85,9 +85,9 @@ def _train(
     from zapdeploy.forecasters.devices import choose_device, use_threads
     from zapdeploy.forecasters.extras import require
     from zapdeploy.forecasters.folder import ForecasterSpec
-    from zapdeploy.forecasters.recording import open_recording, read_neuron_list
     from zapdeploy.forecasters.training import train
     from zapdeploy.forecasters.training_options import TrainingOptions
+    from zapdeploy.recordings.recording import open_recording, read_neuron_list
 
     require("torch", "safetensors", "tensorstore")
     use_threads(threads)

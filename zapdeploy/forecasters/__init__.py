@@ -7,7 +7,6 @@ package.
 from zapdeploy.forecasters.baselines import MeanBaseline, stimulus_response
 from zapdeploy.forecasters.build import build_model
 from zapdeploy.forecasters.calibration import calibration_windows
-from zapdeploy.forecasters.conditions import CONDITIONS, Condition, Split, window_starts
 from zapdeploy.forecasters.evaluation import Scores, evaluate, evaluate_response, mean_forecast
 from zapdeploy.forecasters.export import export_model, export_module
 from zapdeploy.forecasters.folder import (
@@ -20,12 +19,12 @@ from zapdeploy.forecasters.folder import (
 from zapdeploy.forecasters.images import photograph_frames
 from zapdeploy.forecasters.importing import import_forecaster
 from zapdeploy.forecasters.path_maps import Piece, read_path_map
-from zapdeploy.forecasters.recording import Recording, open_recording
 from zapdeploy.forecasters.registry import ModelInfo, find_model, list_models
 from zapdeploy.forecasters.samples import sample_inputs
-from zapdeploy.forecasters.synthetic import synthetic_windows
 from zapdeploy.forecasters.training import TrainingResult, train
 from zapdeploy.forecasters.training_options import TrainingOptions
+from zapdeploy.recordings.conditions import CONDITIONS, Condition, Split, window_starts
+from zapdeploy.recordings.recording import Recording, open_recording
 
 __all__ = [
     "CONDITIONS",
@@ -58,7 +57,6 @@ __all__ = [
     "sample_inputs",
     "save_forecaster",
     "stimulus_response",
-    "synthetic_windows",
     "train",
     "window_starts",
 ]

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.errors import UsageError
-from zapdeploy.forecasters.conditions import HORIZON, Condition, Split
-from zapdeploy.forecasters.recording import Recording
+from zapdeploy.recordings.conditions import HORIZON, Condition, Split
+from zapdeploy.recordings.recording import Recording
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from zapdeploy.forecasters.conditions import Split, window_starts
 from zapdeploy.forecasters.export import COVARIATES_NAME, INPUT_NAME
 from zapdeploy.forecasters.folder import ForecasterSpec
-from zapdeploy.forecasters.recording import Recording
+from zapdeploy.recordings.conditions import Split, window_starts
+from zapdeploy.recordings.recording import Recording
 
 CALIBRATION = "calibration.npz"  # in a trained forecaster's folder
 CALIBRATION_BYTES = 128 * 2**20

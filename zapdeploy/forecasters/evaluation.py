@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from zapdeploy.errors import DataError, UsageError
 from zapdeploy.forecasters.baselines import MeanBaseline, stimulus_response
-from zapdeploy.forecasters.conditions import HORIZON, Condition, Split, check_context
-from zapdeploy.forecasters.recording import Recording
+from zapdeploy.recordings.conditions import HORIZON, Condition, Split, check_context
+from zapdeploy.recordings.recording import Recording
 
 Array = NDArray[np.float32]
 Progress = Callable[[str, int, int], None]

@@ -10,9 +10,7 @@ from zapdeploy.errors import UsageError
 from zapdeploy.exporter import quiet_exporter
 from zapdeploy.files import replacing
 from zapdeploy.forecasters.build import build_model, neurons_to_build
-from zapdeploy.forecasters.conditions import HORIZON
 from zapdeploy.forecasters.folder import folder_notes
-from zapdeploy.forecasters.recording import STIMULI
 from zapdeploy.forecasters.registry import (
     ATTENTION,
     VOLUME,
@@ -26,6 +24,8 @@ from zapdeploy.forecasters.transformers import (
     export_transformer,
 )
 from zapdeploy.forecasters.volumes import Volume, build_volume_network, export_volume_network
+from zapdeploy.recordings.conditions import HORIZON
+from zapdeploy.recordings.recording import STIMULI
 
 if TYPE_CHECKING:
     from torch import nn

@@ -12,9 +12,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from zapdeploy.forecasters.conditions import HORIZON
 from zapdeploy.forecasters.path_maps import Piece
 from zapdeploy.forecasters.registry import find_model
+from zapdeploy.recordings.conditions import HORIZON
 
 Arrays = Mapping[str, NDArray[Any]]
 Rows = tuple[int, int]

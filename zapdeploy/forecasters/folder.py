@@ -12,9 +12,9 @@ from zapdeploy.errors import DataError
 from zapdeploy.files import atomic_write
 from zapdeploy.forecasters.build import build_model, check_options
 from zapdeploy.forecasters.checkpoint import WEIGHTS_FILE
-from zapdeploy.forecasters.columns import Columns, columns_notes, columns_text, parse_columns
 from zapdeploy.forecasters.extras import require
 from zapdeploy.forecasters.registry import ModelInfo, find_forecaster
+from zapdeploy.recordings.columns import Columns, columns_notes, columns_text, parse_columns
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from zapdeploy.forecasters.conditions import HORIZON
+from zapdeploy.recordings.conditions import HORIZON
 
 
 class LinearForecaster(nn.Module):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.errors import DataError
-from zapdeploy.forecasters.stores import brief, tensorstore_and_context
+from zapdeploy.recordings.stores import brief, tensorstore_and_context
 
 OCDBT = "manifest.ocdbt"
 SIGNS = (OCDBT, "_METADATA", "_CHECKPOINT_METADATA")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zapdeploy.errors import UsageError
+from zapdeploy.recordings.conditions import ZAPBENCH_NEURONS as ZAPBENCH_NEURONS
 
-ZAPBENCH_NEURONS = 71_721
 ATTENTION = "attention"  # the kind of the networks in transformers.py
 VOLUME = "volume"  # the kind of the network in volumes.py
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from zapdeploy.forecasters.conditions import HORIZON
+from zapdeploy.recordings.conditions import HORIZON
 
 BLOCKS = 3
 EMBEDDING_DEVIATION = 0.1

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zapdeploy.errors import UsageError
-from zapdeploy.forecasters.conditions import FRAMES, HORIZON
 from zapdeploy.forecasters.export import COVARIATES_NAME, INPUT_NAME
 from zapdeploy.forecasters.images import photograph_frames
 from zapdeploy.forecasters.registry import ATTENTION, VOLUME, ZAPBENCH_NEURONS, find_model
-from zapdeploy.forecasters.synthetic import synthetic_windows
 from zapdeploy.forecasters.transformers import build_transformer, transformer_samples
 from zapdeploy.forecasters.volumes import Volume, build_volume_network, volume_samples
+from zapdeploy.recordings.conditions import FRAMES, HORIZON
+from zapdeploy.recordings.synthetic import synthetic_windows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,7 +54,7 @@ def sample_inputs(
 
 def _sample_stimuli(count: int, seed: int) -> NDArray[np.float32]:
     """Stimuli of 32 frames from anywhere in the synthetic recording: [count, 32, 26]."""
-    from zapdeploy.forecasters.synthetic_recording import stimulus_features
+    from zapdeploy.recordings.synthetic_recording import stimulus_features
 
     features = stimulus_features()
     starts = np.random.default_rng((seed, 4)).integers(0, FRAMES - HORIZON, count)

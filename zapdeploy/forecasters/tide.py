@@ -15,8 +15,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from zapdeploy.forecasters.conditions import HORIZON
-from zapdeploy.forecasters.recording import STIMULI
+from zapdeploy.recordings.conditions import HORIZON
+from zapdeploy.recordings.recording import STIMULI
 
 HIDDEN = 128
 FEATURES = 32  # of a frame's stimuli, and of the decoder for each frame of the horizon

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from zapdeploy.forecasters.conditions import HORIZON
 from zapdeploy.forecasters.tsmixer import ReversibleInstanceNorm, TimeMix
+from zapdeploy.recordings.conditions import HORIZON
 
 BLOCKS = 5
 

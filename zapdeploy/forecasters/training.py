@@ -18,17 +18,17 @@ from numpy.typing import NDArray
 from zapdeploy.arrays import save_arrays
 from zapdeploy.errors import DataError, UsageError
 from zapdeploy.forecasters.calibration import CALIBRATION, calibration_windows
-from zapdeploy.forecasters.columns import brief_columns, listed_columns
-from zapdeploy.forecasters.conditions import Condition, Split, window_starts
 from zapdeploy.forecasters.folder import (
     WEIGHTS,
     ForecasterSpec,
     write_description,
     write_tensors,
 )
-from zapdeploy.forecasters.recording import Recording
 from zapdeploy.forecasters.resuming import Progressed, read_resume, write_resume
 from zapdeploy.forecasters.training_options import CONSTANT, TrainingOptions
+from zapdeploy.recordings.columns import brief_columns, listed_columns
+from zapdeploy.recordings.conditions import Condition, Split, window_starts
+from zapdeploy.recordings.recording import Recording
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from zapdeploy.forecasters.conditions import HORIZON
+from zapdeploy.recordings.conditions import HORIZON
 from zapdeploy.revin import VARIANCE_FLOOR, HostNormalisation
 
 BLOCKS = 2

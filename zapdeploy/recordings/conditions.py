@@ -83,6 +83,7 @@ CONDITIONS = (
     Condition("dark", 7279, 7879, flag=21),
 )
 FRAMES = CONDITIONS[-1].stop
+ZAPBENCH_NEURONS = 71_721
 
 
 def window_starts(

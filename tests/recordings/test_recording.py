@@ -11,11 +11,11 @@ import pytest
 
 pytest.importorskip("tensorstore")
 
-from tests.forecasters import recordings
+from tests.recordings import examples as recordings
 from zapdeploy.errors import DataError, ZapdeployError
-from zapdeploy.forecasters import recording as recording_module
-from zapdeploy.forecasters import stores
-from zapdeploy.forecasters.recording import (
+from zapdeploy.recordings import recording as recording_module
+from zapdeploy.recordings import stores
+from zapdeploy.recordings.recording import (
     Recording,
     open_recording,
     read_neuron_list,

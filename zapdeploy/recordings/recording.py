@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.errors import DataError
-from zapdeploy.forecasters import stores
-from zapdeploy.forecasters.conditions import CONDITIONS, HORIZON, Condition
+from zapdeploy.recordings import stores
+from zapdeploy.recordings.conditions import CONDITIONS, HORIZON, Condition
 
 STIMULI = 26  # columns of the stimulus features
 POSITIONS = 192  # columns of the position embedding
@@ -85,7 +85,7 @@ def open_recording(
     Raises DataError for data that is out of reach, incomplete or of another layout.
     """
     if data == SYNTHETIC:
-        from zapdeploy.forecasters.synthetic_recording import synthetic_location
+        from zapdeploy.recordings.synthetic_recording import synthetic_location
 
         location = synthetic_location(_demanded(neurons), seed, progress)
         source = f"synthetic, seed {seed}"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from zapdeploy.errors import UsageError
-from zapdeploy.forecasters import synthetic_windows
+from zapdeploy.recordings.synthetic import synthetic_windows
 
 
 def test_windows_look_like_fluorescence() -> None:

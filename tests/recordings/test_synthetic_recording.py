@@ -11,9 +11,9 @@ import pytest
 pytest.importorskip("tensorstore")
 
 from zapdeploy.errors import UsageError
-from zapdeploy.forecasters import synthetic_recording
-from zapdeploy.forecasters.conditions import CONDITIONS
-from zapdeploy.forecasters.recording import Recording, open_recording, read_positions
+from zapdeploy.recordings import synthetic_recording
+from zapdeploy.recordings.conditions import CONDITIONS
+from zapdeploy.recordings.recording import Recording, open_recording, read_positions
 
 FLAGS = [1, 3, 5, 8, 12, 17, 18, 20, 21]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zapdeploy.errors import DataError
-from zapdeploy.forecasters.conditions import CONDITIONS, FRAMES, Condition, Split, window_starts
+from zapdeploy.recordings.conditions import CONDITIONS, FRAMES, Condition, Split, window_starts
 
 
 def test_conditions_follow_one_another() -> None:
@@ -56,7 +56,7 @@ def test_the_held_out_condition_is_never_trained_on(split: Split) -> None:
 
 @pytest.mark.parametrize("context", [0, 257])
 def test_contexts_out_of_range_are_refused(context: int) -> None:
-    from zapdeploy.forecasters.conditions import check_context
+    from zapdeploy.recordings.conditions import check_context
 
     with pytest.raises(DataError) as caught:
         check_context(context)

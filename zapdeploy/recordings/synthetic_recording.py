@@ -18,10 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.errors import UsageError
-from zapdeploy.forecasters.conditions import CONDITIONS, FRAMES
-from zapdeploy.forecasters.registry import ZAPBENCH_NEURONS
-from zapdeploy.forecasters.stores import CHUNK, create_store, write_store
-from zapdeploy.forecasters.synthetic import DFF_RANGE, FAST_TAU_S, FRAME_PERIOD_S, SLOW_TAU_S
+from zapdeploy.recordings.conditions import CONDITIONS, FRAMES, ZAPBENCH_NEURONS
+from zapdeploy.recordings.stores import CHUNK, create_store, write_store
+from zapdeploy.recordings.synthetic import DFF_RANGE, FAST_TAU_S, FRAME_PERIOD_S, SLOW_TAU_S
 
 VERSION = 1  # of the recipe: a recording made by another one is made again
 GAIN_SIGMA = 0.95

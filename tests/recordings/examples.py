@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from zapdeploy.forecasters.conditions import Condition
-from zapdeploy.forecasters.recording import STIMULI, Recording
-from zapdeploy.forecasters.stores import create_store, write_store
+from zapdeploy.recordings.conditions import Condition
+from zapdeploy.recordings.recording import STIMULI, Recording
+from zapdeploy.recordings.stores import create_store, write_store
 
 FRAMES = 1000
 CONDITIONS = (
