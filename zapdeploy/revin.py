@@ -26,6 +26,15 @@ Notes = Mapping[str, str]
 
 
 @dataclass(frozen=True, eq=False)
+class Workspace:
+    """mean, deviation: float32 [batch, 1, neurons]; squares: [batch, context, neurons]."""
+
+    mean: Array
+    deviation: Array
+    squares: Array
+
+
+@dataclass(frozen=True, eq=False)
 class HostNormalisation:
     """scale, bias: float32 [neurons], the trained parameters of the normalisation."""
 
@@ -37,17 +46,41 @@ class HostNormalisation:
 
         What is normalised already comes out as it went in, but for the variance floor.
         """
-        mean = x.mean(axis=1, keepdims=True)
-        centred = x - mean
-        variance = np.square(centred).mean(axis=1, keepdims=True)
-        deviation = np.sqrt(variance + np.float32(VARIANCE_FLOOR))
-        return centred / deviation * self.scale + self.bias, mean, deviation
+        work, found = self.workspace(x.shape[1], len(x)), np.empty_like(x)
+        self.normalise_into(x, found, work)
+        return found, work.mean, work.deviation
 
     def restore(self, y: Array, mean: Array, deviation: Array) -> Array:
         """The inverse of `normalise`, for a forecast y [batch, horizon, neurons]."""
-        standard = (y - self.bias) / (self.scale + np.float32(VARIANCE_FLOOR**2))
-        restored: Array = standard * deviation + mean
+        restored = np.array(y)
+        self.restore_in_place(restored, Workspace(mean, deviation, mean))
         return restored
+
+    def workspace(self, context: int, batch: int = 1) -> Workspace:
+        """Room for what windows [batch, context, neurons] need in between."""
+        neurons = self.scale.size
+        mean, deviation = np.zeros((2, batch, 1, neurons), np.float32)
+        return Workspace(mean, deviation, np.zeros((batch, context, neurons), np.float32))
+
+    def normalise_into(self, x: Array, found: Array, work: Workspace) -> None:
+        """As `normalise`, into arrays that are there: no memory is taken for each window."""
+        mean, deviation, squares = work.mean, work.deviation, work.squares
+        np.mean(x, axis=1, keepdims=True, out=mean)
+        np.subtract(x, mean, out=found)
+        np.square(found, out=squares)
+        np.mean(squares, axis=1, keepdims=True, out=deviation)
+        np.add(deviation, np.float32(VARIANCE_FLOOR), out=deviation)
+        np.sqrt(deviation, out=deviation)
+        np.divide(found, deviation, out=found)
+        np.multiply(found, self.scale, out=found)
+        np.add(found, self.bias, out=found)
+
+    def restore_in_place(self, y: Array, work: Workspace) -> None:
+        """As `restore`, of the windows that `work` was last used for."""
+        np.subtract(y, self.bias, out=y)
+        np.divide(y, self.scale + np.float32(VARIANCE_FLOOR**2), out=y)
+        np.multiply(y, work.deviation, out=y)
+        np.add(y, work.mean, out=y)
 
     def notes(self) -> dict[str, str]:
         """What an ONNX file's metadata says of it."""

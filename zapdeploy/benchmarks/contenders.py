@@ -113,7 +113,7 @@ def neurons_of(model: str) -> tuple[int, Columns | None] | None:
         return spec.neurons, spec.columns
     if path.suffix == ".onnx" and path.is_file():
         session = open_session(path, plain=True)
-        shape = next(iter(_session_shapes(session).values()))
+        shape = next(iter(session_shapes(session).values()))
         return shape[-1], noted_columns(session.get_modelmeta().custom_metadata_map, model)
     if path.suffix == ".zap" and path.is_file():
         from zapdeploy.compile.envelope import load_pipeline
@@ -153,9 +153,9 @@ def _torch_contender(path: Path, neurons: int) -> Contender:
 def _onnx_contender(path: Path, neurons: int) -> Contender:
     bits = _stored_bits(path)
     precision = _precision(bits) if bits else model_facts(path).precision
-    session = open_session(path, plain=min(bits, default=8) < 8)
-    shapes = _session_shapes(session)
-    names = _named(shapes, str(path), neurons)
+    session = contender_session(path)
+    shapes = session_shapes(session)
+    names = named_inputs(shapes, str(path), neurons)
 
     def run(inputs: Mapping[str, Array]) -> Array:
         found: Array = session.run(None, dict(inputs))[0]
@@ -176,7 +176,7 @@ def _simulated_contender(
     weights = [v.element for v in graph.values.values() if v.is_constant and v.quantization]
     precision = _precision({element.bits for element in weights if element.bits <= 8})
     shapes = {name: graph.values[name].shape for name in graph.inputs}
-    names = _named(shapes, str(path), neurons)
+    names = named_inputs(shapes, str(path), neurons)
     network = Network.of(graph)
 
     def run(inputs: Mapping[str, Array]) -> Array:
@@ -216,16 +216,37 @@ def _imported(path: Path) -> tuple[Graph, Mapping[str, str]]:
     return imported.graph, imported.origin.notes
 
 
-def open_session(path: Path, *, plain: bool = False) -> Any:
-    """plain: without optimizations, which would put other kernels in the place of narrow types."""
+def contender_session(path: Path, *, threads: int | None = None, gpu: bool = False) -> Any:
+    """The session that a forecaster's values are taken from."""
+    return open_session(
+        path, plain=min(_stored_bits(path), default=8) < 8, threads=threads, gpu=gpu
+    )
+
+
+def open_session(
+    path: Path, *, plain: bool = False, threads: int | None = None, gpu: bool = False
+) -> Any:
+    """plain: without optimizations, which would put other kernels in the place of narrow types.
+
+    threads: None is ONNX Runtime's own choice. gpu: CUDA where the installed ONNX Runtime has it.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    options.intra_op_num_threads = threads or 0
+    providers = ["CPUExecutionProvider"]
+    if gpu:
+        if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+            raise UsageError(
+                "GPU must be one that ONNX Runtime knows, not missing; install onnxruntime-gpu, or "
+                "leave the GPU out"
+            )
+        providers.insert(0, "CUDAExecutionProvider")
     if plain:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        return onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(path), options, providers)
     except Exception as error:  # its exceptions have no common base class of their own
         reason = str(error).strip().splitlines()[0]
         raise ModelError(
@@ -233,7 +254,7 @@ def open_session(path: Path, *, plain: bool = False) -> Any:
         ) from error
 
 
-def _session_shapes(session: Any) -> dict[str, tuple[int, ...]]:
+def session_shapes(session: Any) -> dict[str, tuple[int, ...]]:
     """Inputs by name; an open batch is 1."""
     return {
         value.name: tuple(size if isinstance(size, int) else 1 for size in value.shape)
@@ -241,8 +262,8 @@ def _session_shapes(session: Any) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _named(shapes: Shapes, where: str, neurons: int) -> tuple[str, ...]:
-    """The input of traces, then that of stimuli if there is one."""
+def named_inputs(shapes: Shapes, where: str, neurons: int | None = None) -> tuple[str, ...]:
+    """The input of traces, of so many neurons, then that of stimuli if there is one."""
     stimuli = [name for name, shape in shapes.items() if shape[1:] == (HORIZON, STIMULI)]
     traces = [name for name in shapes if name not in stimuli]
     if len(traces) != 1 or len(shapes[traces[0]]) != 3:
@@ -251,7 +272,7 @@ def _named(shapes: Shapes, where: str, neurons: int) -> tuple[str, ...]:
             f"model must have one input [batch, context, neurons], and may have one of stimuli "
             f"[batch, {HORIZON}, {STIMULI}], not {given} ({where})"
         )
-    if shapes[traces[0]][2] != neurons:
+    if neurons is not None and shapes[traces[0]][2] != neurons:
         raise _other_neurons(where, shapes[traces[0]][2], neurons)
     return (traces[0], *stimuli[:1])
 

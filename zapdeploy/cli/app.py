@@ -22,6 +22,7 @@ VERBS = (
     "quantize",
     "train",
     "evaluate",
+    "stream",
     "events",
     "bench",
     "compare",

@@ -94,9 +94,9 @@ def _evaluate(
         )
     document = _document(found, recording)
     if output is not None:
-        _write(output, json.dumps(document, indent=2))
+        show.write(output, json.dumps(document, indent=2))
     if plot is not None:
-        _write(plot, _plot(found, recording))
+        show.write(plot, _plot(found, recording))
     if as_json:
         show.print_json(document)
         return 0
@@ -196,10 +196,3 @@ def _plot(found: list[Evaluated], recording: Recording) -> str:
     )
     page: str = figure.to_html(include_plotlyjs=True, full_html=True)
     return page
-
-
-def _write(path: Path, text: str) -> None:
-    from zapdeploy.files import atomic_write
-
-    with atomic_write(path) as file:
-        file.write(text.encode())

@@ -7,7 +7,8 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 from zapdeploy.quantities import Estimate
 
@@ -24,12 +25,20 @@ def print_json(document: Any) -> None:
     sys.stdout.write("\n")
 
 
-def print_table(table: Table) -> None:
+def print_table(table: Table, file: TextIO | None = None) -> None:
     from rich.console import Console
 
-    console = Console()
+    console = Console(file=file)
     width = console.width if console.is_terminal else max(console.width, 140)
-    Console(width=width, highlight=False).print(table)
+    Console(file=file, width=width, highlight=False).print(table)
+
+
+def write(path: Path, text: str) -> None:
+    """A text file, whole or not at all."""
+    from zapdeploy.files import atomic_write
+
+    with atomic_write(path) as file:
+        file.write(text.encode())
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
