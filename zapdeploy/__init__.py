@@ -14,9 +14,10 @@ from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["check", "compile", "load", "quantize", "simulate", "version"]
+__all__ = ["Forecaster", "check", "compile", "load", "quantize", "simulate", "version"]
 
 _LAZY = {
+    "Forecaster": "zapdeploy.streaming:Forecaster",
     "check": "zapdeploy.api:check_model",
     "load": "zapdeploy.api:load",
     "simulate": "zapdeploy.api:simulate",

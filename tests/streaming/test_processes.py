@@ -291,7 +291,12 @@ WRONG = {
     ("--source", "redis://127.0.0.1:1"): "Redis address must be redis://HOST:PORT/STREAM",
     ("--source", "redis://127.0.0.1:1/s"): "Redis must answer, not fail",
     ("--source", "redis://127.0.0.1:1/s?from=0&dtype=text"): "must be a real number's",
-    ("--source", "zmq-sub:tcp://127.0.0.1:1", "--sink", "forecasts.txt"): "sink must be zmq-pub:ADDRESS",
+    (
+        "--source",
+        "zmq-sub:tcp://127.0.0.1:1",
+        "--sink",
+        "forecasts.txt",
+    ): "sink must be zmq-pub:ADDRESS",
     ("--source", "zmq-sub:tcp://127.0.0.1:1", "--sink", "."): "sink must be zmq-pub:ADDRESS",
     ("--source", "synthetic", "--pace", "-1"): "--pace must be 0 or more, not -1",
     ("--source", "-", "--late", "never"): "late must be one of skip, queue, not 'never'",

@@ -109,7 +109,7 @@ def _replay(
 ) -> tuple[Source, float | None]:
     """The recording's frames at its own rate, or at the one asked for; and the deadline's rate."""
     from zapdeploy.benchmarks.contenders import neurons_of
-    from zapdeploy.forecasters.recording import open_recording
+    from zapdeploy.recordings.recording import open_recording
     from zapdeploy.streaming.replay import Replay
 
     known = neurons_of(model)
