@@ -16,7 +16,7 @@ from onnx import helper, numpy_helper
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from zapdeploy.compile import kernels
-from zapdeploy.compile.kernels import Backend, Quantization, Requantization
+from zapdeploy.compile.kernels import Quantization, Requantization
 
 Array = npt.NDArray[Any]
 
@@ -49,7 +49,7 @@ class ResNet50:
     Random weights; scales that keep the activations spread over all 8 bits.
     """
 
-    def __init__(self, backend: Backend | None = None) -> None:
+    def __init__(self, backend: str | None = None) -> None:
         self._rng = np.random.default_rng(0)
         self._backend = backend
         self.nodes: list[onnx.NodeProto] = []
@@ -168,7 +168,7 @@ class ResNet50:
 
 
 def prepare(
-    shape: Shape, weights: Array, bias: Array, multiplier: Array, backend: Backend | None
+    shape: Shape, weights: Array, bias: Array, multiplier: Array, backend: str | None
 ) -> kernels.Convolution:
     return kernels.prepare_conv(
         weights,
@@ -222,7 +222,7 @@ def test_convolution(benchmark: BenchmarkFixture, shape: Shape) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", kernels.available_backends())
-def test_resnet50(benchmark: BenchmarkFixture, backend: Backend) -> None:
+def test_resnet50(benchmark: BenchmarkFixture, backend: str) -> None:
     """A frame equals ONNX Runtime's in every bit; both times are printed, not judged.
 
     ONNX Runtime's time is the best of one thread and all threads, measured in the same run.

@@ -12,7 +12,8 @@ never transposes. Sums are int32 and wrap: callers make sure that they fit.
 
 The modules, in the order in which data passes them: convolution and matmul; prepare (types, zero
 points, choice of kernel); gather (which inputs each output reads); product (the sum that all share)
-in vnni, blas or depthwise; requantization. Beside them elementwise and pooling.
+in packed, blas or depthwise; requantization. Beside them elementwise and pooling. Below packed:
+tile (its machine code) for each of instruction_sets, and threads.
 """
 
 from zapdeploy.compile.kernels.convolution import Convolution, conv, prepare_conv
@@ -26,13 +27,11 @@ from zapdeploy.compile.kernels.elementwise import (
 from zapdeploy.compile.kernels.layout import channels_last
 from zapdeploy.compile.kernels.matmul import MatrixProduct, matmul, prepare_matmul
 from zapdeploy.compile.kernels.pooling import average_pool, global_average_pool, max_pool
-from zapdeploy.compile.kernels.prepare import available_backends
-from zapdeploy.compile.kernels.product import Backend
+from zapdeploy.compile.kernels.prepare import available_backends, set_backend
 from zapdeploy.compile.kernels.requantization import Epilogue, Requantization, requantize
 from zapdeploy.compile.kernels.threads import set_thread_count, thread_count
 
 __all__ = [
-    "Backend",
     "Convolution",
     "Epilogue",
     "MatrixProduct",
@@ -52,6 +51,7 @@ __all__ = [
     "prepare_conv",
     "prepare_matmul",
     "requantize",
+    "set_backend",
     "set_thread_count",
     "thread_count",
 ]

@@ -57,11 +57,11 @@ class BlasProduct:
     """A layer with its weights as float columns."""
 
     step = 1
-    offset_binary = False
 
     def __init__(self, layer: Layer) -> None:
         groups, outputs = layer.columns
         self._columns = groups, outputs
+        self.operand = layer.x_dtype
         self._x_zero_point = layer.x_zero_point
         self._bias = layer.bias
         self._requantization = layer.requantization

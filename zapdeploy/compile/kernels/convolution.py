@@ -13,13 +13,14 @@ import numpy.typing as npt
 from zapdeploy.compile.kernels import depthwise
 from zapdeploy.compile.kernels.gather import Window, convolution_gather
 from zapdeploy.compile.kernels.layout import to_channels_first, to_channels_last
+from zapdeploy.compile.kernels.operands import convert, shift_between
 from zapdeploy.compile.kernels.prepare import (
     bias_or_zero,
     choose_product,
     require_integers,
     subtract_zero_point,
 )
-from zapdeploy.compile.kernels.product import Backend, Layer, Product
+from zapdeploy.compile.kernels.product import Layer, Product
 from zapdeploy.compile.kernels.requantization import Requantization
 from zapdeploy.errors import DataError
 
@@ -58,7 +59,7 @@ class Convolution:
         """x [N, ..., C] flat and padded, as the product wants it; x itself where possible."""
         as_it_is = (
             not any(self.window.pads)
-            and not self.product.offset_binary
+            and self.product.operand == x.dtype
             and run % self.product.step == 0
         )
         if as_it_is and x.flags.c_contiguous and x.flags.writeable:
@@ -66,22 +67,18 @@ class Convolution:
         return self._padded_copy(x)
 
     def _padded_copy(self, x: Array) -> Array:
-        flip = np.uint8(128 if self.product.offset_binary else 0)
+        operand = self.product.operand
         shape = (x.shape[0], *self.window.padded(x.shape[1:-1]), x.shape[-1])
         size = prod(shape)
-        buffer = np.empty(size + self.product.step, dtype=np.uint8 if flip else x.dtype)
+        buffer = np.empty(size + self.product.step, dtype=operand)
         if any(self.window.pads):
-            buffer.fill((self.x_zero_point & 0xFF) ^ int(flip) if flip else self.x_zero_point)
+            buffer.fill(self.x_zero_point + shift_between(x.dtype, operand))
         begins = self.window.pads[: len(self.window.kernel)]
         inside = [
             slice(begin, begin + length)
             for begin, length in zip(begins, x.shape[1:-1], strict=True)
         ]
-        target = buffer[:size].reshape(shape)[:, *inside]
-        if flip:
-            np.bitwise_xor(x.view(np.uint8), flip, out=target)
-        else:
-            target[...] = x
+        convert(x, buffer[:size].reshape(shape)[:, *inside])
         return buffer
 
 
@@ -97,7 +94,7 @@ def prepare_conv(
     pads: Sequence[int] | None = None,
     groups: int = 1,
     requantization: Requantization | None = None,
-    backend: Backend | None = None,
+    backend: str | None = None,
 ) -> Convolution:
     """Prepare a convolution for repeated frames.
 
@@ -165,7 +162,7 @@ def conv(
     pads: Sequence[int] | None = None,
     groups: int = 1,
     requantization: Requantization | None = None,
-    backend: Backend | None = None,
+    backend: str | None = None,
 ) -> Array:
     """`prepare_conv` and one call: [N, O, ...] for x [N, C, ...]."""
     prepared = prepare_conv(

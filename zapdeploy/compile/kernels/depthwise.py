@@ -48,9 +48,9 @@ class DepthwiseProduct:
     """A layer with its weights as [taps, channels]."""
 
     step = 1
-    offset_binary = False
 
     def __init__(self, layer: Layer) -> None:
+        self.operand = layer.x_dtype
         correction = layer.bias - layer.x_zero_point * layer.column_sums()
         self._correction = correction[:, 0].astype(np.int32)
         self._weights = np.ascontiguousarray(layer.weights[:, 0, :, 0].T, dtype=np.int16)

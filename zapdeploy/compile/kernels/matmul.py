@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from zapdeploy.compile.kernels.gather import matmul_gather
+from zapdeploy.compile.kernels.operands import convert
 from zapdeploy.compile.kernels.prepare import (
     bias_or_zero,
     choose_product,
     require_integers,
     subtract_zero_point,
 )
-from zapdeploy.compile.kernels.product import Backend, Layer, Product
+from zapdeploy.compile.kernels.product import Layer, Product
 from zapdeploy.compile.kernels.requantization import Requantization
 from zapdeploy.errors import DataError
 
@@ -63,15 +64,11 @@ class MatrixProduct:
 
     def _flat_input(self, x: Array) -> Array:
         """x flat, as the product wants it; x itself where that is possible."""
-        step = self.product.step
-        if x.flags.c_contiguous and self.inner % step == 0 and not self.product.offset_binary:
+        step, operand = self.product.step, self.product.operand
+        if x.flags.c_contiguous and self.inner % step == 0 and operand == x.dtype:
             return x.reshape(-1)
-        buffer = np.empty(x.size + step, dtype=np.uint8 if self.product.offset_binary else x.dtype)
-        target = buffer[: x.size].reshape(x.shape)
-        if self.product.offset_binary:
-            np.bitwise_xor(x.view(np.uint8), np.uint8(128), out=target)
-        else:
-            target[...] = x
+        buffer = np.empty(x.size + step, dtype=operand)
+        convert(x, buffer[: x.size].reshape(x.shape))
         return buffer
 
 
@@ -83,7 +80,7 @@ def prepare_matmul(
     w_zero_point: npt.ArrayLike = 0,
     bias: npt.ArrayLike | None = None,
     requantization: Requantization | None = None,
-    backend: Backend | None = None,
+    backend: str | None = None,
 ) -> MatrixProduct:
     """Prepare a matrix product for repeated frames.
 
@@ -118,7 +115,7 @@ def matmul(
     w_zero_point: npt.ArrayLike = 0,
     bias: npt.ArrayLike | None = None,
     requantization: Requantization | None = None,
-    backend: Backend | None = None,
+    backend: str | None = None,
 ) -> Array:
     """`prepare_matmul` and one call: [..., M, N] for x [..., M, K]; the leading axes broadcast."""
     if w.ndim > 2:

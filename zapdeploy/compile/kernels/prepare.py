@@ -7,32 +7,52 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zapdeploy.compile.kernels import blas, vnni, vnni_tile
-from zapdeploy.compile.kernels.product import Backend, Layer, Product
+from zapdeploy.compile.kernels import blas, packed
+from zapdeploy.compile.kernels.instruction_sets import host_instruction_sets
+from zapdeploy.compile.kernels.product import Layer, Product
 from zapdeploy.errors import DataError
 
 Array = npt.NDArray[Any]
 
 
-def available_backends() -> tuple[Backend, ...]:
+_chosen: str | None = None
+
+
+def available_backends() -> tuple[str, ...]:
     """The backends that this machine can run, the fastest first."""
-    return ("vnni", "blas") if vnni_tile.available() else ("blas",)
+    return (*(each.name for each in host_instruction_sets()), "blas")
 
 
-def choose_product(layer: Layer, backend: Backend | None) -> Product:
+def set_backend(name: str | None) -> None:
+    """Prepare later layers with this backend where it supports them; None for the fastest."""
+    global _chosen
+    if name is not None:
+        _require_backend(name)
+    _chosen = name
+
+
+def choose_product(layer: Layer, backend: str | None) -> Product:
     """The layer in the named backend, or in the fastest one that supports it.
 
     Raises DataError when the named backend is not there or does not support the layer.
     """
     if backend is None:
-        backend = "vnni" if vnni_tile.available() and vnni.supports(layer) else "blas"
+        narrow = packed.supports(layer)
+        backend = (_chosen or available_backends()[0]) if narrow else "blas"
+    _require_backend(backend)
     if backend == "blas":
         return blas.BlasProduct(layer)
-    if backend not in available_backends():
-        raise DataError(f"backend must be one of {available_backends()}, not {backend!r}")
-    if not vnni.supports(layer):
-        raise DataError(f"operands must be 8 bits wide for backend 'vnni', not {layer.x_dtype}")
-    return vnni.VnniProduct(layer)
+    if not packed.supports(layer):
+        raise DataError(
+            f"operands must be 8 bits wide for backend '{backend}', not {layer.x_dtype}"
+        )
+    how = next(each for each in host_instruction_sets() if each.name == backend)
+    return packed.PackedProduct(layer, how)
+
+
+def _require_backend(name: str) -> None:
+    if name not in available_backends():
+        raise DataError(f"backend must be one of {available_backends()}, not {name!r}")
 
 
 def require_integers(weights: Array, x_dtype: npt.DTypeLike, x_zero_point: int) -> None:

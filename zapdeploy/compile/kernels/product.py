@@ -4,7 +4,7 @@
 
 with x[...] the element that gather.py names. Three implementations give the same integers:
 
-    vnni       8-bit operands, x86 with AVX-512 VNNI: u8 x s8 dot products in registers
+    packed     8-bit operands: tiles of sums in registers, for each of `instruction_sets`
     blas       any operands, any machine: a float matrix product, cut so that it stays exact
     depthwise  one input and one output channel per group: a plain loop
 """
@@ -12,7 +12,7 @@ with x[...] the element that gather.py names. Three implementations give the sam
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,6 @@ from zapdeploy.compile.kernels.gather import Gather
 from zapdeploy.compile.kernels.requantization import Requantization
 
 Array = npt.NDArray[Any]
-Backend = Literal["vnni", "blas"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +67,8 @@ class Product(Protocol):
         """Runs are read in steps of so many elements; what the last reads too much is not used."""
 
     @property
-    def offset_binary(self) -> bool:
-        """Whether an int8 input must come as uint8 with 128 added."""
+    def operand(self) -> np.dtype[Any]:
+        """The type to which `operands.convert` brings the input first."""
 
     def __call__(self, x: Array, gather: Gather) -> Array:
         """x: flat. int32 or 8-bit [P, G * O], or [G, P, O] if gather.groups_outermost."""
