@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from zapdeploy.compile import build
-from zapdeploy.compile.cost import own_loads, read_region, storage_bits
 from zapdeploy.compile.layers import Layer, group_layers
-from zapdeploy.compile.mapping import LayerMapping, NetworkMapping
-from zapdeploy.compile.memory import plan_memory
-from zapdeploy.compile.program import Program
+from zapdeploy.compile.mapping.cost import own_loads, read_region, storage_bits
+from zapdeploy.compile.mapping.mapper import LayerMapping, NetworkMapping
+from zapdeploy.compile.mapping.memory import plan_memory
+from zapdeploy.compile.mapping.tiling import Cuts, enumerate_cuts, space_of
+from zapdeploy.compile.noc.transfers import Traffic, from_framebuffer, route
+from zapdeploy.compile.program import build
+from zapdeploy.compile.program.program import Program
 from zapdeploy.compile.regions import IntArray
 from zapdeploy.compile.state import states
-from zapdeploy.compile.tiling import Cuts, enumerate_cuts, space_of
-from zapdeploy.compile.transfers import Traffic, from_framebuffer, route
 from zapdeploy.hardware_targets import Target
 
 Chooser = Callable[[IntArray], int]  # all cuts of a layer [cuts, rank + 1] -> the number of one

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from zapdeploy.compile import ops  # noqa: F401  (registers the operators)
-from zapdeploy.compile.build import build_program
 from zapdeploy.compile.graph import (
     INT32,
     Attribute,
@@ -29,9 +28,10 @@ from zapdeploy.compile.graph import (
     verify,
 )
 from zapdeploy.compile.layers import Layer, group_layers
-from zapdeploy.compile.lowering import lower
 from zapdeploy.compile.ops.base import operator
-from zapdeploy.compile.program import Options, Origin, Program
+from zapdeploy.compile.program.build import build_program
+from zapdeploy.compile.program.layer import lower
+from zapdeploy.compile.program.program import Options, Origin, Program
 from zapdeploy.hardware_targets import Target, load_target, target_text
 from zapdeploy.sim.certificate import certify
 

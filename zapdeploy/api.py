@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from zapdeploy.compile import checking
-from zapdeploy.compile.envelope import load_pipeline, pipeline_digest, save_pipeline
 from zapdeploy.compile.frontend import Decision, import_model
 from zapdeploy.compile.layers import group_layers
-from zapdeploy.compile.memory import Unfit
-from zapdeploy.compile.parts import Parts, compile_parts, part_files
-from zapdeploy.compile.pipeline import Pipeline
-from zapdeploy.compile.program import Options, Origin, Program
-from zapdeploy.compile.spread import build_pipeline
-from zapdeploy.compile.unfit import chip_unfit, framebuffer_unfit, parameters_and_programs
+from zapdeploy.compile.mapping.memory import Unfit
+from zapdeploy.compile.multichip.envelope import load_pipeline, pipeline_digest, save_pipeline
+from zapdeploy.compile.multichip.parts import Parts, compile_parts, part_files
+from zapdeploy.compile.multichip.pipeline import Pipeline
+from zapdeploy.compile.multichip.spread import build_pipeline
+from zapdeploy.compile.program.program import Options, Origin, Program
+from zapdeploy.compile.program.unfit import chip_unfit, framebuffer_unfit, parameters_and_programs
 from zapdeploy.errors import ModelError, UsageError
 from zapdeploy.hardware_targets import load_target, parse_target, target_text
 from zapdeploy.sim.results import Result, summarize

@@ -12,13 +12,13 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from zapdeploy.benchmarks import BenchmarkRequest, Effort, Row, Scenario, Tools
-from zapdeploy.benchmarks.baselines import plain_loop
-from zapdeploy.benchmarks.machine import Machine
-from zapdeploy.benchmarks.meters import MeterSearch
-from zapdeploy.benchmarks.model_files import ModelFile
-from zapdeploy.benchmarks.onnx_model import ModelFacts
-from zapdeploy.benchmarks.rows import Latency, exactly
-from zapdeploy.benchmarks.runner import Configuration, Frames
+from zapdeploy.benchmarks.measured.baselines import plain_loop
+from zapdeploy.benchmarks.measured.machine import Machine
+from zapdeploy.benchmarks.measured.meters import MeterSearch
+from zapdeploy.benchmarks.measured.runner import Configuration, Frames
+from zapdeploy.benchmarks.models.model_files import ModelFile
+from zapdeploy.benchmarks.models.onnx_model import ModelFacts
+from zapdeploy.benchmarks.results.rows import Latency, exactly
 from zapdeploy.quantities import Estimate, Provenance
 
 MACHINE = Machine("Example CPU", 2, 8 * 2**30, "Linux x86_64")

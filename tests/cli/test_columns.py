@@ -15,7 +15,7 @@ pytest.importorskip("tensorstore")
 from tests.cli.conftest import Call
 from zapdeploy.api import compile_model
 from zapdeploy.arrays import load_arrays
-from zapdeploy.benchmarks.evaluation import evaluate_models
+from zapdeploy.benchmarks.accuracy.evaluation import evaluate_models
 from zapdeploy.cli.app import run
 from zapdeploy.forecasters import Recording, export_model, open_recording
 from zapdeploy.quantize import quantize_onnx
@@ -102,7 +102,7 @@ def test_models_that_do_not_say_the_same_are_one_line(
 
 
 def test_a_stream_is_of_its_columns_too(zapdeploy: Call, forms: Path) -> None:
-    from zapdeploy.benchmarks.event_driven import neurons_read
+    from zapdeploy.benchmarks.simulated.event_driven import neurons_read
 
     assert neurons_read(forms / "int8.onnx") == LIST
     called = zapdeploy("events", forms / "int8.onnx", "--data", "synthetic", "--neurons", 4)

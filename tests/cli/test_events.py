@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("tensorstore")
 
-from zapdeploy.benchmarks import event_driven
+from zapdeploy.benchmarks.simulated import event_driven
 from zapdeploy.cli.app import run
 from zapdeploy.sim.sigma_delta import run_reference
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.benchmarks.examples import row
 from tests.cli.conftest import Call
-from zapdeploy.benchmarks.results import ResultFolder
+from zapdeploy.benchmarks.results.results import ResultFolder
 
 COMMON = {
     "settings": {

@@ -14,12 +14,12 @@ import pytest
 
 from tests.compile.frontend.dialects import Kind, Writer
 from tests.compile.frontend.onnx_files import OnnxFile
-from zapdeploy.compile.build import build_program
-from zapdeploy.compile.container import load_program, save_program
 from zapdeploy.compile.frontend import import_model
 from zapdeploy.compile.graph import Graph
 from zapdeploy.compile.layers import group_layers, network_inputs, network_outputs
-from zapdeploy.compile.program import Options, Origin, Program
+from zapdeploy.compile.program.build import build_program
+from zapdeploy.compile.program.container import load_program, save_program
+from zapdeploy.compile.program.program import Options, Origin, Program
 from zapdeploy.compile.state import is_in_place, states
 from zapdeploy.errors import ZapdeployError
 from zapdeploy.hardware_targets import parse_target, target_text

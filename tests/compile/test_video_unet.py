@@ -12,11 +12,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from zapdeploy.compile.build import build_program  # noqa: E402
 from zapdeploy.compile.frontend import import_model  # noqa: E402
 from zapdeploy.compile.graph import Array, Graph  # noqa: E402
-from zapdeploy.compile.lowering import lower  # noqa: E402
-from zapdeploy.compile.program import Options, Origin, Program  # noqa: E402
+from zapdeploy.compile.program.build import build_program  # noqa: E402
+from zapdeploy.compile.program.layer import lower  # noqa: E402
+from zapdeploy.compile.program.program import Options, Origin, Program  # noqa: E402
 from zapdeploy.forecasters.video_unet import VideoUNet  # noqa: E402
 from zapdeploy.hardware_targets import parse_target, target_text  # noqa: E402
 from zapdeploy.quantize import quantize_onnx  # noqa: E402

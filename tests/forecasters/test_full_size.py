@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("torch")
 
 from zapdeploy.api import compile_model
-from zapdeploy.benchmarks.evaluation import evaluate_models
+from zapdeploy.benchmarks.accuracy.evaluation import evaluate_models
 from zapdeploy.forecasters import export_model
 from zapdeploy.forecasters.calibration import calibration_windows
 from zapdeploy.forecasters.folder import ForecasterSpec

@@ -10,13 +10,13 @@ import pytest
 
 pytest.importorskip("torch")
 
-from zapdeploy.compile.build import build_program
 from zapdeploy.compile.frontend import import_model
 from zapdeploy.compile.graph import Graph
 from zapdeploy.compile.layers import group_layers, network_inputs, network_outputs
-from zapdeploy.compile.lowering import lower
 from zapdeploy.compile.ops.base import Unit, operator
-from zapdeploy.compile.program import Options, Origin, Program
+from zapdeploy.compile.program.build import build_program
+from zapdeploy.compile.program.layer import lower
+from zapdeploy.compile.program.program import Options, Origin, Program
 from zapdeploy.compile.regions import whole
 from zapdeploy.compile.state import is_in_place, states
 from zapdeploy.forecasters.decoder import DecoderSize

@@ -13,7 +13,7 @@ import pytest
 import zapdeploy as zd
 from tests.full_size.conftest import Make
 from zapdeploy.arrays import save_arrays
-from zapdeploy.compile.lowering import lower
+from zapdeploy.compile.program.layer import lower
 from zapdeploy.forecasters import export_model, sample_inputs
 from zapdeploy.quantize import quantize_onnx
 from zapdeploy.sim.certificate import certify

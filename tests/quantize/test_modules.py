@@ -25,8 +25,8 @@ from tests.quantize.modules import (
     samples,
     time_mixer,
 )
+from zapdeploy.cli.quantize_module import check_file
 from zapdeploy.errors import DataError, ModelError, UsageError, ZapdeployError
-from zapdeploy.module_jobs import check_file
 from zapdeploy.quantize import (
     RECIPES,
     BitChoice,

@@ -9,8 +9,8 @@ import pytest
 pytest.importorskip("brevitas")
 pytest.importorskip("PIL")
 
+from zapdeploy.cli.quantize_module import check_file
 from zapdeploy.forecasters import build_model, sample_inputs
-from zapdeploy.module_jobs import check_file
 from zapdeploy.quantize import RECIPES, Prepared, build, prepare_module, write_module
 
 LEAST_DB = {"int8": 22, "w4a8": 14, "int4": 10, "w2a4": 5}

@@ -138,7 +138,7 @@ def test_a_linear_forecaster_errs_as_on_the_real_recording(
     expected: tuple[float, ...],
 ) -> None:
     """Within 5 % of an independent replication's curve (facts of the benchmark), 2,000 neurons."""
-    from zapdeploy.benchmarks.evaluation import evaluate_models
+    from zapdeploy.benchmarks.accuracy.evaluation import evaluate_models
     from zapdeploy.forecasters.folder import ForecasterSpec
     from zapdeploy.forecasters.training import train
     from zapdeploy.forecasters.training_options import TrainingOptions

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.networks import resnet50_program, small_cnn_program
-from zapdeploy.compile.pricing import energy_of
+from zapdeploy.compile.mapping.pricing import energy_of
 from zapdeploy.errors import DataError
 from zapdeploy.sim.calibration import YARDSTICK_POWER_W, calibrate, with_calibration
 from zapdeploy.sim.results import summarize

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from tests.compile.lowering.programs import lowered_programs
+from tests.compile.program.programs import lowered_programs
 from tests.networks import compiled, mesh, small_cnn
-from zapdeploy.compile.lowering import Lowered, lower
-from zapdeploy.compile.memory import live_bytes
+from zapdeploy.compile.mapping.memory import live_bytes
+from zapdeploy.compile.program.layer import Lowered, lower
 from zapdeploy.sim import certificate
 from zapdeploy.sim.certificate import certify
 
@@ -50,5 +50,5 @@ def test_shares_no_code_with_the_planner() -> None:
     """Of the planner's module it knows what a buffer is, nothing else."""
     text = Path(certificate.__file__).read_text(encoding="utf-8")
     imported = [line for line in text.splitlines() if "compile.memory" in line]
-    assert imported == ["from zapdeploy.compile.memory import Buffer"]
+    assert imported == ["from zapdeploy.compile.mapping.memory import Buffer"]
     assert "compile.build" not in text

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zapdeploy.compile.pipeline import Link
+from zapdeploy.compile.multichip.pipeline import Link
 from zapdeploy.sim.flow import Flow, flow
 from zapdeploy.sim.timing import Span, Timeline
 

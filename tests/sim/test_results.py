@@ -16,8 +16,8 @@ from tests.networks import (
     resnet50_program,
     small_cnn_program,
 )
-from zapdeploy.compile.pricing import Counts, dynamic_energy, energy_of
-from zapdeploy.compile.program import Program
+from zapdeploy.compile.mapping.pricing import Counts, dynamic_energy, energy_of
+from zapdeploy.compile.program.program import Program
 from zapdeploy.hardware_targets import built_in_names
 from zapdeploy.quantities import Provenance
 from zapdeploy.sim.documents import program_json

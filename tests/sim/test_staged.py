@@ -18,10 +18,10 @@ from tests.strategies import Network, quantized_networks
 from zapdeploy.compile.frontend import import_model
 from zapdeploy.compile.graph import Graph
 from zapdeploy.compile.layers import group_layers
-from zapdeploy.compile.pipeline import Link, Pipeline, pipeline_of
-from zapdeploy.compile.program import Options
-from zapdeploy.compile.spread import build_pipeline
-from zapdeploy.compile.stages import stage_graph
+from zapdeploy.compile.multichip.pipeline import Link, Pipeline, pipeline_of
+from zapdeploy.compile.multichip.spread import build_pipeline
+from zapdeploy.compile.multichip.stages import stage_graph
+from zapdeploy.compile.program.program import Options
 from zapdeploy.errors import DataError
 from zapdeploy.hardware_targets import target_text
 from zapdeploy.sim.check import reference_inputs

@@ -16,7 +16,7 @@ from tests.networks import (
     resnet50_program,
     small_cnn_program,
 )
-from zapdeploy.compile.program import Program
+from zapdeploy.compile.program.program import Program
 from zapdeploy.hardware_targets import built_in_names
 from zapdeploy.sim.timing import Span, Timeline, time_program
 

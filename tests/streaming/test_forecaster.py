@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.streaming.conftest import NEURONS, activity
-from zapdeploy.benchmarks.contenders import contenders
+from zapdeploy.benchmarks.accuracy.contenders import contenders
 from zapdeploy.errors import DataError, ModelError, UsageError
 from zapdeploy.streaming import Forecaster
 

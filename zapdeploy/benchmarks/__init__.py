@@ -7,17 +7,17 @@
 ONNX Runtime, Zeus and torch load when a piece of work needs them, not with this package.
 """
 
-from zapdeploy.benchmarks.changes import Change, Changes, Verdict, compare_results
-from zapdeploy.benchmarks.claims import Ratio, published_ratios
-from zapdeploy.benchmarks.comparison import Comparison, compare_rows
-from zapdeploy.benchmarks.published import published_rows
+from zapdeploy.benchmarks.measured.timing_loop import Effort
+from zapdeploy.benchmarks.models.workloads import ModelSize
 from zapdeploy.benchmarks.request import BenchmarkRequest
-from zapdeploy.benchmarks.results import BenchmarkResult, load_result
-from zapdeploy.benchmarks.rows import NotRun, Row, Scenario
+from zapdeploy.benchmarks.results.changes import Change, Changes, Verdict, compare_results
+from zapdeploy.benchmarks.results.claims import Ratio, published_ratios
+from zapdeploy.benchmarks.results.comparison import Comparison, compare_rows
+from zapdeploy.benchmarks.results.published import published_rows
+from zapdeploy.benchmarks.results.results import BenchmarkResult, load_result
+from zapdeploy.benchmarks.results.rows import NotRun, Row, Scenario
+from zapdeploy.benchmarks.results.table import print_comparison
 from zapdeploy.benchmarks.run import Tools, benchmark_outcomes, run_benchmark
-from zapdeploy.benchmarks.table import print_comparison
-from zapdeploy.benchmarks.timing_loop import Effort
-from zapdeploy.benchmarks.workloads import ModelSize
 
 __all__ = [
     "BenchmarkRequest",

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from zapdeploy.benchmarks.rows import Scenario
-from zapdeploy.benchmarks.timing_loop import Effort
-from zapdeploy.benchmarks.workloads import (
+from zapdeploy.benchmarks.measured.timing_loop import Effort
+from zapdeploy.benchmarks.models.workloads import (
     FLOAT,
     INT4,
     INT8,
@@ -19,6 +18,7 @@ from zapdeploy.benchmarks.workloads import (
     Workload,
     find_workload,
 )
+from zapdeploy.benchmarks.results.rows import Scenario
 from zapdeploy.errors import UsageError
 
 CPU, GPU = "cpu", "gpu"

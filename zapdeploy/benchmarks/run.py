@@ -9,10 +9,9 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zapdeploy.benchmarks.accuracy import Accuracies
-from zapdeploy.benchmarks.journal import locked
-from zapdeploy.benchmarks.loadgen import drive
-from zapdeploy.benchmarks.machine import (
+from zapdeploy.benchmarks.accuracy.accuracy import Accuracies
+from zapdeploy.benchmarks.measured.loadgen import drive
+from zapdeploy.benchmarks.measured.machine import (
     Machine,
     available_memory_bytes,
     busy_share,
@@ -20,9 +19,9 @@ from zapdeploy.benchmarks.machine import (
     package_versions,
     this_machine,
 )
-from zapdeploy.benchmarks.meters import Device, MeterSearch, find_meter, idle_power_w
-from zapdeploy.benchmarks.published import published_rows
-from zapdeploy.benchmarks.recorded import recorded_rows
+from zapdeploy.benchmarks.measured.meters import Device, MeterSearch, find_meter, idle_power_w
+from zapdeploy.benchmarks.measured.timing_loop import Clock
+from zapdeploy.benchmarks.measured.torch_runner import TORCH_PROVIDER, torch_sees_gpu
 from zapdeploy.benchmarks.refusals import not_run, refusal
 from zapdeploy.benchmarks.request import (
     GPU,
@@ -33,17 +32,18 @@ from zapdeploy.benchmarks.request import (
     work_items,
     workloads_of,
 )
-from zapdeploy.benchmarks.results import BenchmarkResult, ResultFolder
-from zapdeploy.benchmarks.rows import Outcome, Row
-from zapdeploy.benchmarks.timing_loop import Clock
-from zapdeploy.benchmarks.torch_runner import TORCH_PROVIDER, torch_sees_gpu
+from zapdeploy.benchmarks.results.journal import locked
+from zapdeploy.benchmarks.results.published import published_rows
+from zapdeploy.benchmarks.results.recorded import recorded_rows
+from zapdeploy.benchmarks.results.results import BenchmarkResult, ResultFolder
+from zapdeploy.benchmarks.results.rows import Outcome, Row
 from zapdeploy.errors import UsageError, ZapdeployError
 
 if TYPE_CHECKING:
-    from zapdeploy.benchmarks.baselines import Drive, OpenQuery
-    from zapdeploy.benchmarks.event_rows import EventRows
-    from zapdeploy.benchmarks.measured import Setting
-    from zapdeploy.benchmarks.simulated import KeepDetails
+    from zapdeploy.benchmarks.measured.baselines import Drive, OpenQuery
+    from zapdeploy.benchmarks.measured.measured import Setting
+    from zapdeploy.benchmarks.simulated.event_rows import EventRows
+    from zapdeploy.benchmarks.simulated.simulated import KeepDetails
 
 Progress = Callable[[str, int, int], None]
 
@@ -172,7 +172,7 @@ class _Run:
     @property
     def engines(self) -> tuple[str, ...]:
         """ONNX Runtime's providers, and torch where a GPU is asked for and torch sees one."""
-        from zapdeploy.benchmarks.runner import available_providers
+        from zapdeploy.benchmarks.measured.runner import available_providers
 
         if self._engines is None:
             providers = (self.tools.providers or available_providers)()
@@ -181,20 +181,20 @@ class _Run:
         return self._engines
 
     def _simulated(self, item: WorkItem, progress: Callable[[int, int], None]) -> Outcome:
-        from zapdeploy.benchmarks.simulated import simulated_outcome
+        from zapdeploy.benchmarks.simulated.simulated import simulated_outcome
 
         rate = self.request.frame_rate_hz
         return simulated_outcome(item, self.models, rate, self.versions, self.keep, progress)
 
     def _event_driven(self, item: WorkItem) -> Outcome:
-        from zapdeploy.benchmarks.event_rows import EventRows
+        from zapdeploy.benchmarks.simulated.event_rows import EventRows
 
         if self._event_rows is None:
             self._event_rows = EventRows(self.request.data, self.versions)
         return self._event_rows.row(item, self.models)
 
     def _measured(self, item: WorkItem, progress: Callable[[int, int], None]) -> Outcome:
-        from zapdeploy.benchmarks.measured import measured_row
+        from zapdeploy.benchmarks.measured.measured import measured_row
 
         if item.target not in self._settings:
             self._settings[item.target] = self._setting("gpu" if item.target == GPU else "cpu")
@@ -202,9 +202,9 @@ class _Run:
 
     def _setting(self, device: Device) -> Setting:
         """Instruments of that device; its meter is looked for once."""
-        from zapdeploy.benchmarks.baselines import Instruments
-        from zapdeploy.benchmarks.measured import Setting
-        from zapdeploy.benchmarks.runner import open_query
+        from zapdeploy.benchmarks.measured.baselines import Instruments
+        from zapdeploy.benchmarks.measured.measured import Setting
+        from zapdeploy.benchmarks.measured.runner import open_query
 
         tools = self.tools
         search = tools.find_meter(device)

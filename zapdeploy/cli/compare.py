@@ -10,7 +10,7 @@ import typer
 from zapdeploy.cli import options, show
 
 if TYPE_CHECKING:
-    from zapdeploy.benchmarks.changes import Change, Changes
+    from zapdeploy.benchmarks.results.changes import Change, Changes
 
 
 def add_to(app: typer.Typer) -> None:
@@ -34,7 +34,7 @@ def _compare(
     Exit status 1 when something got worse. Example: zapdeploy compare before after
     """
     from zapdeploy.benchmarks import load_result
-    from zapdeploy.benchmarks.changes import compare_results
+    from zapdeploy.benchmarks.results.changes import compare_results
     from zapdeploy.cli.bench import print_result, read_baseline
 
     loaded = [load_result(path) for path in results]
@@ -54,7 +54,7 @@ def _compare(
 
 
 def _table(changes: Changes, verbose: bool) -> Any:
-    from zapdeploy.benchmarks.changes import Verdict
+    from zapdeploy.benchmarks.results.changes import Verdict
 
     shown = [c for c in changes.changes if verbose or c.verdict is not Verdict.SAME]
     quiet = len(changes.changes) - len(shown)

@@ -10,7 +10,7 @@ import typer
 from zapdeploy.cli import options, show
 
 if TYPE_CHECKING:
-    from zapdeploy.compile.pipeline import Pipeline
+    from zapdeploy.compile.multichip.pipeline import Pipeline
     from zapdeploy.sim.results import Result
 
 

@@ -12,7 +12,7 @@ from zapdeploy.cli import options, show
 from zapdeploy.errors import UsageError
 
 if TYPE_CHECKING:
-    from zapdeploy.benchmarks.evaluation import Evaluated
+    from zapdeploy.benchmarks.accuracy.evaluation import Evaluated
     from zapdeploy.recordings.recording import Neurons, Recording
 
 SHOWN_STEPS = (1, 4, 8, 16, 32)
@@ -64,8 +64,8 @@ def _evaluate(
 
     Example: zapdeploy evaluate trained/ int8.onnx int4.onnx mean --data synthetic --simulate
     """
-    from zapdeploy.benchmarks.contenders import STIMULUS, neurons_to_read
-    from zapdeploy.benchmarks.evaluation import evaluate_models
+    from zapdeploy.benchmarks.accuracy.contenders import STIMULUS, neurons_to_read
+    from zapdeploy.benchmarks.accuracy.evaluation import evaluate_models
     from zapdeploy.recordings.recording import open_recording, read_neuron_list
 
     if neurons is not None and neuron_list is not None:

@@ -11,7 +11,7 @@ from zapdeploy.cli import options, show
 from zapdeploy.errors import UsageError
 
 if TYPE_CHECKING:
-    from zapdeploy.benchmarks.event_driven import EventStream, StreamPoint
+    from zapdeploy.benchmarks.simulated.event_driven import EventStream, StreamPoint
     from zapdeploy.sim.results import Result
 
 
@@ -48,7 +48,7 @@ def _events(
     Example: zapdeploy events time-mix-c4-int8.onnx --data synthetic --plot curve.html
     """
     from zapdeploy.api import compile_model, simulate
-    from zapdeploy.benchmarks.event_driven import curve, neurons_read, open_stream
+    from zapdeploy.benchmarks.simulated.event_driven import curve, neurons_read, open_stream
     from zapdeploy.recordings.recording import open_recording
     from zapdeploy.recordings.synthetic import FRAME_PERIOD_S
 

@@ -133,7 +133,7 @@ def _quantize(
     given = given or _own_calibration(Path(model))
     if given is None:
         raise UsageError("a torch module must be given --calibration X.npz, not nothing; give it")
-    from zapdeploy.module_jobs import ModuleJob, quantize_job
+    from zapdeploy.cli.quantize_module import ModuleJob, quantize_job
 
     job = ModuleJob(
         model=model,

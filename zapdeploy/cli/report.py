@@ -31,8 +31,8 @@ def _report(
 
     Example: zapdeploy report results -o report.html
     """
-    from zapdeploy.benchmarks.comparison import DEFAULT_BASELINE
     from zapdeploy.benchmarks.report import load_report_data, report_html
+    from zapdeploy.benchmarks.results.comparison import DEFAULT_BASELINE
     from zapdeploy.cli.bench import read_baseline
     from zapdeploy.files import atomic_write
 

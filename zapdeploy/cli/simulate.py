@@ -11,7 +11,7 @@ from zapdeploy.cli import options, show
 from zapdeploy.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from zapdeploy.compile.pipeline import Pipeline
+    from zapdeploy.compile.multichip.pipeline import Pipeline
     from zapdeploy.sim.certificate import Certificate
     from zapdeploy.sim.check import CheckResult, Comparison
     from zapdeploy.sim.core_array import Agreement
@@ -80,8 +80,8 @@ def _simulate(
     Example: zapdeploy simulate resnet50-int4.zap --check --frame-rate 1.09
     """
     from zapdeploy.api import simulate
-    from zapdeploy.compile.envelope import load_pipeline
-    from zapdeploy.compile.lowering import lower
+    from zapdeploy.compile.multichip.envelope import load_pipeline
+    from zapdeploy.compile.program.layer import lower
     from zapdeploy.sim.certificate import certify
 
     if level is not None and level not in LEVELS:

@@ -108,7 +108,7 @@ def _replay(
     data: str, forecaster: Forecaster, frame_rate_hz: float | None, pace: float, model: str
 ) -> tuple[Source, float | None]:
     """The recording's frames at its own rate, or at the one asked for; and the deadline's rate."""
-    from zapdeploy.benchmarks.contenders import neurons_of
+    from zapdeploy.benchmarks.accuracy.contenders import neurons_of
     from zapdeploy.recordings.recording import open_recording
     from zapdeploy.streaming.replay import Replay
 

@@ -118,7 +118,7 @@ def _sensitivity(
 
     Example: zapdeploy targets sensitivity resnet50-int4.onnx --batch 32
     """
-    from zapdeploy.benchmarks.sensitivity import sensitivity, sorted_by_effect
+    from zapdeploy.benchmarks.simulated.sensitivity import sensitivity, sorted_by_effect
 
     if batch < 1:
         raise UsageError(f"--batch must be at least 1, not {batch}")

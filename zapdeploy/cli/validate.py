@@ -11,7 +11,7 @@ import typer
 from zapdeploy.cli import options, show
 
 if TYPE_CHECKING:
-    from zapdeploy.benchmarks.validation import Prediction
+    from zapdeploy.benchmarks.simulated.validation import Prediction
 
 
 def add_to(app: typer.Typer) -> None:
@@ -31,7 +31,7 @@ def _validate(
 
     Example: zapdeploy validate
     """
-    from zapdeploy.benchmarks.validation import validate
+    from zapdeploy.benchmarks.simulated.validation import validate
 
     with tempfile.TemporaryDirectory() as temporary, show.progress(not as_json) as progress:
         folder = models or Path(temporary)

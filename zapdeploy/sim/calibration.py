@@ -9,8 +9,8 @@ published is used, and nothing about time is.
 
 from __future__ import annotations
 
-from zapdeploy.compile.pricing import energy_of
-from zapdeploy.compile.program import Program
+from zapdeploy.compile.mapping.pricing import energy_of
+from zapdeploy.compile.program.program import Program
 from zapdeploy.errors import DataError
 from zapdeploy.hardware_targets import Target
 from zapdeploy.sim.results import summarize

@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from zapdeploy.compile.cost import storage_bits
-from zapdeploy.compile.lowering import Delivery, LayerEvents, Lowered
-from zapdeploy.compile.memory import Buffer
+from zapdeploy.compile.mapping.cost import storage_bits
+from zapdeploy.compile.mapping.memory import Buffer
+from zapdeploy.compile.program.activations import Delivery
+from zapdeploy.compile.program.layer import LayerEvents, Lowered
 from zapdeploy.compile.regions import IntArray, Region
 from zapdeploy.compile.state import is_in_place, states
 from zapdeploy.errors import SimulationError

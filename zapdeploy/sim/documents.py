@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from zapdeploy.compile.memory import MemoryPlan
-from zapdeploy.compile.pipeline import Pipeline, single
-from zapdeploy.compile.pricing import energy_of
-from zapdeploy.compile.program import LayerProgram, Program
+from zapdeploy.compile.mapping.memory import MemoryPlan
+from zapdeploy.compile.mapping.pricing import energy_of
+from zapdeploy.compile.multichip.pipeline import Pipeline, single
+from zapdeploy.compile.program.program import LayerProgram, Program
 from zapdeploy.quantities import Provenance
 from zapdeploy.sim.results import Result
 from zapdeploy.sim.sequences import sequences_of

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from zapdeploy.compile.pipeline import Link
+from zapdeploy.compile.multichip.pipeline import Link
 from zapdeploy.sim.timing import Timeline
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from zapdeploy.compile.memory import MemoryPlan
-from zapdeploy.compile.pipeline import Pipeline, single
-from zapdeploy.compile.pricing import Counts, energy_of, energy_parts, idle_energy
-from zapdeploy.compile.program import LayerProgram, Program
+from zapdeploy.compile.mapping.memory import MemoryPlan
+from zapdeploy.compile.mapping.pricing import Counts, energy_of, energy_parts, idle_energy
+from zapdeploy.compile.multichip.pipeline import Pipeline, single
+from zapdeploy.compile.program.program import LayerProgram, Program
 from zapdeploy.quantities import Estimate
 from zapdeploy.sim.flow import Flow, flow
 from zapdeploy.sim.timing import Timeline, time_program

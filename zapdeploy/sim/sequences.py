@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from zapdeploy.compile.memory import MemoryPlan
+from zapdeploy.compile.mapping.memory import MemoryPlan
 
 if TYPE_CHECKING:
     from zapdeploy.sim.results import Result

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from zapdeploy.compile.graph import Array
-from zapdeploy.compile.pipeline import Pipeline
-from zapdeploy.compile.program import Program
+from zapdeploy.compile.multichip.pipeline import Pipeline
+from zapdeploy.compile.program.program import Program
 from zapdeploy.sim.frames import Run, first_state, run_frames
 from zapdeploy.sim.functional import Network, Progress, validate
 

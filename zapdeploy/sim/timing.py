@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from zapdeploy.compile.cost import storage_bits
 from zapdeploy.compile.graph import Value
 from zapdeploy.compile.layers import network_inputs, network_outputs
-from zapdeploy.compile.memory import is_double_buffered
-from zapdeploy.compile.program import Program
+from zapdeploy.compile.mapping.cost import storage_bits
+from zapdeploy.compile.mapping.memory import is_double_buffered
+from zapdeploy.compile.program.program import Program
 
 # Where cycles come from: the compiler's estimate here, or the schedule (`sim/schedule`).
 ESTIMATED, SCHEDULED = "estimated", "scheduled"

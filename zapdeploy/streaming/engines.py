@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from zapdeploy.benchmarks.contenders import (
+from zapdeploy.benchmarks.accuracy.contenders import (
     contender_session,
     named_inputs,
     session_shapes,

@@ -8,8 +8,8 @@ import onnx
 
 from tests.benchmarks.examples import PretendedMachine, cpu_request, row, write_network
 from zapdeploy.benchmarks import Row, run_benchmark
-from zapdeploy.benchmarks.results import ResultFolder
-from zapdeploy.benchmarks.rows import MAE, Horizon
+from zapdeploy.benchmarks.results.results import ResultFolder
+from zapdeploy.benchmarks.results.rows import MAE, Horizon
 from zapdeploy.quantities import Estimate, Provenance
 
 EVIL_LAYER = "first</script><script>alert(1)</script>"

@@ -17,8 +17,8 @@ from zapdeploy.benchmarks.report import ReportData, load_report_data, report_htm
 from zapdeploy.benchmarks.report.blocks import Chart, CoreMap, Section, Table
 from zapdeploy.benchmarks.report.sections import all_sections
 from zapdeploy.benchmarks.report.sections.provenance import assumed_share
-from zapdeploy.benchmarks.results import ResultFolder
-from zapdeploy.benchmarks.rows import Horizon
+from zapdeploy.benchmarks.results.results import ResultFolder
+from zapdeploy.benchmarks.results.rows import Horizon
 
 SECTIONS = [
     *("summary", "energy", "latency", "accuracy", "events", "roofline", "cores", "layers"),

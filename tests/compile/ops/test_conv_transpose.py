@@ -12,13 +12,13 @@ from tests.compile.ops.build import INT8, UINT8, constant, convolution, graph, p
 from tests.compile.ops.cases import CASES, inputs_of
 from tests.compile.ops.test_regions import box
 from tests.networks import mesh
-from zapdeploy.compile.bound import layer_macs
-from zapdeploy.compile.cost import own_loads
 from zapdeploy.compile.graph import INT32, Attribute, Call
 from zapdeploy.compile.layers import group_layers
+from zapdeploy.compile.mapping.bound import layer_macs
+from zapdeploy.compile.mapping.cost import own_loads
+from zapdeploy.compile.mapping.tiling import Cuts, space_of
 from zapdeploy.compile.ops.base import operator
 from zapdeploy.compile.regions import Region, whole
-from zapdeploy.compile.tiling import Cuts, space_of
 from zapdeploy.errors import ModelError
 
 TRANSPOSED = operator("ConvTranspose")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tests.networks import NetworkBuilder, northpole, one_conv
-from zapdeploy.compile.cost import blocks_and_vectors
 from zapdeploy.compile.layers import Layer, group_layers
+from zapdeploy.compile.mapping.cost import blocks_and_vectors
+from zapdeploy.compile.mapping.tiling import Cuts, space_of
 from zapdeploy.compile.regions import Region
-from zapdeploy.compile.tiling import Cuts, space_of
 
 
 def dense() -> Layer:

@@ -23,8 +23,8 @@ from tests.cuts import with_cuts
 from tests.networks import compiled, mesh
 from zapdeploy.compile.graph import INT32, Array, Graph, Quantization, Value
 from zapdeploy.compile.layers import group_layers
-from zapdeploy.compile.lowering import Lowered, lower
-from zapdeploy.compile.tiling import Cuts, space_of
+from zapdeploy.compile.mapping.tiling import Cuts, space_of
+from zapdeploy.compile.program.layer import Lowered, lower
 from zapdeploy.sim.certificate import certify
 from zapdeploy.sim.core_array import CoreArray
 

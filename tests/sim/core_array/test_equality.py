@@ -19,8 +19,8 @@ from tests.strategies import Network, quantized_networks
 from zapdeploy.compile.frontend import import_model
 from zapdeploy.compile.graph import Array, Graph
 from zapdeploy.compile.layers import group_layers
-from zapdeploy.compile.lowering import lower
-from zapdeploy.compile.program import Program
+from zapdeploy.compile.program.layer import lower
+from zapdeploy.compile.program.program import Program
 from zapdeploy.compile.state import with_state
 from zapdeploy.sim.certificate import certify
 from zapdeploy.sim.check import reference_inputs

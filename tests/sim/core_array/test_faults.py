@@ -13,10 +13,11 @@ from tests.cuts import recut, with_cuts
 from tests.networks import NetworkBuilder, compiled, mesh
 from zapdeploy.compile.graph import Array, Graph
 from zapdeploy.compile.layers import group_layers
-from zapdeploy.compile.lowering import LayerEvents, Lowered, Messages, lower
-from zapdeploy.compile.memory import Buffer
+from zapdeploy.compile.mapping.memory import Buffer
+from zapdeploy.compile.mapping.tiling import Cuts, space_of
+from zapdeploy.compile.noc.messages import Messages
+from zapdeploy.compile.program.layer import LayerEvents, Lowered, lower
 from zapdeploy.compile.regions import Region
-from zapdeploy.compile.tiling import Cuts, space_of
 from zapdeploy.errors import SimulationError
 from zapdeploy.sim.certificate import certify
 from zapdeploy.sim.core_array import CoreArray

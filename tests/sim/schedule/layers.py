@@ -8,8 +8,8 @@ import numpy as np
 
 from tests.networks import NetworkBuilder, compiled, mesh
 from zapdeploy.compile.layers import group_layers
-from zapdeploy.compile.program import Program
-from zapdeploy.compile.tiling import enumerate_cuts, space_of
+from zapdeploy.compile.mapping.tiling import enumerate_cuts, space_of
+from zapdeploy.compile.program.program import Program
 from zapdeploy.hardware_targets import Target
 
 SMALL = mesh(4, 4)

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from tests.sim.schedule.reference_machine import Block, Chip, Core, Message, Slab, run
-from zapdeploy.compile.cost import read_region, storage_bits
-from zapdeploy.compile.lowering import LayerEvents
+from zapdeploy.compile.mapping.cost import read_region, storage_bits
 from zapdeploy.compile.ops.base import MatrixTile, Unit
+from zapdeploy.compile.program.layer import LayerEvents
 from zapdeploy.hardware_targets import Target
 from zapdeploy.sim.schedule import LayerSchedule
 

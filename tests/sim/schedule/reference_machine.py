@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from tests.compile.meshes import multicast_tree
+from tests.compile.noc.meshes import multicast_tree
 
 Place = tuple[int, int]
 

@@ -10,10 +10,10 @@ import pytest
 from tests.sim.schedule.layers import random_program
 from tests.sim.schedule.playing import play
 from tests.sim.schedule.reference_machine import CollisionError
+from zapdeploy.compile.noc.mesh import Mesh
 from zapdeploy.errors import SimulationError
 from zapdeploy.sim.schedule import LayerSchedule, schedule
 from zapdeploy.sim.schedule.collisions import check_collisions, check_links
-from zapdeploy.sim.schedule.links import Mesh
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.networks import changed_target, resnet50_program
 from tests.sim.schedule.layers import random_program
-from zapdeploy.compile.pricing import Counts
+from zapdeploy.compile.mapping.pricing import Counts
 from zapdeploy.hardware_targets import Target
 from zapdeploy.sim.results import summarize
 from zapdeploy.sim.schedule import Schedule, schedule, scheduled_chip

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from zapdeploy.benchmarks.comparison import Line
 from zapdeploy.benchmarks.report.blocks import Cell
-from zapdeploy.benchmarks.rows import Row, frames_per_joule
-from zapdeploy.benchmarks.table import NOTHING, interval_text, rate_text, si_text
+from zapdeploy.benchmarks.results.comparison import Line
+from zapdeploy.benchmarks.results.rows import Row, frames_per_joule
+from zapdeploy.benchmarks.results.table import NOTHING, interval_text, rate_text, si_text
 from zapdeploy.quantities import Estimate, Provenance
 
 EMPTY = Cell(NOTHING)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from zapdeploy.compile.graph import Array
-from zapdeploy.compile.lowering import lower
-from zapdeploy.compile.pipeline import Pipeline
-from zapdeploy.compile.program import Program
+from zapdeploy.compile.multichip.pipeline import Pipeline
+from zapdeploy.compile.program.layer import lower
+from zapdeploy.compile.program.program import Program
 from zapdeploy.sim.core_array.run import CoreArray
 from zapdeploy.sim.frames import Run
 from zapdeploy.sim.functional import Progress

@@ -6,7 +6,8 @@ import numpy as np
 
 from zapdeploy.compile.graph import Array, Shape
 from zapdeploy.compile.layers import Read
-from zapdeploy.compile.lowering import Delivery, Messages
+from zapdeploy.compile.noc.messages import Messages
+from zapdeploy.compile.program.activations import Delivery
 from zapdeploy.compile.regions import IntArray, Region
 from zapdeploy.errors import SimulationError
 from zapdeploy.sim.core_array.copying import (

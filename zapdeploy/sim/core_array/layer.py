@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zapdeploy.compile.cost import call_regions
 from zapdeploy.compile.graph import Array, Call, Value
 from zapdeploy.compile.layers import Read
-from zapdeploy.compile.lowering import Delivery, LayerEvents
+from zapdeploy.compile.mapping.cost import call_regions
 from zapdeploy.compile.ops.base import Unit, operator
+from zapdeploy.compile.program.activations import Delivery
+from zapdeploy.compile.program.layer import LayerEvents
 from zapdeploy.compile.regions import Region
 from zapdeploy.hardware_targets import Target
 from zapdeploy.sim.core_array import parameters

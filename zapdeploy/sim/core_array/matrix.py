@@ -13,10 +13,10 @@ import numpy as np
 
 from zapdeploy.compile.graph import Array, Call, Value
 from zapdeploy.compile.kernels.jit import compiled
-from zapdeploy.compile.lowering import LayerEvents
 from zapdeploy.compile.ops.base import operator
 from zapdeploy.compile.ops.codes import quantize, rounded
 from zapdeploy.compile.ops.matrix import MatrixOperator
+from zapdeploy.compile.program.layer import LayerEvents
 from zapdeploy.compile.regions import IntArray, Region
 from zapdeploy.errors import SimulationError
 from zapdeploy.sim.core_array.local import Together, equal_outputs, part_along, stacked, together

@@ -12,7 +12,7 @@ import numpy as np
 
 from zapdeploy.compile.graph import Array, ElementType
 from zapdeploy.compile.kernels.jit import compiled
-from zapdeploy.compile.memory import Buffer
+from zapdeploy.compile.mapping.memory import Buffer
 from zapdeploy.compile.regions import IntArray
 from zapdeploy.errors import SimulationError
 from zapdeploy.sim.core_array.packing import Cells, pack, unpack

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zapdeploy.compile.cost import storage_bits
 from zapdeploy.compile.graph import FLOAT32, Array, Value
 from zapdeploy.compile.kernels.jit import compiled
-from zapdeploy.compile.lowering import LayerEvents, Parameters
-from zapdeploy.compile.lowering.parameters import Constant
+from zapdeploy.compile.mapping.cost import storage_bits
+from zapdeploy.compile.program.layer import LayerEvents
+from zapdeploy.compile.program.parameters import Constant, Parameters
 from zapdeploy.compile.regions import IntArray, Region
 from zapdeploy.errors import SimulationError
 from zapdeploy.hardware_targets import Target

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from zapdeploy.compile.cost import storage_bits
 from zapdeploy.compile.graph import Array, Graph, Value
 from zapdeploy.compile.layers import host_nodes, network_inputs
-from zapdeploy.compile.lowering import Lowered
-from zapdeploy.compile.memory import Buffer
+from zapdeploy.compile.mapping.cost import storage_bits
+from zapdeploy.compile.mapping.memory import Buffer
 from zapdeploy.compile.ops.base import Unit, operator
+from zapdeploy.compile.program.layer import Lowered
 from zapdeploy.compile.state import is_in_place, states
 from zapdeploy.errors import SimulationError
 from zapdeploy.sim.core_array import parameters

@@ -1,6 +1,5 @@
 """The scheduled timing simulator: when each unit of each core and each link does what.
 
-links.py        links of a mesh, and the tree that a message takes
 booking.py      who has each link when
 needs.py        what each core reads of a tensor, step by step
 packets.py      messages cut by when they are read first

@@ -12,11 +12,12 @@ from math import ceil
 import numpy as np
 
 from zapdeploy.compile.kernels.jit import compiled
-from zapdeploy.compile.lowering import Delivery, LayerEvents
+from zapdeploy.compile.noc.mesh import Mesh, Trees, trees
+from zapdeploy.compile.program.activations import Delivery
+from zapdeploy.compile.program.layer import LayerEvents
 from zapdeploy.compile.regions import IntArray
 from zapdeploy.hardware_targets import Target
 from zapdeploy.sim.schedule.booking import Bookings, no_bookings, send
-from zapdeploy.sim.schedule.links import Mesh, Trees, trees
 from zapdeploy.sim.schedule.machine import Arrivals, Work
 from zapdeploy.sim.schedule.needs import Needs, walk
 from zapdeploy.sim.schedule.packets import Packets, packets

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from zapdeploy.compile.noc.mesh import Mesh, Trees, trees
 from zapdeploy.compile.regions import IntArray
 from zapdeploy.errors import SimulationError
 from zapdeploy.sim.schedule.layer import LayerSchedule, meshes
-from zapdeploy.sim.schedule.links import Mesh, Trees, trees
 
 
 def check_collisions(layer: LayerSchedule) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from zapdeploy.compile.pricing import Counts
+from zapdeploy.compile.mapping.pricing import Counts
+from zapdeploy.compile.noc.mesh import trees
 from zapdeploy.sim.schedule.collisions import partial_sum_mesh
 from zapdeploy.sim.schedule.layer import LayerSchedule, meshes
-from zapdeploy.sim.schedule.links import trees
 
 
 def network_counts(layer: LayerSchedule) -> Counts:

@@ -7,12 +7,12 @@ from math import ceil
 
 import numpy as np
 
-from zapdeploy.compile.lowering import LayerEvents
+from zapdeploy.compile.noc.mesh import Mesh, Trees
+from zapdeploy.compile.program.layer import LayerEvents
 from zapdeploy.compile.regions import IntArray
 from zapdeploy.hardware_targets import Target
 from zapdeploy.sim.schedule.activations import Arrived, hop_cycles, send_activations
 from zapdeploy.sim.schedule.booking import Bookings, no_bookings, without_room
-from zapdeploy.sim.schedule.links import Mesh, Trees
 from zapdeploy.sim.schedule.machine import State, Trace, Weights, Work
 from zapdeploy.sim.schedule.pipeline import run_layer
 from zapdeploy.sim.schedule.work import chunks_of, machine_of, weights_of, work_of

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from zapdeploy.compile.program import Program
+from zapdeploy.compile.noc.mesh import DIRECTIONS, SEND, trees
+from zapdeploy.compile.program.program import Program
 from zapdeploy.compile.regions import IntArray
 from zapdeploy.sim.schedule.booking import link_cycles
 from zapdeploy.sim.schedule.collisions import partial_sum_mesh
 from zapdeploy.sim.schedule.layer import LayerSchedule
-from zapdeploy.sim.schedule.links import DIRECTIONS, SEND, trees
 
 
 @dataclass(frozen=True, eq=False)

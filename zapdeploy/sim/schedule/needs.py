@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.compile.layers import Read
-from zapdeploy.compile.lowering import Delivery, LayerEvents
 from zapdeploy.compile.ops.base import Unit, operator
+from zapdeploy.compile.program.activations import Delivery
+from zapdeploy.compile.program.layer import LayerEvents
 from zapdeploy.compile.regions import IntArray, Region
 from zapdeploy.hardware_targets import Target
 

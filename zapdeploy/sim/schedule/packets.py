@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.compile.kernels.jit import compiled
-from zapdeploy.compile.lowering import Messages
+from zapdeploy.compile.noc.messages import Messages
 from zapdeploy.compile.regions import IntArray
 
 Masks = NDArray[np.uint64]

@@ -7,8 +7,8 @@ from math import ceil
 
 import numpy as np
 
-from zapdeploy.compile.lowering import Lowered, lower
-from zapdeploy.compile.program import Program
+from zapdeploy.compile.program.layer import Lowered, lower
+from zapdeploy.compile.program.program import Program
 from zapdeploy.hardware_targets import Target
 from zapdeploy.sim.schedule.layer import LayerSchedule, schedule_layer
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from zapdeploy.compile.memory import live_bytes
-from zapdeploy.compile.program import Program
+from zapdeploy.compile.mapping.memory import live_bytes
+from zapdeploy.compile.program.program import Program
 from zapdeploy.sim.schedule.collisions import check_collisions
 from zapdeploy.sim.schedule.critical import critical_path
 from zapdeploy.sim.schedule.loads import LayerLoad, layer_load, load_json, roofline

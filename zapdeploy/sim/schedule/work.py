@@ -7,12 +7,17 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from zapdeploy.compile.cost import PARTIAL_SUM_BYTES, blocks_and_vectors, read_region, storage_bits
-from zapdeploy.compile.lowering import LayerEvents
+from zapdeploy.compile.mapping.cost import (
+    PARTIAL_SUM_BYTES,
+    blocks_and_vectors,
+    read_region,
+    storage_bits,
+)
+from zapdeploy.compile.noc.mesh import Mesh, Trees, trees
 from zapdeploy.compile.ops.base import Unit
+from zapdeploy.compile.program.layer import LayerEvents
 from zapdeploy.compile.regions import IntArray
 from zapdeploy.hardware_targets import Target
-from zapdeploy.sim.schedule.links import Mesh, Trees, trees
 from zapdeploy.sim.schedule.machine import Machine, Weights, Work
 
 

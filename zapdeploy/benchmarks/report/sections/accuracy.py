@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from itertools import cycle
 from typing import Any
 
-from zapdeploy.benchmarks.comparison import ModelComparison
+from zapdeploy.benchmarks.models.workloads import PRECISIONS
 from zapdeploy.benchmarks.report.blocks import Cell, Chart, Section, table
 from zapdeploy.benchmarks.report.data import ReportData, model_name
 from zapdeploy.benchmarks.report.figures import LEGEND_BELOW, label
 from zapdeploy.benchmarks.report.words import row_kind
-from zapdeploy.benchmarks.rows import Horizon, Row
-from zapdeploy.benchmarks.workloads import PRECISIONS
+from zapdeploy.benchmarks.results.comparison import ModelComparison
+from zapdeploy.benchmarks.results.rows import Horizon, Row
 
 STEPS = (1, 4, 8, 16, 32)  # of the forecast, counted from 1
 NAIVE = "naive mean of the last frames"

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zapdeploy.benchmarks.details import CoreLoad, Details
 from zapdeploy.benchmarks.report.blocks import CoreMap, Section, Table, table
 from zapdeploy.benchmarks.report.data import ReportData, Simulated
 from zapdeploy.benchmarks.report.figures import LEGEND_BELOW, label
 from zapdeploy.benchmarks.report.words import percent
+from zapdeploy.benchmarks.results.details import CoreLoad, Details
 
 _KIB = 1024
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from zapdeploy.benchmarks.comparison import Line, ModelComparison
 from zapdeploy.benchmarks.report.blocks import Chart, Section, table
 from zapdeploy.benchmarks.report.data import ReportData, model_name
 from zapdeploy.benchmarks.report.figures import (
@@ -15,7 +14,8 @@ from zapdeploy.benchmarks.report.figures import (
     wrapped,
 )
 from zapdeploy.benchmarks.report.words import SYMBOLS, energy_cell
-from zapdeploy.benchmarks.table import si_text
+from zapdeploy.benchmarks.results.comparison import Line, ModelComparison
+from zapdeploy.benchmarks.results.table import si_text
 from zapdeploy.quantities import Estimate, Provenance
 
 _LIMIT_SYMBOL = "triangle-left"

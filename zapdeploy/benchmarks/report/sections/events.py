@@ -9,8 +9,8 @@ from zapdeploy.benchmarks.report.blocks import Cell, Chart, Section, table
 from zapdeploy.benchmarks.report.data import ReportData, model_name
 from zapdeploy.benchmarks.report.figures import LEGEND_BELOW, label
 from zapdeploy.benchmarks.report.words import energy_cell, percent
-from zapdeploy.benchmarks.rows import Row
-from zapdeploy.benchmarks.table import NOTHING, rate_text, si_text
+from zapdeploy.benchmarks.results.rows import Row
+from zapdeploy.benchmarks.results.table import NOTHING, rate_text, si_text
 
 
 def events(data: ReportData) -> Section | None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from math import log10
 from typing import Any
 
-from zapdeploy.benchmarks.comparison import ModelComparison
-from zapdeploy.benchmarks.deadlines import DEADLINES
 from zapdeploy.benchmarks.report.blocks import Chart, Section, table
 from zapdeploy.benchmarks.report.data import ReportData, model_name
 from zapdeploy.benchmarks.report.figures import (
@@ -17,8 +15,10 @@ from zapdeploy.benchmarks.report.figures import (
     wrapped,
 )
 from zapdeploy.benchmarks.report.words import SYMBOLS, latency_cells, row_kind
-from zapdeploy.benchmarks.rows import Row
-from zapdeploy.benchmarks.table import si_text
+from zapdeploy.benchmarks.results.comparison import ModelComparison
+from zapdeploy.benchmarks.results.deadlines import DEADLINES
+from zapdeploy.benchmarks.results.rows import Row
+from zapdeploy.benchmarks.results.table import si_text
 
 Timed = tuple[str, Row, float]  # device, its row, its median latency [s]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from zapdeploy.benchmarks.details import LayerDetail
 from zapdeploy.benchmarks.report.blocks import Section, Table, table
 from zapdeploy.benchmarks.report.data import ReportData, Simulated
 from zapdeploy.benchmarks.report.words import percent
-from zapdeploy.benchmarks.table import NOTHING, si_text
+from zapdeploy.benchmarks.results.details import LayerDetail
+from zapdeploy.benchmarks.results.table import NOTHING, si_text
 
 _COLUMNS = (
     *("layer", "operator", "cut", "cycles (simulated)", "of the time"),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from zapdeploy.benchmarks.details import ASSUMED, Details, Price
 from zapdeploy.benchmarks.report.blocks import Cell, Chart, Section, Table, table
 from zapdeploy.benchmarks.report.data import ReportData, Simulated
 from zapdeploy.benchmarks.report.figures import LEGEND_BELOW, label, names_height_px, wrapped
 from zapdeploy.benchmarks.report.words import energy_cell, percent
-from zapdeploy.benchmarks.table import si_text
+from zapdeploy.benchmarks.results.details import ASSUMED, Details, Price
+from zapdeploy.benchmarks.results.table import si_text
 from zapdeploy.quantities import Estimate
 
 _OTHERS = "others"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from zapdeploy.benchmarks.machine import Machine
+from zapdeploy.benchmarks.measured.machine import Machine
 from zapdeploy.benchmarks.report.blocks import Section, Table, table
 from zapdeploy.benchmarks.report.data import ReportData
 from zapdeploy.benchmarks.report.words import is_here, row_kind
-from zapdeploy.benchmarks.rows import NOT_STATED, NotRun, Row
-from zapdeploy.benchmarks.table import NOTHING
+from zapdeploy.benchmarks.results.rows import NOT_STATED, NotRun, Row
+from zapdeploy.benchmarks.results.table import NOTHING
 
 
 def reproduce(data: ReportData) -> Section:

@@ -9,7 +9,7 @@ from zapdeploy.benchmarks.report.blocks import Chart, Section, table
 from zapdeploy.benchmarks.report.data import ReportData, Simulated
 from zapdeploy.benchmarks.report.figures import LEGEND_BELOW, label
 from zapdeploy.benchmarks.report.words import percent
-from zapdeploy.benchmarks.table import NOTHING
+from zapdeploy.benchmarks.results.table import NOTHING
 
 _SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "star", "hexagon")
 _ROOF_COLOUR = "#8591a3"  # to be seen on light and on dark paper

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from zapdeploy.benchmarks.comparison import Line, ModelComparison
-from zapdeploy.benchmarks.deadlines import DEADLINES
-from zapdeploy.benchmarks.published import MODEL
 from zapdeploy.benchmarks.report.blocks import Cell, Section, Table, table
 from zapdeploy.benchmarks.report.data import ReportData, model_name
 from zapdeploy.benchmarks.report.words import (
@@ -16,8 +13,11 @@ from zapdeploy.benchmarks.report.words import (
     rate_cell,
     row_kind,
 )
-from zapdeploy.benchmarks.table import BOUNDARY_WORDS, NOTHING, si_text, times_text
-from zapdeploy.benchmarks.wide_table import accuracy_text
+from zapdeploy.benchmarks.results.comparison import Line, ModelComparison
+from zapdeploy.benchmarks.results.deadlines import DEADLINES
+from zapdeploy.benchmarks.results.published import MODEL
+from zapdeploy.benchmarks.results.table import BOUNDARY_WORDS, NOTHING, si_text, times_text
+from zapdeploy.benchmarks.results.wide_table import accuracy_text
 
 Cells = tuple[Cell | str, ...]
 

@@ -1,0 +1,102 @@
+"""Trees over the mesh, and links booked without overlap."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.compile.noc.meshes import multicast_tree
+from zapdeploy.compile.noc.mesh import RECEIVE, SEND, Mesh, trees
+from zapdeploy.compile.noc.messages import Messages
+from zapdeploy.compile.regions import Region
+from zapdeploy.sim.schedule.booking import (
+    book,
+    busy_cycles,
+    link_cycles,
+    next_gap,
+    no_bookings,
+    send,
+    without_room,
+)
+
+MESH = Mesh(3, 5, 2)
+
+
+def messages(senders: list[int], receivers: list[list[int]], rows_first: bool = True) -> Messages:
+    boxes = Region(np.zeros((len(senders), 1), np.int64), np.ones((len(senders), 1), np.int64))
+    wanted = np.zeros((len(senders), MESH.cores), bool)
+    for row, cores in zip(wanted, receivers, strict=True):
+        row[cores] = True
+    return Messages(boxes, np.array(senders), wanted, 8, rows_first)
+
+
+def as_pairs(link: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    kind, core = divmod(link, MESH.cores)
+    row, column = divmod(core, MESH.columns)
+    step = ((0, 1), (0, -1), (1, 0), (-1, 0))[kind]
+    return (row, column), (row + step[0], column + step[1])
+
+
+@pytest.mark.parametrize("rows_first", [True, False])
+def test_trees_are_those_of_the_slow_mesh(rows_first: bool) -> None:
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        sender = int(random.integers(MESH.cores))
+        others = [k for k in range(MESH.cores) if k != sender and random.random() < 0.3]
+        found = trees(MESH, messages([sender], [others], rows_first))
+        inner = found.links < SEND * MESH.cores
+        source = divmod(sender, MESH.columns)
+        expected = multicast_tree(
+            source, [divmod(k, MESH.columns) for k in others], rows_first=rows_first
+        )
+        assert sorted(map(as_pairs, found.links[inner].tolist())) == sorted(expected)
+        for link, hops in zip(found.links[inner].tolist(), found.hops[inner].tolist(), strict=True):
+            here = as_pairs(link)[0]
+            assert hops == abs(here[0] - source[0]) + abs(here[1] - source[1])
+        one = messages([sender], [others], rows_first)
+        assert one.links(MESH.rows, MESH.columns).tolist() == [len(expected)]
+        ports = set((found.links[~inner] - RECEIVE * MESH.cores).tolist())
+        assert ports == {*others, sender - MESH.cores}
+
+
+def test_from_the_framebuffer() -> None:
+    """Into row 1 and along it; the first core is one hop away."""
+    found = trees(MESH, messages([-2], [[5, 7]]))
+    by_name = dict(zip(map(MESH.name, found.links.tolist()), found.hops.tolist(), strict=True))
+    assert by_name == {
+        "the framebuffer's link into row 1": 0,
+        "the receive port of core (1, 0)": 1,
+        "the east link of core (1, 0)": 1,
+        "the east link of core (1, 1)": 2,
+        "the receive port of core (1, 2)": 3,
+    }
+    assert found.network_links(MESH.cores).tolist() == [3]
+    assert messages([-2], [[5, 7]]).links(MESH.rows, MESH.columns).tolist() == [3]
+
+
+def test_bookings_fill_gaps_and_never_overlap() -> None:
+    """Against a table of cycles."""
+    random = np.random.default_rng(1)
+    books, taken = no_bookings(np.array([0, 80])), np.zeros(2000, bool)
+    for _ in range(80):
+        start, cycles = int(random.integers(500)), int(random.integers(1, 9))
+        found = next_gap(books, 1, start, cycles)
+        free = (t for t in range(start, 2000) if not taken[t : t + cycles].any())
+        assert found == next(free)
+        book(books, 1, found, cycles)
+        taken[found : found + cycles] = True
+        low, high = sorted(random.integers(0, 700, 2).tolist())
+        assert busy_cycles(books, 1, low, high) == taken[low:high].sum()
+    assert link_cycles(without_room(books)).tolist() == [0, taken.sum()]
+
+
+def test_a_tree_waits_until_all_its_links_are_free() -> None:
+    """Two messages that share one link, entered 2 x 2 cycles after the start by either."""
+    found = trees(MESH, messages([0, 1], [[3], [3]]))
+    books = no_bookings(found.uses(MESH.links))
+    starts = [
+        send(books, found.links, found.hops, low, high, MESH.hop_latency, 7, 100)
+        for low, high in zip(found.first[:-1], found.first[1:], strict=True)
+    ]
+    # The second one's link out of core 1 is busy from 102 to 109 with the first one's message.
+    assert starts == [100, 109]

@@ -1,0 +1,317 @@
+"""Forecasters in the forms that are scored: where each runs, and how it is called.
+
+A folder from training runs in torch, an ONNX file in ONNX Runtime (and, quantized, in the
+functional simulator too), a .zap file in the functional simulator. Where a file leaves the
+normalisation to the host, the host's part is done here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zapdeploy.benchmarks.models.onnx_model import load_model, model_facts
+from zapdeploy.errors import DataError, ModelError, UsageError
+from zapdeploy.forecasters.evaluation import Forecast, mean_forecast
+from zapdeploy.forecasters.folder import is_forecaster_folder, load_forecaster, read_description
+from zapdeploy.recordings.columns import Columns, brief_columns, noted_columns
+from zapdeploy.recordings.conditions import HORIZON
+from zapdeploy.recordings.recording import STIMULI, Neurons
+from zapdeploy.revin import host_normalisation
+
+if TYPE_CHECKING:
+    from zapdeploy.compile.graph import Graph
+
+MEAN, STIMULUS = "mean", "stimulus"
+MEAN_WINDOW = 4
+FLOAT32 = "fp32"
+TORCH, ONNXRUNTIME, SIMULATOR, BASELINE = "torch", "onnxruntime", "functional simulator", "baseline"
+Array = NDArray[np.float32]
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A forecaster in one form: where it runs, in what precision, with what context.
+
+    forecast: None for the stimulus baseline, which reads no context. columns: of the recording,
+    those it was trained on; None where it does not say.
+    """
+
+    model: str
+    runner: str
+    precision: str
+    context: int
+    batch: int
+    forecast: Forecast | None
+    columns: Columns | None = None
+
+    @property
+    def kind(self) -> str:
+        """The word that its numbers carry."""
+        return "simulated" if self.runner == SIMULATOR else "measured"
+
+
+def contenders(model: str, neurons: int, *, simulate: bool = False) -> Iterator[Contender]:
+    """The forms in which a model is scored; raises ZapdeployError when it is none."""
+    path = Path(model)
+    if model == STIMULUS:
+        yield Contender(model, BASELINE, "float", 1, 8, None)
+    elif model == MEAN or model.startswith(f"{MEAN}:"):
+        window = _window(model)
+        yield Contender(model, BASELINE, "float", window, 8, mean_forecast(window))
+    elif is_forecaster_folder(path):
+        yield _torch_contender(path, neurons)
+    elif path.suffix == ".onnx":
+        yield _onnx_contender(path, neurons)
+        if simulate and model_facts(path).precision != FLOAT32:
+            yield _simulated_contender(path, *_imported(path), neurons)
+    elif path.suffix == ".zap":
+        from zapdeploy.compile.multichip.envelope import load_pipeline
+
+        program = load_pipeline(path)
+        yield _simulated_contender(path, program.graph, program.origin.notes, neurons)
+    else:
+        raise UsageError(
+            f"model must be a folder from zapdeploy train, an .onnx or .zap file, mean, mean:W or "
+            f"stimulus, not '{model}'"
+        )
+
+
+def neurons_to_read(models: Sequence[str]) -> Neurons:
+    """What to open a recording with for these models: the columns that they were trained on, or as
+    many neurons as the first of them forecasts; None where only baselines are given.
+
+    Raises DataError unless all say the same of their columns.
+    """
+    known = [(model, found) for model in models if (found := neurons_of(model)) is not None]
+    if not known:
+        return None
+    first, (neurons, columns) = known[0]
+    for model, (_, other) in known:
+        if other != columns:
+            raise DataError(
+                f"models must say the same of the columns they were trained on, not "
+                f"{brief_columns(columns)} ({first}) and {brief_columns(other)} ({model}); "
+                "evaluate one at a time, or choose with --neuron-list FILE"
+            )
+    return columns or neurons
+
+
+def neurons_of(model: str) -> tuple[int, Columns | None] | None:
+    """How many neurons a model forecasts, and which columns they are where it says so; None for a
+    baseline.
+    """
+    path = Path(model)
+    if is_forecaster_folder(path):
+        spec = read_description(path)[0]
+        return spec.neurons, spec.columns
+    if path.suffix == ".onnx" and path.is_file():
+        session = open_session(path, plain=True)
+        shape = next(iter(session_shapes(session).values()))
+        return shape[-1], noted_columns(session.get_modelmeta().custom_metadata_map, model)
+    if path.suffix == ".zap" and path.is_file():
+        from zapdeploy.compile.multichip.envelope import load_pipeline
+
+        program = load_pipeline(path)
+        shape = program.graph.values[program.graph.inputs[0]].shape
+        return shape[-1], noted_columns(program.origin.notes, model)
+    return None
+
+
+def _window(model: str) -> int:
+    text = model.partition(":")[2]
+    if not text:
+        return MEAN_WINDOW
+    if not text.isdigit() or not 1 <= int(text) <= 256:
+        raise UsageError(f"window of the mean baseline must be 1 to 256 frames, not '{text}'")
+    return int(text)
+
+
+def _torch_contender(path: Path, neurons: int) -> Contender:
+    import torch
+
+    trained = load_forecaster(path)
+    spec = trained.spec
+    if spec.neurons != neurons:
+        raise _other_neurons(str(path), spec.neurons, neurons)
+
+    def forecast(contexts: Array, covariates: Array) -> Array:
+        inputs = (contexts, covariates) if spec.info.covariates else (contexts,)
+        with torch.inference_mode():
+            found: Array = trained.network(*map(torch.from_numpy, inputs)).numpy()
+        return found
+
+    return Contender(str(path), TORCH, "float", spec.context, 8, forecast, spec.columns)
+
+
+def _onnx_contender(path: Path, neurons: int) -> Contender:
+    bits = _stored_bits(path)
+    precision = _precision(bits) if bits else model_facts(path).precision
+    session = contender_session(path)
+    shapes = session_shapes(session)
+    names = named_inputs(shapes, str(path), neurons)
+
+    def run(inputs: Mapping[str, Array]) -> Array:
+        found: Array = session.run(None, dict(inputs))[0]
+        return found
+
+    first = shapes[names[0]]
+    notes = session.get_modelmeta().custom_metadata_map
+    forecast = _around(_in_batches(run, names, shapes), notes, str(path), neurons)
+    columns = noted_columns(notes, str(path))
+    return Contender(str(path), ONNXRUNTIME, precision, first[1], first[0], forecast, columns)
+
+
+def _simulated_contender(
+    path: Path, graph: Graph, notes: Mapping[str, str], neurons: int
+) -> Contender:
+    from zapdeploy.sim.functional import Network
+
+    weights = [v.element for v in graph.values.values() if v.is_constant and v.quantization]
+    precision = _precision({element.bits for element in weights if element.bits <= 8})
+    shapes = {name: graph.values[name].shape for name in graph.inputs}
+    names = named_inputs(shapes, str(path), neurons)
+    network = Network.of(graph)
+
+    def run(inputs: Mapping[str, Array]) -> Array:
+        found: Array = network.run(inputs)[graph.outputs[0]]
+        return found
+
+    first = shapes[names[0]]
+    forecast = _around(_in_batches(run, names, shapes), notes, str(path), neurons)
+    columns = noted_columns(notes, str(path))
+    return Contender(str(path), SIMULATOR, precision, first[1], first[0], forecast, columns)
+
+
+def _stored_bits(path: Path) -> set[int]:
+    """The widths of the integer weights that an ONNX file holds; none in a float file."""
+    from onnx import TensorProto
+
+    kinds = (TensorProto.DataType.Name(t.data_type) for t in _weights(path))
+    names = (name.removeprefix("U") for name in kinds)
+    return {int(name.removeprefix("INT")) for name in names if name in ("INT8", "INT4", "INT2")}
+
+
+def _weights(path: Path) -> list[Any]:
+    """The initializers that have two axes or more."""
+    return [t for t in load_model(path).graph.initializer if len(t.dims) > 1]
+
+
+def _precision(bits: set[int]) -> str:
+    """ "int8", or "int4+8" where layers differ."""
+    return "int" + "+".join(map(str, sorted(bits))) if bits else "integer"
+
+
+def _imported(path: Path) -> tuple[Graph, Mapping[str, str]]:
+    """The file's integer graph, and what its metadata says."""
+    from zapdeploy.compile.frontend import import_model
+
+    imported = import_model(path)
+    return imported.graph, imported.origin.notes
+
+
+def contender_session(path: Path, *, threads: int | None = None, gpu: bool = False) -> Any:
+    """The session that a forecaster's values are taken from."""
+    return open_session(
+        path, plain=min(_stored_bits(path), default=8) < 8, threads=threads, gpu=gpu
+    )
+
+
+def open_session(
+    path: Path, *, plain: bool = False, threads: int | None = None, gpu: bool = False
+) -> Any:
+    """plain: without optimizations, which would put other kernels in the place of narrow types.
+
+    threads: None is ONNX Runtime's own choice. gpu: CUDA where the installed ONNX Runtime has it.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads or 0
+    providers = ["CPUExecutionProvider"]
+    if gpu:
+        if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+            raise UsageError(
+                "GPU must be one that ONNX Runtime knows, not missing; install onnxruntime-gpu, or "
+                "leave the GPU out"
+            )
+        providers.insert(0, "CUDAExecutionProvider")
+    if plain:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers)
+    except Exception as error:  # its exceptions have no common base class of their own
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"model must be one that ONNX Runtime loads, not refused: {reason} ({path})"
+        ) from error
+
+
+def session_shapes(session: Any) -> dict[str, tuple[int, ...]]:
+    """Inputs by name; an open batch is 1."""
+    return {
+        value.name: tuple(size if isinstance(size, int) else 1 for size in value.shape)
+        for value in session.get_inputs()
+    }
+
+
+def named_inputs(shapes: Shapes, where: str, neurons: int | None = None) -> tuple[str, ...]:
+    """The input of traces, of so many neurons, then that of stimuli if there is one."""
+    stimuli = [name for name, shape in shapes.items() if shape[1:] == (HORIZON, STIMULI)]
+    traces = [name for name in shapes if name not in stimuli]
+    if len(traces) != 1 or len(shapes[traces[0]]) != 3:
+        given = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
+        raise ModelError(
+            f"model must have one input [batch, context, neurons], and may have one of stimuli "
+            f"[batch, {HORIZON}, {STIMULI}], not {given} ({where})"
+        )
+    if neurons is not None and shapes[traces[0]][2] != neurons:
+        raise _other_neurons(where, shapes[traces[0]][2], neurons)
+    return (traces[0], *stimuli[:1])
+
+
+def _in_batches(
+    run: Callable[[Mapping[str, Array]], Array], names: tuple[str, ...], shapes: Shapes
+) -> Forecast:
+    """A forecast for any number of windows, from a network with a batch of its own."""
+    batch = shapes[names[0]][0]
+
+    def forecast(contexts: Array, covariates: Array) -> Array:
+        results = []
+        for first in range(0, len(contexts), batch):
+            parts = [array[first : first + batch] for array in (contexts, covariates)]
+            count = len(parts[0])
+            filled = [np.concatenate([p, np.repeat(p[-1:], batch - count, 0)]) for p in parts]
+            results.append(run(dict(zip(names, filled, strict=False)))[:count])
+        return np.concatenate(results)
+
+    return forecast
+
+
+def _around(forecast: Forecast, notes: Mapping[str, str], where: str, neurons: int) -> Forecast:
+    """With the normalisation that the file leaves to the host, where it does."""
+    normalisation = host_normalisation(notes, where)
+    if normalisation is None:
+        return forecast
+    if normalisation.scale.size != neurons:
+        raise _other_neurons(where, normalisation.scale.size, neurons)
+
+    def restored(contexts: Array, covariates: Array) -> Array:
+        normal, mean, deviation = normalisation.normalise(contexts)
+        return normalisation.restore(forecast(normal, covariates), mean, deviation)
+
+    return restored
+
+
+def _other_neurons(where: str, found: int, wanted: int) -> DataError:
+    return DataError(
+        f"neurons must be the recording's {wanted}, not {found} ({where}); evaluate forecasters of "
+        "one size at a time, or choose with --neurons"
+    )

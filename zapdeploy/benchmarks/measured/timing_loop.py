@@ -1,0 +1,122 @@
+"""Repeat a query, look at the clock, and say what came out: rate, percentiles, noise."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from zapdeploy.benchmarks.results.rows import Latency
+from zapdeploy.errors import UsageError
+
+Clock = Callable[[], float]
+NOISE_BLOCKS = 5
+NOISY = 0.1
+PLAIN_LOOP = "a plain loop"
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure: at least so many queries and seconds, but no more than `max_seconds`
+    once there are `few_queries`. A trial, which only ranks configurations, takes `trial_seconds`
+    or two queries.
+    """
+
+    warmup: int = 2
+    min_queries: int = 20
+    min_seconds: float = 5.0
+    max_seconds: float = 60.0
+    few_queries: int = 5
+    trial_seconds: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.min_queries < 1 or self.few_queries < 1 or self.warmup < 0:
+            raise UsageError(
+                f"queries must be 1 or more and warm-up 0 or more, not {self.min_queries}, "
+                f"{self.few_queries} and {self.warmup} (effort); give larger numbers"
+            )
+        if not 0 <= self.min_seconds <= self.max_seconds < math.inf:
+            raise UsageError(
+                f"seconds must be from 0 to max_seconds {self.max_seconds:g}, not "
+                f"{self.min_seconds:g} (effort); give a shorter minimum"
+            )
+
+    def as_trial(self) -> Effort:
+        seconds = min(self.trial_seconds, self.max_seconds)
+        return Effort(min(self.warmup, 1), 2, seconds, seconds, 2, seconds)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Durations of equal queries in a row [s], each of so many frames.
+
+    `driver`: who issued them; `driver_rate` (frames/s), `driver_latency`: its own figures, which
+    then stand for the run.
+    """
+
+    durations_s: tuple[float, ...]
+    frames_per_query: int
+    driver: str = PLAIN_LOOP
+    driver_rate: float | None = None
+    driver_latency: Latency | None = None
+
+    @property
+    def total_s(self) -> float:
+        return sum(self.durations_s)
+
+    @property
+    def frames(self) -> int:
+        return self.frames_per_query * len(self.durations_s)
+
+    @property
+    def frames_per_s(self) -> float:
+        return self.frames / self.total_s if self.driver_rate is None else self.driver_rate
+
+    @property
+    def latency(self) -> Latency:
+        if self.driver_latency is not None:
+            return self.driver_latency
+        ordered = sorted(self.durations_s)
+        count = len(ordered)
+
+        def nearest_rank(percent: int) -> float:
+            return ordered[max(0, -(-count * percent // 100) - 1)]
+
+        return Latency(
+            p50_s=nearest_rank(50),
+            p90_s=nearest_rank(90),
+            p99_s=nearest_rank(99),
+            mean_s=self.total_s / count,
+            count=count,
+        )
+
+    @property
+    def noise(self) -> float:
+        """Half the spread of the medians of five consecutive blocks, relative to the median."""
+        size = max(1, len(self.durations_s) // NOISE_BLOCKS)
+        starts = range(0, len(self.durations_s) - size + 1, size)
+        medians = [statistics.median(self.durations_s[i : i + size]) for i in starts]
+        return (max(medians) - min(medians)) / 2 / statistics.median(medians)
+
+
+def time_queries(
+    query: Callable[[], None], frames_per_query: int, effort: Effort, clock: Clock
+) -> Timing:
+    """Run `query` again and again, one at a time, after a warm-up that does not count."""
+    for _ in range(effort.warmup):
+        query()
+    durations: list[float] = []
+    total = 0.0
+    while not _enough(len(durations), total, effort):
+        start = clock()
+        query()
+        durations.append(clock() - start)
+        total += durations[-1]
+    return Timing(tuple(durations), frames_per_query)
+
+
+def _enough(queries: int, seconds: float, effort: Effort) -> bool:
+    if queries >= effort.min_queries and seconds >= effort.min_seconds:
+        return True
+    return queries >= effort.few_queries and seconds >= effort.max_seconds

@@ -1,0 +1,1 @@
+"""Rows, the folder that keeps them, published figures, and comparisons."""

@@ -1,0 +1,245 @@
+"""What a benchmark run finds out: rows with numbers, and reasons where there are none.
+
+Every number of a row carries one of the four words: the rate and the latency through `kind`, each
+energy through its own Estimate. SI units throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from enum import Enum
+from typing import Any
+
+from zapdeploy.benchmarks.results.deadlines import deadlines_json
+from zapdeploy.quantities import Estimate, Provenance
+
+# Metrics of accuracy: less of the first and more of the second is better.
+MAE, TOP1 = "MAE", "top-1 agreement with fp32"
+NOT_STATED = "not stated"
+# Fields of a row that its JSON has under the same name, as they are.
+_PLAIN = (
+    *("key", "model", "precision", "target", "batch", "frames_per_s", "latency_s", "boundary"),
+    *("accuracy", "source", "note", "frame_rate_hz", "energy_is_bound", "noise", "machine"),
+    "digest",
+)
+# Fields that files written before they existed may lack.
+_LATER = ("accuracy_metric", "limiter", "transistors", "recorded_on")
+
+
+class Scenario(Enum):
+    """How frames arrive, as in MLPerf Inference."""
+
+    SINGLE_STREAM = "SingleStream"  # one frame at a time, the next when the result is there
+    OFFLINE = "Offline"  # all frames are there at once: throughput
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Distribution of the time of one query [s]; percentiles by nearest rank."""
+
+    p50_s: float
+    p90_s: float
+    p99_s: float
+    mean_s: float
+    count: int
+
+    def as_json(self) -> dict[str, float | int]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """Mean absolute error at each step of a forecast.
+
+    naive: of the mean of the last frames, over the same windows; none where it was not asked.
+    windows: what both are means over; errors over other windows are not comparable.
+    """
+
+    mae: tuple[float, ...]
+    naive: tuple[float, ...]
+    windows: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {"mae": list(self.mae), "naive_mae": list(self.naive), "windows": self.windows}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Horizon:
+        """What `as_json` wrote."""
+        return cls(tuple(raw["mae"]), tuple(raw["naive_mae"]), raw["windows"])
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model at one precision on one target in one scenario.
+
+    frames_per_s: SingleStream, 1 / mean latency; Offline, the steady rate. latency_s: of one query
+    of `batch` frames; the median where measured. energy_per_frame: at that rate, within `boundary`.
+    energy_is_bound: the energy is at most that (a datasheet's power limit, not a measurement).
+    energy_at_frame_rate: per frame at frame_rate_hz, waiting included. noise: relative half spread
+    of the measured rate over five blocks of the run. tried: every configuration that was tried.
+    accuracy_metric: MAE or TOP1. horizon: the errors whose mean `accuracy` is, of a forecaster.
+    limiter: what sets the pace of a simulated chip. transistors: of all chips together.
+    recorded_on: the other machine that a measured row comes from; empty for this one.
+    """
+
+    key: str
+    model: str
+    precision: str
+    target: str
+    scenario: Scenario
+    kind: Provenance
+    boundary: str
+    source: str
+    batch: int | None = None
+    frames_per_s: float | None = None
+    latency_s: float | None = None
+    latency: Latency | None = None
+    energy_per_frame: Estimate | None = None
+    energy_is_bound: bool = False
+    energy_at_frame_rate: Estimate | None = None
+    power: Estimate | None = None
+    frame_rate_hz: float | None = None
+    accuracy: float | None = None
+    noise: float | None = None
+    note: str = ""
+    configuration: Mapping[str, Any] | None = None
+    tried: tuple[Mapping[str, Any], ...] = ()
+    machine: str = ""
+    versions: Mapping[str, str] | None = None
+    digest: str = ""
+    accuracy_metric: str = ""
+    limiter: str = ""
+    transistors: float | None = None
+    recorded_on: str = ""
+    horizon: Horizon | None = None
+
+    @property
+    def latency_p99_s(self) -> float | None:
+        """99th percentile of the latency; a simulated one is always the same."""
+        if self.latency is not None:
+            return self.latency.p99_s
+        return self.latency_s if self.kind is Provenance.SIMULATED else None
+
+    @property
+    def frames_per_s_per_billion_transistors(self) -> float | None:
+        if self.frames_per_s is None or not self.transistors:
+            return None
+        return self.frames_per_s / (self.transistors / 1e9)
+
+    @property
+    def energy_measured_j(self) -> float | None:
+        """Joules per frame that a meter read here; None when there was no meter."""
+        energy = self.energy_per_frame
+        if energy is None or energy.kind is not Provenance.MEASURED:
+            return None
+        return energy.value
+
+    def meets_deadline(self, frame_rate_hz: float | None) -> bool | None:
+        """Whether a stream of frames at that rate is kept up with, each before the next arrives.
+
+        A measured latency counts with its 99th percentile. None where it cannot be said: no rate,
+        no latency, or frames that wait for a batch.
+        """
+        return None if frame_rate_hz is None else self.meets(1 / frame_rate_hz)
+
+    def meets(self, deadline_s: float) -> bool | None:
+        """Whether the answer to one frame is there in that time; None as for `meets_deadline`."""
+        if self.scenario is Scenario.OFFLINE or self.latency_s is None:
+            return None
+        return (self.latency_p99_s or self.latency_s) <= deadline_s
+
+    def as_json(self) -> dict[str, Any]:
+        """The row of the `bench` verb's JSON, and one line of rows.jsonl."""
+        energy = self.energy_per_frame
+        return {
+            **{name: getattr(self, name) for name in (*_PLAIN, *_LATER)},
+            "scenario": self.scenario.value,
+            "kind": self.kind.value,
+            "latency_percentiles_s": None if self.latency is None else self.latency.as_json(),
+            "energy_per_frame_j": _estimate_json(energy),
+            "energy_kind": None if energy is None else energy.kind.value,
+            "energy_measured_per_frame_j": self.energy_measured_j,
+            "energy_at_frame_rate_j": _estimate_json(self.energy_at_frame_rate),
+            "frames_per_s_per_w": frames_per_joule(energy),
+            "power_w": _estimate_json(self.power),
+            "frames_per_s_per_billion_transistors": self.frames_per_s_per_billion_transistors,
+            "horizon": None if self.horizon is None else self.horizon.as_json(),
+            "deadline_met": self.meets_deadline(self.frame_rate_hz),
+            "deadlines": deadlines_json(self.meets),
+            "versions": dict(self.versions or {}),
+            "configuration": dict(self.configuration or {}),
+            "tried": [dict(one) for one in self.tried],
+        }
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Row:
+        """The row that `as_json` wrote. Raises KeyError, TypeError or ValueError for another."""
+        percentiles, horizon = raw["latency_percentiles_s"], raw.get("horizon")
+        return cls(
+            **{name: raw[name] for name in (*_PLAIN, "versions", "configuration")},
+            **{name: raw[name] for name in _LATER if name in raw},
+            scenario=Scenario(raw["scenario"]),
+            kind=Provenance(raw["kind"]),
+            latency=None if percentiles is None else Latency(**percentiles),
+            horizon=None if horizon is None else Horizon.from_json(horizon),
+            energy_per_frame=_estimate(raw["energy_per_frame_j"]),
+            energy_at_frame_rate=_estimate(raw["energy_at_frame_rate_j"]),
+            power=_estimate(raw["power_w"]),
+            tried=tuple(raw["tried"]),
+        )
+
+
+@dataclass(frozen=True)
+class NotRun:
+    """A combination without numbers, and why. `final`: trying again would end the same way."""
+
+    key: str
+    model: str
+    precision: str
+    target: str
+    scenario: Scenario
+    reason: str
+    final: bool = True
+
+    def as_json(self) -> dict[str, Any]:
+        raw = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {**raw, "scenario": self.scenario.value}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> NotRun:
+        """What `as_json` wrote. Raises KeyError, TypeError or ValueError for anything else."""
+        return cls(
+            **{f.name: raw[f.name] for f in fields(cls) if f.name != "scenario"},
+            scenario=Scenario(raw["scenario"]),
+        )
+
+
+Outcome = Row | NotRun
+
+
+def frames_per_joule(energy: Estimate | None) -> dict[str, float | str | None] | None:
+    """Frames/s/W, which is frames per joule; the high end is None where energy may be near 0."""
+    if energy is None or energy.value <= 0:
+        return None
+    return {
+        "value": 1 / energy.value,
+        "low": 1 / energy.high,
+        "high": 1 / energy.low if energy.low > 0 else None,
+        "kind": energy.kind.value,
+    }
+
+
+def exactly(value: float, kind: Provenance) -> Estimate:
+    """A value without an interval of its own."""
+    return Estimate(value, value, value, kind)
+
+
+def _estimate_json(estimate: Estimate | None) -> dict[str, float | str] | None:
+    return None if estimate is None else estimate.as_json()
+
+
+def _estimate(raw: Mapping[str, Any] | None) -> Estimate | None:
+    if raw is None:
+        return None
+    return Estimate(raw["value"], raw["low"], raw["high"], Provenance(raw["kind"]))

@@ -1,0 +1,1 @@
+"""Rows of simulated chips, and how far they can be believed."""

@@ -1,0 +1,1 @@
+"""Networks over several chips: stages, pipelines, parts."""

@@ -1,0 +1,223 @@
+"""Moving activations: from where one layer leaves a tensor to where the next one needs it.
+
+A core that needs a box of a tensor holds part of it; the rest arrives over the activation network.
+`arrivals` is what the busiest receiving port takes, for all pairs of candidate cuts: a lower bound.
+`route` follows every piece of one pair over the links of the mesh, as multicast trees with
+dimension-ordered routes: along the row of the core that holds the piece, then along the columns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zapdeploy.compile.noc.multicast import numbered
+from zapdeploy.compile.regions import IntArray, Region
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """One transfer. `link_bytes`: over the busiest link or port; `received_bytes`, `sent_bytes`: at
+    the busiest core; the totals are over all cores (a piece for many is sent once)."""
+
+    link_bytes: float
+    received_bytes: float
+    sent_bytes: float
+    total_received_bytes: float
+    total_sent_bytes: float
+    bit_hops: float
+
+
+def arrivals(held: Region, needed: Region) -> FloatArray:
+    """Elements the busiest core needs and does not hold [candidates of source, of reader].
+
+    No transfer takes less than its busiest receiving port. Regions are [candidates, cores, rank].
+    """
+    return _missing(held, needed).max(axis=2).astype(np.float64)
+
+
+def arrivals_from_afar(held: Region, needed: Region, rows: int) -> FloatArray:
+    """Elements over the busiest vertical link if they came from rows picked at random.
+
+    What a core needs and its row does not hold comes along its column. Uniform traffic among n
+    cores in a line loads a link with n / 6 times what each of them receives.
+    """
+    candidates, cores, rank = held.low.shape
+    grouped = (candidates, rows, cores // rows, rank)
+    empty = (held.volume == 0).reshape(grouped[:3])[..., None]
+    large = np.iinfo(np.int32).max
+    low = np.where(empty, large, held.low.reshape(grouped)).min(axis=2)
+    high = np.where(empty, 0, held.high.reshape(grouped)).max(axis=2)
+    of_row = Region(np.repeat(low, cores // rows, axis=1), np.repeat(high, cores // rows, axis=1))
+    return _missing(of_row, needed).max(axis=2) * (rows / 6)
+
+
+def _missing(held: Region, needed: Region) -> NDArray[np.int32]:
+    """Elements of each core's needed box outside its held box [source, reader, cores]."""
+    overlap = np.ones((len(held.low), *needed.low.shape[:2]), np.int32)
+    for axis in range(held.low.shape[-1]):
+        bounds = (b[..., axis].astype(np.int32) for b in (*held, *needed))
+        low, high, first, last = bounds
+        length = np.minimum(high[:, None], last[None])
+        length -= np.maximum(low[:, None], first[None])
+        overlap *= np.maximum(length, 0, out=length)
+    return np.subtract(needed.volume.astype(np.int32)[None], overlap, out=overlap)
+
+
+def from_framebuffer(
+    needed: Region, bits: int, rows: int, columns: int, width_ratio: float
+) -> list[Traffic]:
+    """Boxes sent from the framebuffer, which feeds the first link of every row.
+
+    A box that several cores of a row need is sent once and passed on. `needed` is [candidates,
+    cores, rank]; one Traffic per candidate, its `total_sent_bytes` those read from the framebuffer.
+    `width_ratio`: of an activation link to the whole framebuffer; when all of it together takes
+    longer than any row's link, that counts as the busiest link.
+    """
+    wanted = needed.volume * (bits / 8)
+    row, column = np.divmod(np.arange(rows * columns), columns)
+    group = equal_boxes(needed, row)
+    size, reach = np.zeros((2, *group.shape))
+    candidates = np.arange(len(group))[:, None]
+    np.maximum.at(size, (candidates, group), wanted)
+    np.maximum.at(reach, (candidates, group), np.broadcast_to(column + 1.0, group.shape))
+    place = np.zeros(group.shape, np.int64)
+    np.put_along_axis(place, group, np.broadcast_to(row, group.shape), axis=1)
+    by_row = np.zeros((len(group), rows))
+    np.add.at(by_row, (candidates, place), size)
+    link = np.maximum(by_row.max(axis=1), size.sum(axis=1) * width_ratio)
+    hops = (size * reach).sum(axis=1) * 8
+    found = zip(link, wanted.max(axis=1), wanted.sum(axis=1), size.sum(axis=1), hops, strict=True)
+    return [
+        Traffic(float(busiest), float(core), 0.0, float(received), float(sent), float(hop))
+        for busiest, core, received, sent, hop in found
+    ]
+
+
+def equal_boxes(needed: Region, row: IntArray) -> IntArray:
+    """Numbers of the distinct boxes of each row, from 0 [candidates, cores]."""
+    key = np.broadcast_to(row, needed.low.shape[:2])
+    for bound in (needed.low, needed.high):
+        for along in np.moveaxis(bound, -1, 0):
+            key = numbered(key * (int(along.max(initial=0)) + 1) + along)
+    return numbered(key)
+
+
+def route(held: Region, needed: Region, bits: int, rows: int, columns: int) -> Traffic:
+    """Exact loads of all links and ports for one transfer; regions are [1, cores, rank]."""
+    links = _Links(rows, columns)
+    boxes, holds, wants = pieces(held, needed)
+    sizes = np.asarray(boxes.volume * (bits / 8), np.float64)
+    for some in np.array_split(np.arange(len(sizes)), len(sizes) // _PIECES_AT_ONCE + 1):
+        travels = some[(wants[some] & ~holds[some]).any(axis=1)]
+        links.send(holds[travels].argmax(axis=1), wants[travels], sizes[travels])
+    received = (needed.volume - held.intersect(needed).volume)[0] * (bits / 8)
+    return links.traffic(received)
+
+
+_PIECES_AT_ONCE = 16_384
+
+
+class Pieces(NamedTuple):
+    """A tensor cut at every border: the boxes [pieces, rank], and which cores hold and want each
+    [pieces, cores]."""
+
+    boxes: Region
+    holds: NDArray[np.bool_]
+    wants: NDArray[np.bool_]
+
+
+def pieces(held: Region, needed: Region) -> Pieces:
+    """Cut a tensor at the borders of all held and needed boxes [1, cores, rank]."""
+    has, want = held.volume[0] > 0, needed.volume[0] > 0
+    holds, wants = has[None], want[None]
+    low = high = np.zeros((1, 0), np.int64)
+    for axis in range(held.low.shape[-1]):
+        bounds = [b[0, :, axis] for b in (held.low, held.high, needed.low, needed.high)]
+        used = (bound[m] for bound, m in zip(bounds, (has, has, want, want), strict=True))
+        edges = np.unique(np.concatenate(list(used)))
+        first, last = edges[:-1, None], edges[1:, None]
+        holds = _combine(holds, (bounds[0] <= first) & (last <= bounds[1]))
+        wants = _combine(wants, (bounds[2] <= first) & (last <= bounds[3]))
+        low, high = _extend(low, edges[:-1]), _extend(high, edges[1:])
+    return Pieces(Region(low, high), holds, wants)
+
+
+def _extend(bounds: IntArray, along_axis: IntArray) -> IntArray:
+    """Every row of `bounds` with every entry of a further axis behind it."""
+    every = np.repeat(bounds, len(along_axis), axis=0)
+    return np.column_stack([every, np.tile(along_axis, len(bounds))])
+
+
+def _combine(pieces: NDArray[np.bool_], along_axis: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    both: NDArray[np.bool_] = (pieces[:, None] & along_axis[None]).reshape(-1, pieces.shape[1])
+    return both
+
+
+class _Links:
+    """Bytes on every link of a mesh, kept as differences: the load of link k is the sum up to k.
+
+    A piece travels along the row of its owner as far as any column needs it, and in each of those
+    columns up and down as far as any core needs it.
+    """
+
+    def __init__(self, rows: int, columns: int) -> None:
+        self.rows, self.columns = rows, columns
+        self.east, self.west, self.south, self.north = np.zeros((4, rows * columns))
+        self.sent = np.zeros(rows * columns)
+
+    def send(self, owner: IntArray, wants: NDArray[np.bool_], size: FloatArray) -> None:
+        """Add pieces: the core that holds each, the cores that want it [pieces, cores], bytes."""
+        if not len(owner):
+            return
+        row, column = np.divmod(owner, self.columns)
+        grid = wants.reshape(-1, self.rows, self.columns)
+        by_column = np.asarray(grid.any(axis=1))
+        first, last = _first(by_column, 1), self.columns - 1 - _first(by_column[:, ::-1], 1)
+        start = row * self.columns
+        self._add(self.east, start + column, start + last, size, last > column)
+        self._add(self.west, start + first, start + column, size, first < column)
+        first, last = _first(grid, 1), self.rows - 1 - _first(grid[:, ::-1], 1)
+        across, turn = np.arange(self.columns), row[:, None]
+        here = turn * self.columns + across
+        sizes = np.broadcast_to(size[:, None], by_column.shape)
+        down, up = by_column & (last > turn), by_column & (first < turn)
+        self._add(self.south, here, last * self.columns + across, sizes, down)
+        self._add(self.north, first * self.columns + across, here, sizes, up)
+        self.sent += np.bincount(owner, size, len(self.sent))
+
+    def _add(
+        self,
+        load: FloatArray,
+        begin: IntArray,
+        end: IntArray,
+        size: FloatArray,
+        used: NDArray[np.bool_],
+    ) -> None:
+        """Load the links from place `begin` to place `end` of their lines."""
+        load += np.bincount(begin[used], size[used], len(load))
+        load -= np.bincount(end[used], size[used], len(load))
+
+    def traffic(self, received: FloatArray) -> Traffic:
+        """All loads together; `received` are the bytes that reach each core."""
+        shape = (self.rows, self.columns)
+        along = [np.cumsum(load.reshape(shape), axis=1) for load in (self.east, self.west)]
+        along += [np.cumsum(load.reshape(shape), axis=0) for load in (self.south, self.north)]
+        return Traffic(
+            link_bytes=float(max(load.max() for load in (*along, self.sent, received))),
+            received_bytes=float(received.max()),
+            sent_bytes=float(self.sent.max()),
+            total_received_bytes=float(received.sum()),
+            total_sent_bytes=float(self.sent.sum()),
+            bit_hops=float(8 * sum(load.sum() for load in along)),
+        )
+
+
+def _first(present: NDArray[np.bool_], axis: int) -> IntArray:
+    """Index of the first True along an axis; 0 where there is none."""
+    return present.argmax(axis=axis)

@@ -1,1 +1,0 @@
-"""Experiments whose tables the documentation shows; each is run by one command."""
