@@ -248,26 +248,6 @@ def test_global_average_pool_equals_onnx_runtime() -> None:
             )
 
 
-@pytest.mark.parametrize("count_include_pad", [False, True])
-def test_average_pool_equals_onnx_runtime(count_include_pad: bool) -> None:
-    attributes = {"strides": [2, 1], "pads": [1, 0, 1, 1]}
-    for x, (x_is, out_is, _) in pooled_cases():
-        if x.ndim != 4 or min(x.shape[2:]) < 3:
-            continue
-        pairs = [
-            (np.asarray(q.scale, np.float32), np.asarray(q.zero_point, x.dtype))
-            for q in (x_is, out_is)
-        ]
-        expected = run_onnx(
-            "QLinearAveragePool", [x, *pairs[0], *pairs[1]], "com.microsoft",
-            kernel_shape=[3, 2], count_include_pad=int(count_include_pad), **attributes,
-        )  # fmt: skip
-        out = kernels.average_pool(
-            x, (3, 2), x_is, out_is, count_include_pad=count_include_pad, **attributes
-        )
-        np.testing.assert_array_equal(out, expected)
-
-
 def test_max_pool_equals_onnx_runtime() -> None:
     attributes = {"strides": [2, 1], "pads": [1, 0, 1, 1], "dilations": [1, 2]}
     for x, _ in pooled_cases():
@@ -275,21 +255,3 @@ def test_max_pool_equals_onnx_runtime() -> None:
             continue
         expected = run_onnx("MaxPool", [x], kernel_shape=[3, 2], **attributes)
         np.testing.assert_array_equal(kernels.max_pool(x, (3, 2), **attributes), expected)
-
-
-@pytest.mark.parametrize("dtype", BYTES)
-def test_leaky_relu_equals_onnx_runtime(dtype: npt.DTypeLike) -> None:
-    rng = np.random.default_rng(8)
-    x = np.arange(256, dtype=np.uint8).view(dtype).reshape(2, 8, 4, 4)
-    for _ in range(50):
-        x_is, out_is, _ = quantizations(rng, dtype)
-        alpha = float(np.float32(rng.uniform(0.001, 0.5)))
-        pairs = [
-            (np.asarray(q.scale, np.float32), np.asarray(q.zero_point, dtype))
-            for q in (x_is, out_is)
-        ]
-        expected = run_onnx(
-            "QLinearLeakyRelu", [x, *pairs[0], *pairs[1]], "com.microsoft", alpha=alpha
-        )
-        table = kernels.leaky_relu_table(dtype, x_is, out_is, alpha)
-        np.testing.assert_array_equal(kernels.lookup(kernels.channels_last(x), table), expected)
