@@ -8,6 +8,7 @@ print(result.throughput_fps, result.energy_per_frame)
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,11 +22,13 @@ from zapdeploy.compile.multichip.envelope import load_pipeline, pipeline_digest,
 from zapdeploy.compile.multichip.parts import Parts, compile_parts, part_files
 from zapdeploy.compile.multichip.pipeline import Pipeline
 from zapdeploy.compile.multichip.spread import build_pipeline
+from zapdeploy.compile.program.build import check_widths
 from zapdeploy.compile.program.program import Options, Origin, Program
 from zapdeploy.compile.program.unfit import chip_unfit, framebuffer_unfit, parameters_and_programs
 from zapdeploy.errors import ModelError, UsageError
 from zapdeploy.hardware_targets import load_target, parse_target, target_text
 from zapdeploy.sim.results import Result, summarize
+from zapdeploy.simplify import InputShapes
 
 Progress = Callable[[str, int, int], None]
 OBJECTIVES = ("throughput", "latency", "energy")
@@ -39,6 +42,7 @@ def compile_model(
     chips: int | None = None,
     micro_batch: int | None = None,
     objective: str = "throughput",
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
     state: Mapping[str, str] | None = None,
     output: str | Path | None = None,
     progress: Progress = lambda what, done, total: None,
@@ -48,10 +52,11 @@ def compile_model(
     A folder of ONNX files is a network in parts, a chip for each, read one at a time (`parts`).
     `batch` replaces the first dimension of every input; None keeps the file's own. `chips`: None is
     one if the network fits there, else as few as it takes. `micro_batch`: frames that a chip takes
-    at a time; None is the whole batch on one chip, and chosen on several (see `_splits`). `state`:
-    inputs and the outputs of the frame before that they are, kept on the chip. With `output` the
-    Pipeline is written there. A network that does not fit gives one whose `unfit` says why; nothing
-    is written then. Raises ZapdeployError when file, target or options are wrong.
+    at a time; None is the whole batch on one chip, and chosen on several (see `_splits`). `shapes`:
+    those of inputs with other open dimensions than the batch, by name. `state`: inputs and the
+    outputs of the frame before that they are, kept on the chip. With `output` the Pipeline is
+    written there. A network that does not fit gives one whose `unfit` says why; nothing is written
+    then. Raises ZapdeployError when file, target or options are wrong.
     """
     _check_options(batch, chips, micro_batch, objective)
     where, text = target_text(target)
@@ -61,14 +66,14 @@ def compile_model(
         parts = Parts(path, part_files(path), chip, text, batch, objective)
         _check_parts(parts, chips, micro_batch, state, output)
         return compile_parts(parts, Path(output or ""), progress)
-    imported = import_model(path, batch=batch, state=state)
+    imported = import_model(path, batch=batch, shapes=shapes, state=state)
     first = imported.graph.values[imported.graph.inputs[0]].shape
     options = Options(batch or (first[0] if first else 1), chips or 1, objective)
     origin = Origin(imported.origin.file, imported.origin.sha256, imported.origin.notes)
 
     def build(frames: int, chips: int | None) -> Pipeline:
         whole = frames == options.batch
-        part = imported if whole else import_model(path, batch=frames, state=state)
+        part = imported if whole else import_model(path, batch=frames, shapes=shapes, state=state)
         graph = replace(part.graph, name=path.stem)
         return build_pipeline(graph, origin, chip, text, options, frames, chips, progress)
 
@@ -184,6 +189,8 @@ class ModelCheck:
     parameter_bytes: int
     memory_bytes: int
     unfit: Unfit | None
+    quantized: bool = True  # the file itself; else it was judged as `quantize` would make it
+    notes: tuple[str, ...] = ()  # what is read otherwise than it is written
 
     @property
     def accepted(self) -> bool:
@@ -202,20 +209,52 @@ class ModelCheck:
 
 
 def check_model(
-    model: str | Path, target: str | Path = "northpole-sim", *, batch: int | None = None
+    model: str | Path,
+    target: str | Path = "northpole-sim",
+    *,
+    batch: int | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    constants: Mapping[str, float] | None = None,
 ) -> ModelCheck:
-    """Judge a model without mapping it. Raises ZapdeployError when the file cannot be read."""
+    """Judge a model without mapping it. Raises ZapdeployError when the file cannot be read.
+
+    A float file is judged as `quantize` would make it at 8 bits; `constants` are inputs that it
+    would be given as such.
+    """
     _check_options(batch, None, None, "throughput")
     chip = load_target(target)
+    given = InputShapes(batch, shapes or {}, constants or {})
+    judged = checking.check_model(Path(model), shapes=given)
+    found = ModelCheck(Path(model).stem, chip.name, (), (), 0, 0, None)
+    if judged.needs_quantizing:
+        judged = _as_quantized(Path(model), given)
+        found = replace(found, quantized=False)
     memory = chip.cores * int(chip.core.memory)
-    judged = checking.check_model(Path(model), batch=batch)
-    found = ModelCheck(Path(model).stem, chip.name, judged.decisions, (), 0, memory, None)
+    found = replace(found, decisions=judged.decisions, notes=judged.notes, memory_bytes=memory)
     if judged.imported is None:
         return replace(found, reasons=(judged.refusal,))
-    layers = group_layers(judged.imported.graph)
-    unfit = chip_unfit(layers, chip) or framebuffer_unfit(judged.imported.graph, layers, chip)
+    graph = judged.imported.graph
+    layers = group_layers(graph)
+    try:
+        check_widths(layers, chip)
+    except ModelError as error:
+        return replace(found, reasons=(str(error),))
     return replace(
         found,
         parameter_bytes=parameters_and_programs(layers, chip),
-        unfit=unfit,
+        unfit=chip_unfit(layers, chip) or framebuffer_unfit(graph, layers, chip),
     )
+
+
+def _as_quantized(path: Path, shapes: InputShapes) -> checking.Check:
+    """What the compiler would say of the file that `quantize` would write."""
+    from zapdeploy.quantize.onnx_file import preview
+
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / path.name
+        try:
+            notes = preview(path, made, shapes)
+        except ModelError as error:
+            return checking.Check((), None, str(error))
+        judged = checking.check_model(made, shapes=InputShapes(shapes.batch))
+        return replace(judged.without_quantizers(), notes=(*notes, *judged.notes))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,18 +17,38 @@ if TYPE_CHECKING:
     from zapdeploy.compile.graph import Graph
 
 
+ONLY = ""  # the name of an array that came without one: the only input's
+
+
 def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of an .npz file by name. Raises DataError; pickled objects are refused."""
+    """The arrays of an .npz file by name; the array of an .npy file under the name `ONLY`.
+
+    Raises DataError; pickled objects are refused.
+    """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not hasattr(archive, "files"):
-                raise DataError(f"file '{path}' must be an .npz archive, not a single array")
+        found = np.load(path, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return {ONLY: found}
+        with found as archive:
             return {name: archive[name] for name in archive.files}
     except OSError as error:
         reason = error.strerror or "it is not an .npz archive"
         raise DataError(f"file '{path}' must be readable: {reason}") from None
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"file '{path}' must be an .npz archive of numbers: {error}") from None
+
+
+def named(arrays: Mapping[str, NDArray[Any]], inputs: Sequence[str]) -> Mapping[str, NDArray[Any]]:
+    """Arrays by the names of inputs. One without a name must be the only input's, or DataError."""
+    if ONLY not in arrays:
+        return arrays
+    if len(inputs) != 1:
+        listed = ", ".join(f"'{name}'" for name in inputs)
+        raise DataError(
+            f"a single array (.npy) must be for a network with one input, not {len(inputs)} "
+            f"({listed}); give an .npz file with an array for each"
+        )
+    return {inputs[0]: arrays[ONLY]}
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -44,6 +64,11 @@ def in_batches(graph: Graph, arrays: Mapping[str, NDArray[Any]]) -> list[dict[st
     State is what the first batch begins with.
     """
     state = {name: arrays[name] for name, _ in graph.state if name in arrays}
+    arrays = named(arrays, [name for name in graph.inputs if name not in dict(graph.state)])
+    arrays = {
+        name: _in_float32(array) if name in graph.inputs else array
+        for name, array in arrays.items()
+    }
     arrays = {name: array for name, array in arrays.items() if name not in state}
     counts = {_batches(graph.values[n].shape, a) for n, a in arrays.items() if n in graph.inputs}
     number = counts.pop() if len(counts) == 1 else 1
@@ -53,6 +78,11 @@ def in_batches(graph: Graph, arrays: Mapping[str, NDArray[Any]]) -> list[dict[st
         for i in range(number)
     ]
     return [{**found[0], **state}, *found[1:]]
+
+
+def _in_float32(array: NDArray[Any]) -> NDArray[Any]:
+    """Numbers of another precision as the network reads them."""
+    return array.astype(np.float32) if array.dtype.kind == "f" else array
 
 
 def _batches(shape: tuple[int, ...], array: NDArray[Any]) -> int:

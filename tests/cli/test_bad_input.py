@@ -78,7 +78,7 @@ def test_negative_scale(zapdeploy: Call, model: Path, tmp_path: Path) -> None:
 
 def test_zero_size_dimension(zapdeploy: Call, tmp_path: Path) -> None:
     model = one_layer(tmp_path / "zero.onnx", [0, 4])
-    assert "0" in complaint(zapdeploy("compile", model))
+    assert "has none" in complaint(zapdeploy("compile", model))
     assert_nothing_written(tmp_path, model)
 
 

@@ -10,13 +10,14 @@ from tests.compile.frontend.onnx_files import OnnxFile
 from zapdeploy.compile.checking import check_model
 from zapdeploy.compile.frontend import Outcome
 from zapdeploy.errors import ModelError
+from zapdeploy.simplify import InputShapes
 
 BYTE = Kind(8, True, 0.5)
 
 
 def test_an_accepted_file(tmp_path: Path) -> None:
     file, _ = residual_network(QcdqWriter(), Style(weight_bits=4))
-    check = check_model(file.save(tmp_path / "model.onnx"), batch=2)
+    check = check_model(file.save(tmp_path / "model.onnx"), shapes=InputShapes(2))
     assert check.imported is not None
     assert check.refusal == ""
     assert check.count(Outcome.HOST) == 2

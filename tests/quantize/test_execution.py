@@ -49,7 +49,7 @@ def test_values_are_those_of_the_network_in_one_run(tmp_path: Path) -> None:
     found = network(tmp_path)
     assert len(parts_of(found)) > 1
     run = runner(found, WANTED)
-    for batch in sample_batches(found, images(3)):
+    for _, batch in sample_batches(found, images(3)):
         values = dict(run(batch))
         whole = all_at_once(tmp_path / "net.onnx", WANTED[1:], batch["input"])
         assert list(values) == list(WANTED)
@@ -98,7 +98,7 @@ def test_an_open_batch_is_as_large_as_its_tensors_allow(
     found = network(tmp_path, "n")
     assert batch_size(found) == 8
     monkeypatch.setattr(parts, "PART_BYTES", 3 * 8 * 64 * 4)
-    assert [len(b["input"]) for b in sample_batches(found, images(7))] == [3, 3, 1]
+    assert [len(b["input"]) for _, b in sample_batches(found, images(7))] == [3, 3, 1]
     monkeypatch.setattr(parts, "PART_BYTES", 1)
     assert batch_size(found) == 1
 

@@ -64,9 +64,9 @@ def test_inputs_of_another_type(tmp_path: Path) -> None:
     model = onnx.load(path)
     model.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT16
     onnx.save(model, path)
-    assert refusal(path) == (
-        "input must be float32, not float16 ('input'); export the model with float32 inputs"
-    )
+    read, notes = read_prepared(path, 17)
+    assert read.graph.input[0].type.tensor_type.elem_type == TensorProto.FLOAT
+    assert notes == ("float16 is computed in float32 here",)
 
 
 def test_inputs_without_a_shape(tmp_path: Path) -> None:
@@ -74,10 +74,8 @@ def test_inputs_without_a_shape(tmp_path: Path) -> None:
     model = onnx.load(path)
     model.graph.input[0].CopyFrom(helper.make_tensor_value_info("input", TensorProto.FLOAT, None))
     onnx.save(model, path)
-    assert refusal(path) == (
-        "input must have a shape that begins with the batch, not none ('input'); "
-        "export the model with shapes"
-    )
+    with pytest.raises(ModelError, match="must be a tensor with a known number of dimensions"):
+        read_prepared(path, 17)
 
 
 def test_a_model_that_onnx_runtime_refuses(tmp_path: Path) -> None:
@@ -94,7 +92,7 @@ def test_batch_normalization_is_folded(tmp_path: Path) -> None:
     weights = random_weights({"w": (4, 3, 1, 1), "scale": (4,), "shift": (4,), "mean": (4,)})
     weights["variance"] = np.array([0.5, 1, 2, 4], np.float32)
     path = save(tmp_path / "bn.onnx", nodes, weights, ([1, 3, 8, 8], [1, 4, 8, 8]))
-    model = read_prepared(path, 17)
+    model, _ = read_prepared(path, 17)
     assert [entry.op_type for entry in model.graph.node] == ["Conv"]
     assert len(model.graph.node[0].input) == 3
     prepared = tmp_path / "prepared.onnx"
@@ -106,7 +104,7 @@ def test_batch_normalization_is_folded(tmp_path: Path) -> None:
 @pytest.mark.parametrize("opset", [17, 21, 25])
 def test_raising_the_opset_keeps_the_function(tmp_path: Path, opset: int) -> None:
     path = residual_cnn(tmp_path / "net.onnx")
-    model = read_prepared(path, opset)
+    model, _ = read_prepared(path, opset)
     assert standard_opset(model) == opset
     raised = tmp_path / "raised.onnx"
     onnx.save(model, raised)
@@ -120,7 +118,7 @@ def test_a_newer_opset_stays(tmp_path: Path) -> None:
     model = onnx.load(path)
     model.opset_import[0].version = 19
     onnx.save(model, path)
-    assert standard_opset(read_prepared(path, 17)) == 19
+    assert standard_opset(read_prepared(path, 17)[0]) == 19
 
 
 def test_an_activation_moves_before_a_change_of_shape(tmp_path: Path) -> None:

@@ -20,17 +20,27 @@ def _check(
     model: options.Model,
     target: options.Target = "northpole-sim",
     batch: options.Batch = None,
+    shape: options.Shape = None,
+    constant: options.Constant = None,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
     debug: options.Debug = False,
 ) -> int:
     """Say what becomes of every node, and whether the network fits, before any long work.
 
+    A float file is judged as zapdeploy quantize would make it at 8 bits.
+
     Example: zapdeploy check model.onnx --target northpole-sim
     """
     from zapdeploy.api import check_model
 
-    found = check_model(model, target, batch=batch)
+    found = check_model(
+        model,
+        target,
+        batch=batch,
+        shapes=options.shapes_of(shape),
+        constants=options.constants_of(constant),
+    )
     if as_json:
         show.print_json(found.as_json())
     else:
@@ -39,12 +49,18 @@ def _check(
 
 
 def _print(found: ModelCheck) -> None:
-    show.print_table(_decision_table(found))
+    if found.decisions:
+        show.print_table(_decision_table(found))
+    for note in found.notes:
+        print(f"note: {note}")
     if not found.accepted:
         print("refused: " + "; ".join(found.reasons))
         return
+    if not found.quantized:
+        print(f"the file is in float; run: zapdeploy quantize {found.model}.onnx")
     print(
-        f"{'fits' if found.fits else 'does not fit'} on {found.target}:"
+        f"{'fits' if found.fits else 'does not fit'} on {found.target}"
+        f"{'' if found.quantized else ' once quantized to 8 bits'}:"
         f" {found.parameter_bytes:,} bytes of parameters and programs of"
         f" {found.memory_bytes:,} in all cores"
     )

@@ -30,6 +30,7 @@ def _compile(
     objective: Annotated[
         str, typer.Option("--objective", help="throughput, latency or energy.")
     ] = "throughput",
+    shape: options.Shape = None,
     state: options.State = None,
     output: Annotated[
         Path | None,
@@ -55,6 +56,7 @@ def _compile(
             chips=chips,
             micro_batch=micro_batch,
             objective=objective,
+            shapes=options.shapes_of(shape),
             state=options.state_pairs(state),
             output=path,
             progress=progress,

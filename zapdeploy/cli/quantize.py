@@ -41,7 +41,7 @@ def _quantize(
         typer.Option(
             "--calibration",
             metavar="X.npz",
-            help="Inputs, keyed by the model's names (default: those in a folder from train).",
+            help="Inputs by the model's names, or an .npy (default: those in a folder from train).",
         ),
     ] = None,
     activation_scales: Annotated[
@@ -77,6 +77,9 @@ def _quantize(
         str | None,
         typer.Option("--rounding", help="Weights by nearest, gptq, gpfq (torch)."),
     ] = None,
+    shape: options.Shape = None,
+    constant: options.Constant = None,
+    batch: options.Batch = None,
     target: options.Target = "northpole-sim",
     min_snr: Annotated[
         float | None, typer.Option("--min-snr", metavar="DB", help="Mixed: least output SNR.")
@@ -101,6 +104,7 @@ def _quantize(
     where an interrupted training stopped. "mixed" chooses bits per layer for a target.
     """
     from zapdeploy.arrays import load_arrays
+    from zapdeploy.simplify.shapes import InputShapes
 
     given = None if calibration is None else load_arrays(calibration)
     bits, scales = _bits(weights), _scales(activation_scales)
@@ -128,6 +132,7 @@ def _quantize(
             form=form,
             keep_first_last=edges,
             activation_scales=scales or "per tensor",
+            shapes=InputShapes(batch, options.shapes_of(shape), options.constants_of(constant)),
             seed=seed,
         )
     given = given or _own_calibration(Path(model))
@@ -216,6 +221,8 @@ def _onnx_file(
         show.print_json(json.loads(record.to_json()))
         return 0
     print(f"wrote {output} ({record.result_bytes / 1e6:.1f} MB, {record.recipe}, {record.form})")
+    for note in record.notes:
+        print(f"note: {note}")
     if record.calibration != "given":
         print("calibrated on random inputs: the accuracy means nothing; give --calibration X.npz")
     return 0

@@ -31,7 +31,7 @@ def _simulate(
         typer.Option(
             "--inputs",
             metavar="X.npz",
-            help="Inputs, keyed by the model's names; several batches run one after the other.",
+            help="Inputs by the model's names, or an .npy; batches run one after the other.",
         ),
     ] = None,
     outputs: Annotated[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zapdeploy.compile.frontend import (
@@ -12,28 +12,39 @@ from zapdeploy.compile.frontend import (
     UnsupportedModel,
     import_model,
 )
+from zapdeploy.simplify import InputShapes
+
+_QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 
 
 @dataclass(frozen=True, eq=False)
 class Check:
     """A row for each node of the file, in its order, with the true widths of what it reads.
 
-    `imported` is None and `refusal` says why when the chip cannot run the file.
+    `imported` is None and `refusal` says why when the chip cannot run the file; `needs_quantizing`
+    where that is only because it is in float.
     """
 
     decisions: tuple[Decision, ...]
     imported: Imported | None
     refusal: str = ""
+    needs_quantizing: bool = False
+    notes: tuple[str, ...] = ()
 
     def count(self, outcome: Outcome) -> int:
         """How many nodes came to this."""
         return sum(decision.outcome is outcome for decision in self.decisions)
 
+    def without_quantizers(self) -> Check:
+        """The same without rows for quantizers, which the float file has not."""
+        return replace(self, decisions=tuple(d for d in self.decisions if d.op not in _QUANTIZERS))
 
-def check_model(path: Path | str, *, batch: int | None = None) -> Check:
+
+def check_model(path: Path | str, *, shapes: InputShapes | None = None) -> Check:
     """Judge an ONNX file. Raises ModelError only for a file that is damaged or wrong in itself."""
+    given = shapes or InputShapes()
     try:
-        imported = import_model(path, batch=batch)
+        imported = import_model(path, batch=given.batch, shapes=given.given)
     except UnsupportedModel as error:
-        return Check(error.decisions, None, str(error))
-    return Check(imported.decisions, imported)
+        return Check(error.decisions, None, str(error), not error.quantized)
+    return Check(imported.decisions, imported, notes=imported.notes)

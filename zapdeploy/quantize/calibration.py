@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from zapdeploy.errors import DataError
 from zapdeploy.quantize.execution import runner, sample_batches
-from zapdeploy.quantize.network import CONVOLUTIONS, Network
-from zapdeploy.quantize.ranges import Histogram, count_values
+from zapdeploy.quantize.network import CONVOLUTIONS, Network, attribute
+from zapdeploy.quantize.ranges import BINS, Histogram, count_values
 from zapdeploy.quantize.samples import Arrays
 
 
@@ -35,9 +35,7 @@ def measure(network: Network, tensors: tuple[str, ...], samples: Arrays) -> Stat
     means: dict[str, NDArray[np.float64]] = {}
     readers = {name: [x for x in network.layers if x.input[0] == name] for name in _inputs(network)}
     run = runner(network, tuple(dict.fromkeys((*tensors, *readers))))
-    count = len(next(iter(samples.values())))
-    for batch in sample_batches(network, samples):
-        share = len(next(iter(batch.values()))) / count
+    for share, batch in sample_batches(network, samples):
         for name, values in run(batch):
             if name in counts:
                 seen = count_values(values, *ranges[name])
@@ -48,6 +46,22 @@ def measure(network: Network, tensors: tuple[str, ...], samples: Arrays) -> Stat
                 mean = values.mean(axis=others, dtype=np.float64) * share
                 means[layer.output[0]] = means.get(layer.output[0], np.float64(0)) + mean
     return Statistics({name: Histogram(*ranges[name], counts[name]) for name in tensors}, means)
+
+
+def assumed(network: Network, tensors: tuple[str, ...]) -> Statistics:
+    """Statistics of a network that was not run: values from -1 to 1, inputs with a mean of zero."""
+    counts = np.ones(BINS, np.int64)
+    means = {}
+    for layer in network.layers:
+        dims = network.initializers[layer.input[1]].dims
+        if layer.op_type == "Conv":
+            length = dims[1] * int(attribute(layer, "group", 1))
+        elif layer.op_type == "Gemm" and attribute(layer, "transB", 0):
+            length = dims[1]
+        else:
+            length = dims[0]
+        means[layer.output[0]] = np.zeros(length)
+    return Statistics({name: Histogram(-1.0, 1.0, counts) for name in tensors}, means)
 
 
 def _inputs(network: Network) -> tuple[str, ...]:
@@ -61,7 +75,7 @@ def _ranges(
     """The lowest and highest value of each tensor."""
     ranges = dict.fromkeys(tensors, (np.inf, -np.inf))
     run = runner(network, tensors)
-    for batch in sample_batches(network, samples):
+    for _, batch in sample_batches(network, samples):
         for name, values in run(batch):
             low, high = ranges[name]
             # A NaN anywhere must survive into the result, which min() and max() do not promise.

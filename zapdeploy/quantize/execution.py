@@ -27,7 +27,7 @@ from zapdeploy.quantize.parts import (
     reads,
     tensor_types,
 )
-from zapdeploy.quantize.samples import Arrays
+from zapdeploy.quantize.samples import Arrays, sample_runs
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -36,15 +36,9 @@ Floats = NDArray[np.float32]
 Run = Callable[[Mapping[str, Floats]], Iterator[tuple[str, Floats]]]
 
 
-def sample_batches(network: Network, samples: Arrays) -> Iterator[dict[str, Floats]]:
-    """The samples, as many at a time as the network takes."""
-    size = batch_size(network)
-    count = len(next(iter(samples.values())))
-    for start in range(0, count, size):
-        yield {
-            name: np.ascontiguousarray(values[start : start + size], np.float32)
-            for name, values in samples.items()
-        }
+def sample_batches(network: Network, samples: Arrays) -> Iterator[tuple[float, dict[str, Floats]]]:
+    """The samples, as many at a time as the network takes, with their share of all."""
+    return sample_runs(network, samples, batch_size(network))
 
 
 def runner(network: Network, tensors: Collection[str]) -> Run:

@@ -79,7 +79,7 @@ def _shown(
     if not tensors:
         return
     run = runner(network, tensors)
-    batches = list(sample_batches(network, samples))
+    batches = [batch for _, batch in sample_batches(network, samples)]
     for index, batch in enumerate(batches):
         for name, values in run(batch):
             yield name, values, int(index >= len(batches) // 2 > 0)

@@ -11,6 +11,7 @@ from typing import Any
 import onnx
 from numpy.typing import NDArray
 
+from zapdeploy.arrays import named
 from zapdeploy.errors import ModelError, UsageError
 from zapdeploy.files import atomic_write
 from zapdeploy.quantize.form_qdq import write_qdq
@@ -20,10 +21,11 @@ from zapdeploy.quantize.network import Network, check_network
 from zapdeploy.quantize.plan import Plan, make_plan
 from zapdeploy.quantize.recipe import Form, Recipe
 from zapdeploy.quantize.record import LayerBits, QuantizeRecord
-from zapdeploy.quantize.samples import check_samples, digest, random_samples
+from zapdeploy.quantize.samples import check_samples, digest, random_samples, sample_count
 from zapdeploy.quantize.source import FILE_LIMIT_BYTES, read_prepared, standard_opset
 from zapdeploy.quantize.widths import layer_name
 from zapdeploy.revin import host_normalisation, normalised_inputs
+from zapdeploy.simplify import InputShapes
 
 _PACKAGES = ("numpy", "onnx", "onnxruntime")
 # The oldest file format version that may carry each opset.
@@ -40,13 +42,16 @@ def quantize_onnx(
     calibration: Mapping[str, NDArray[Any]] | None = None,
     keep_first_last: int = 8,
     activation_scales: ActivationScales = "per tensor",
+    shapes: InputShapes | None = None,
     seed: int = 0,
 ) -> QuantizeRecord:
     """Quantize the float ONNX file `source` into `destination`; returns how it was done.
 
     weights 8, 4 or 2 and activations 8 or 4 are bits; `form` defaults to "qdq" at 8 bits and to
     "packed" below (see Recipe). calibration: float arrays [count, ...] by input name; without it,
-    standard normal inputs drawn from `seed` are used, and the record says so. Inputs that the file
+    standard normal inputs drawn from `seed` are used, and the record says so; an array under the
+    name "" is the only input's. `shapes` gives open dimensions of inputs their lengths; those that
+    it leaves open are found from the calibration inputs. Inputs that the file
     leaves the host to normalise are normalised first.
 
     Weights are symmetric per output channel, activations unsigned per tensor, or per neuron where
@@ -65,14 +70,16 @@ def quantize_onnx(
         raise UsageError(
             f"output must be in an existing folder, not {str(target)!r}; create it first"
         )
-    network = Network(read_prepared(origin, recipe.opset))
+    seen = {name: values.shape for name, values in (calibration or {}).items()}
+    model, remarks = read_prepared(origin, recipe.opset, shapes, seen)
+    network = Network(model)
     check_network(network)
     notes = {entry.key: entry.value for entry in network.model.metadata_props}
     normalisation = host_normalisation(notes, str(origin))
     if calibration is None:
         samples = random_samples(network, seed)
     else:
-        samples = normalised_inputs(calibration, normalisation)
+        samples = normalised_inputs(named(calibration, network.input_names), normalisation)
     check_samples(network, samples)
     plan = make_plan(network, recipe, samples)
     content = _serialized(plan, recipe)
@@ -86,7 +93,7 @@ def quantize_onnx(
         form=chosen,
         seed=seed,
         calibration="random normal" if calibration is None else "given",
-        calibration_samples=len(next(iter(samples.values()))),
+        calibration_samples=sample_count(network, samples),
         calibration_sha256=digest(samples),
         source=origin.name,
         source_sha256=_file_digest(origin),
@@ -95,7 +102,21 @@ def quantize_onnx(
         result_bytes=len(content),
         versions=tuple((package, version(package)) for package in _PACKAGES),
         layers=_layer_bits(plan),
+        notes=remarks,
     )
+
+
+def preview(source: Path, destination: Path, shapes: InputShapes | None = None) -> tuple[str, ...]:
+    """Write what `quantize_onnx` would at 8 bits, but for its scales; returns notes.
+
+    Nothing is calibrated. Raises ModelError for a file that cannot be quantized.
+    """
+    recipe = Recipe(8, 8, "qdq", 8)
+    model, notes = read_prepared(source, recipe.opset, shapes)
+    network = Network(model)
+    check_network(network)
+    destination.write_bytes(_serialized(make_plan(network, recipe, None), recipe))
+    return notes
 
 
 def _serialized(plan: Plan, recipe: Recipe) -> bytes:

@@ -43,9 +43,9 @@ Types = Mapping[str, TensorType]
 
 def batch_size(network: Network) -> int:
     """Samples to run at once: the model's own batch, or a few where it leaves that open."""
-    fixed = next(iter(input_shapes(network).values()))[0]
-    if fixed:
-        return fixed
+    firsts = [shape[0] for shape in input_shapes(network).values() if shape]
+    if all(firsts):
+        return firsts[0] if firsts else 1
     largest = max((_bytes(tensor) for tensor in tensor_types(network, 1).values()), default=1)
     return min(FREE_BATCH, max(1, PART_BYTES // largest))
 
@@ -110,8 +110,9 @@ def tensor_types(network: Network, batch: int) -> dict[str, TensorType]:
     """Types of the computed tensors whose size is known, at that batch where the model has none."""
     model = without_weights(network.model)
     for value in model.graph.input:
-        if value.name in network.input_names and not value.type.tensor_type.shape.dim[0].dim_value:
-            value.type.tensor_type.shape.dim[0].dim_value = batch
+        dimensions = value.type.tensor_type.shape.dim
+        if value.name in network.input_names and dimensions and not dimensions[0].dim_value:
+            dimensions[0].dim_value = batch
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     found = {}
     for value in (*inferred.value_info, *inferred.output):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto
 
-from zapdeploy.quantize.calibration import measure
+from zapdeploy.quantize.calibration import assumed, measure
 from zapdeploy.quantize.network import Network, attribute, numbers
 from zapdeploy.quantize.neurons import per_neuron
 from zapdeploy.quantize.ranges import Quantizer, choose_quantizer
@@ -27,16 +27,18 @@ class Plan:
     weights: dict[str, QuantizedWeight]
 
 
-def make_plan(network: Network, recipe: Recipe, samples: Arrays) -> Plan:
+def make_plan(network: Network, recipe: Recipe, samples: Arrays | None) -> Plan:
     """Measure the activations, choose every scale, and quantize the weights.
 
     Releases the float values of each weight as soon as they are no longer needed, because the
-    largest networks would not fit in memory twice.
+    largest networks would not fit in memory twice. Without samples nothing is run, and all ranges
+    are assumed: enough to see what becomes of a network.
     """
     widths = assign_widths(network, recipe)
-    seen = measure(network, tuple(site.tensors[0] for site in widths.sites), samples)
+    tensors = tuple(site.tensors[0] for site in widths.sites)
+    seen = assumed(network, tensors) if samples is None else measure(network, tensors, samples)
     chosen = {s: choose_quantizer(seen.histograms[s.tensors[0]], s.bits) for s in widths.sites}
-    if recipe.activation_scales != "per tensor":
+    if recipe.activation_scales != "per tensor" and samples is not None:
         chosen = per_neuron(network, chosen, samples, recipe.activation_scales)
     quantizers = {name: quantizer for s, quantizer in chosen.items() for name in s.tensors}
     readers = {name: len(nodes) for name, nodes in network.consumers.items()}

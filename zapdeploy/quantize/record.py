@@ -23,6 +23,7 @@ class QuantizeRecord:
 
     calibration: "given" for the caller's inputs, "random normal" where there were none (then
     accuracy says nothing). Digests are SHA-256 in hex. versions: (package, version) pairs.
+    notes: what else was changed in the network that a person may want to know.
     """
 
     recipe: str
@@ -41,6 +42,7 @@ class QuantizeRecord:
     result_bytes: int
     versions: tuple[tuple[str, str], ...]
     layers: tuple[LayerBits, ...]
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """The record as an indented JSON document."""

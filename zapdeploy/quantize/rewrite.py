@@ -1,11 +1,13 @@
-"""A change to the float network that lets more of it become integer."""
+"""Changes to the float network that let more of it become integer."""
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
-from onnx import NodeProto
+from onnx import NodeProto, helper, numpy_helper
 
 from zapdeploy.quantize.network import ACTIVATION_OPERATORS
+from zapdeploy.quantize.parts import without_weights
 
 SHAPE_OPERATORS = frozenset({"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze"})
 
@@ -43,3 +45,106 @@ def _hoist(nodes: list[NodeProto], index: int, outputs: set[str]) -> bool:
     activation.output[0], shape.output[0] = between, activation.output[0]
     nodes.insert(place, nodes.pop(index))
     return True
+
+
+def split_products(model: onnx.ModelProto) -> None:
+    """Write products so that a constant operand is the second one, a matrix, and a bias constant.
+
+    ONNX Runtime makes one Gemm of a product and a computed sum; networks multiply from the left
+    with constants, and with stacks of constant matrices. Changes `model` in place, no value.
+    """
+    rewriter = _Products(model)
+    nodes = [made for node in model.graph.node for made in rewriter.rewritten(node)]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+class _Products:
+    """`constants` are the initializers by name."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.model = model
+        self.graph = model.graph
+        self.constants = {tensor.name: tensor for tensor in self.graph.initializer}
+        self.stacks: set[str] = set()
+
+    def rewritten(self, node: NodeProto) -> list[NodeProto]:
+        if node.op_type == "Gemm":
+            return self._gemm(node)
+        if node.op_type != "MatMul":
+            return [node]
+        left, right = (self.constants.get(name) for name in node.input)
+        if left is not None and right is None and len(left.dims) == 2:
+            return self._turned(node, left)
+        return [*self._stack(node, 0), *self._stack(node, 1), node]
+
+    def _stack(self, node: NodeProto, index: int) -> list[NodeProto]:
+        """An operand of several constant matrices is quantized like one that is computed."""
+        name = node.input[index]
+        tensor = self.constants.get(name)
+        if tensor is None or (index == 1 and len(tensor.dims) == 2):
+            return []
+        node.input[index] = f"{name}_stack"
+        if name in self.stacks:
+            return []
+        self.stacks.add(name)
+        return [helper.make_node("Identity", [name], [f"{name}_stack"], f"{name}_stack")]
+
+    def _gemm(self, node: NodeProto) -> list[NodeProto]:
+        """A product and, where what is added is computed, a sum; no transposed first operand."""
+        before, after = [], []
+        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        if attributes.get("transA", 0) and node.input[0] not in self.constants:
+            name = f"{node.output[0]}_turned"
+            before.append(helper.make_node("Transpose", [node.input[0]], [name], name, perm=(1, 0)))
+            node.input[0] = name
+            attributes["transA"] = 0
+        added = node.input[2] if len(node.input) > 2 else ""
+        if added and added not in self.constants:
+            product, beta = f"{node.output[0]}_product", attributes.pop("beta", 1.0)
+            if beta != 1:
+                factor = numpy_helper.from_array(
+                    np.asarray(beta, np.float32), f"{node.output[0]}_beta"
+                )
+                self.graph.initializer.append(factor)
+                scaled = f"{node.output[0]}_scaled"
+                before.append(helper.make_node("Mul", [added, factor.name], [scaled], scaled))
+                added = scaled
+            after.append(
+                helper.make_node("Add", [product, added], list(node.output), f"{product}_sum")
+            )
+            node.output[0], added = product, ""
+        if not added:
+            del node.input[2:]
+        plain = {"alpha": 1.0, "transA": 0, "transB": 0}
+        if not added and all(attributes.get(k, v) == v for k, v in plain.items()):
+            node.op_type, attributes = "MatMul", {}
+        del node.attribute[:]
+        node.attribute.extend(helper.make_attribute(k, v) for k, v in attributes.items())
+        return [*before, node, *after]
+
+    def _turned(self, node: NodeProto, left: onnx.TensorProto) -> list[NodeProto]:
+        """W x = (x' W')', where the dimensions before the last two stay."""
+        rank = _ranks(self.model).get(node.input[1], 0)
+        if rank < 2:
+            return [node]
+        turned = numpy_helper.from_array(
+            np.ascontiguousarray(numpy_helper.to_array(left).T), f"{node.output[0]}_left"
+        )
+        self.graph.initializer.append(turned)
+        self.constants[turned.name] = turned
+        x, product, output = f"{node.output[0]}_x", f"{node.output[0]}_product", node.output[0]
+        perm = (*range(rank - 2), rank - 1, rank - 2)
+        return [
+            helper.make_node("Transpose", [node.input[1]], [x], x, perm=perm),
+            helper.make_node("MatMul", [x, turned.name], [product], node.name or product),
+            helper.make_node("Transpose", [product], [output], f"{output}_turned", perm=perm),
+        ]
+
+
+def _ranks(model: onnx.ModelProto) -> dict[str, int]:
+    """Dimensions of tensors, where ONNX's inference finds out."""
+    inferred = onnx.shape_inference.infer_shapes(without_weights(model), data_prop=True).graph
+    values = (*inferred.value_info, *inferred.input, *inferred.output)
+    found = ((value.name, value.type.tensor_type) for value in values)
+    return {name: len(kind.shape.dim) for name, kind in found if kind.HasField("shape")}

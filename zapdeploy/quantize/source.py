@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
@@ -11,8 +12,8 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto
 
 from zapdeploy.errors import ModelError
-from zapdeploy.quantize.expansion import expanded, has_functions
-from zapdeploy.quantize.rewrite import hoist_activations
+from zapdeploy.quantize.rewrite import hoist_activations, split_products
+from zapdeploy.simplify import InputShapes, lengths_of, simplify
 
 QUANTIZED_OPERATORS = frozenset(
     {
@@ -31,21 +32,29 @@ FILE_LIMIT_BYTES = 2**31
 SMALL_TENSOR_ELEMENTS = 1024
 
 
-def read_prepared(path: Path, opset: int) -> onnx.ModelProto:
-    """The float network of `path`, simplified and at `opset` or later.
+def read_prepared(
+    path: Path,
+    opset: int,
+    shapes: InputShapes | None = None,
+    samples: Mapping[str, tuple[int, ...]] | None = None,
+) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+    """The float network of `path`, simplified and at `opset` or later, and notes on what changed.
 
     ONNX Runtime's basic optimizations fold BatchNorm into convolutions, constants into
     initializers and MatMul + Add into Gemm, and drop Identity and Dropout. Activations move to
-    the layers that can absorb them.
+    the layers that can absorb them. `samples`: shapes of sample inputs, for lengths left open.
     """
-    check_source(path)
-    model = raise_opset(_simplified(path), opset)
+    source = check_source(path)
+    found = lengths_of(source.graph, shapes or InputShapes(), samples or {})
+    simple = simplify(source, found, keep_batch=True)
+    model = raise_opset(_optimized(simple.model, path), opset)
+    split_products(model)
     hoist_activations(model)
-    return model
+    return model, simple.notes
 
 
-def check_source(path: Path) -> None:
-    """Raise ModelError unless `path` is a float ONNX network that can be quantized."""
+def check_source(path: Path) -> onnx.ModelProto:
+    """The file as it stands. Raises ModelError unless it is a float ONNX network."""
     if not path.is_file():
         raise ModelError(f"model must be a file, not missing ({path}); check the path")
     try:
@@ -62,43 +71,29 @@ def check_source(path: Path) -> None:
                 f"model must be in float, not already quantized (node {node.name!r}, "
                 f"{node.op_type}); give the float ONNX file that it was made from"
             )
-    _check_inputs(model)
+    return model
 
 
-def _check_inputs(model: onnx.ModelProto) -> None:
-    constants = {tensor.name for tensor in model.graph.initializer}
-    for value in model.graph.input:
-        if value.name in constants:
-            continue
-        kind = value.type.tensor_type.elem_type
-        if kind != TensorProto.FLOAT:
-            raise ModelError(
-                f"input must be float32, not {TensorProto.DataType.Name(kind).lower()} "
-                f"({value.name!r}); export the model with float32 inputs"
-            )
-        if not value.type.tensor_type.shape.dim:
-            raise ModelError(
-                f"input must have a shape that begins with the batch, not none ({value.name!r}); "
-                "export the model with shapes"
-            )
-
-
-def _simplified(path: Path) -> onnx.ModelProto:
-    """`path` after ONNX Runtime's basic optimizations, which keep to standard operators."""
+def _optimized(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+    """The model after ONNX Runtime's basic optimizations, which keep to standard operators."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.log_severity_level = 4
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", str(path.parent.resolve())
+    )
     with tempfile.TemporaryDirectory() as folder:
-        source = _expanded(path, Path(folder))
         simplified = Path(folder, "simplified.onnx")
         options.optimized_model_filepath = str(simplified)
         options.add_session_config_entry(
             "session.optimized_model_external_initializers_file_name", "weights.bin"
         )
         try:
-            onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
+            onnxruntime.InferenceSession(
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
         except (
             Exception
         ) as error:  # ONNX Runtime's exceptions have no common base class of their own
@@ -108,23 +103,6 @@ def _simplified(path: Path) -> onnx.ModelProto:
                 "check it with onnx.checker and export it again"
             ) from error
         return onnx.load(simplified)
-
-
-def _expanded(path: Path, folder: Path) -> Path:
-    """The file, or one in `folder` with function bodies in the place of some operators."""
-    if not has_functions(onnx.load(path, load_external_data=False)):
-        return path
-    try:
-        model = expanded(onnx.load(path))
-    except (RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(
-            f"model must be one whose operators ONNX can expand, not refused: {reason} ({path}); "
-            "export it with attention in parts"
-        ) from error
-    target = folder / "expanded.onnx"
-    onnx.save(model, target, save_as_external_data=True)
-    return target
 
 
 def standard_opset(model: onnx.ModelProto) -> int:

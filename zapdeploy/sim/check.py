@@ -153,7 +153,7 @@ def reference_inputs(graph: Graph, seed: int = 0) -> dict[str, Array]:
 
 def _random(graph: Graph, value: Value, random: np.random.Generator) -> Array:
     quantized = value if value.quantization is not None else _quantizer_of(graph, value)
-    if quantized is None:
+    if quantized is None or (value.quantization is None and value.element.kind != "float"):
         if value.element.kind == "float":
             return random.standard_normal(value.shape, np.float32)
         return random.integers(0, 2, value.shape).astype(value.element.numpy)

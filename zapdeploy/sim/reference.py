@@ -227,10 +227,11 @@ def _run(
 def _batches(
     session: onnxruntime.InferenceSession, graph: Graph, inputs: Mapping[str, Array]
 ) -> list[dict[str, Any]]:
-    """The inputs, cut along the first dimension to what the file asks for."""
+    """The inputs in the file's own types, cut along the first dimension to what it asks for."""
+    inputs = {v.name: _typed(inputs[v.name], v.type) for v in session.get_inputs()}
     shapes = {value.name: value.shape for value in session.get_inputs()}
     fixed = [shapes[n][0] for n in graph.inputs if shapes.get(n) and isinstance(shapes[n][0], int)]
-    whole = [len(inputs[n]) for n in graph.inputs if inputs[n].ndim]
+    whole = [len(inputs[n]) for n in graph.inputs if n in inputs and inputs[n].ndim]
     if not fixed or fixed[0] == whole[0]:
         return [dict(inputs)]
     if whole[0] % fixed[0]:
@@ -242,6 +243,12 @@ def _batches(
         {name: array[start : start + fixed[0]] for name, array in inputs.items()}
         for start in range(0, whole[0], fixed[0])
     ]
+
+
+def _typed(array: Array, kind: str) -> Array:
+    """Numbers in the floating type of ONNX Runtime's input: "tensor(double)" and the like."""
+    floats = {"tensor(double)": np.float64, "tensor(float16)": np.float16}
+    return array.astype(floats[kind]) if kind in floats else array
 
 
 def _joined(parts: list[Array], value: Value) -> Array:

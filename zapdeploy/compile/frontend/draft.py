@@ -27,19 +27,12 @@ from zapdeploy.compile.graph import (
 )
 from zapdeploy.compile.ops.base import Unit, operator
 from zapdeploy.errors import ModelError
+from zapdeploy.simplify import Batch
 
 # Operators that hand codes on unchanged: what the output's codes mean, the inputs' mean.
 CODE_OPERATORS = frozenset(
     ("Requantize", "Reshape", "Transpose", "Slice", "Take", "Tile", "Concat", "MaxPool")
 )
-
-
-@dataclass(frozen=True)
-class Batch:
-    """The first dimension of every input: as the file has it (None: open), and as asked for."""
-
-    before: int | None
-    after: int
 
 
 @dataclass

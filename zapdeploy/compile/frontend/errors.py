@@ -19,8 +19,14 @@ class UnjudgedError(Exception):
 
 
 class UnsupportedModel(ModelError):  # noqa: N818  (it names what was found)
-    """The file is sound, but some of its nodes cannot run on the chip; `decisions` has them all."""
+    """The file is sound, but some of its nodes cannot run on the chip; `decisions` has them all.
 
-    def __init__(self, message: str, decisions: tuple[Decision, ...]) -> None:
+    `quantized` is false where nothing in the file is.
+    """
+
+    def __init__(
+        self, message: str, decisions: tuple[Decision, ...], *, quantized: bool = True
+    ) -> None:
         super().__init__(message)
         self.decisions = decisions
+        self.quantized = quantized

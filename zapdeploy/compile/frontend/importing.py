@@ -42,6 +42,7 @@ from zapdeploy.compile.passes.check_accumulators import CheckAccumulators
 from zapdeploy.compile.passes.rewriting import producer_of
 from zapdeploy.compile.state import with_state
 from zapdeploy.errors import ModelError
+from zapdeploy.simplify import InputShapes
 
 LISTED_REFUSALS = 8
 STATE_KEY = "zapdeploy.state"  # among the file's metadata: JSON, input name to output name
@@ -64,11 +65,15 @@ class Origin:
 
 @dataclass(frozen=True, eq=False)
 class Imported:
-    """A network ready to be mapped, where it comes from, and what became of each of its nodes."""
+    """A network ready to be mapped, where it comes from, and what became of each of its nodes.
+
+    `notes` say in words what was changed that a person may want to know.
+    """
 
     graph: Graph
     origin: Origin
     decisions: tuple[Decision, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -88,24 +93,26 @@ def import_model(
     path: Path | str,
     *,
     batch: int | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
     state: Mapping[str, str] | None = None,
     observe: Observer | None = None,
 ) -> Imported:
     """Read an ONNX file of any supported dialect.
 
-    `batch` becomes the first dimension of every input. `state` names inputs and the outputs that
-    they are in the next frame, beside those that the file's metadata names. `observe` is called
-    with the graph before the passes and after each. Raises ModelError when the file is damaged or
-    contradicts itself, and its subclass UnsupportedModel, naming every node in question, when the
-    chip cannot run it.
+    `batch` becomes the first dimension of every input (1 where the file leaves it open); `shapes`
+    gives inputs with other open dimensions their whole shape by name. `state` names inputs and the
+    outputs that they are in the next frame, beside those that the file's metadata names. `observe`
+    is called with the graph before the passes and after each. Raises ModelError when the file is
+    damaged or contradicts itself, and its subclass UnsupportedModel, naming every node in question,
+    when the chip cannot run it.
     """
     path = Path(path)
-    source = load(path)
-    inputs, found_batch = network_inputs(source.model.graph, batch)
+    source = load(path, InputShapes(batch, shapes or {}))
+    inputs = network_inputs(source.model.graph)
     draft = Draft(
         source.model.graph.name or path.stem,
         {str(name): value for name, value in source.model.graph.initializers.items()},
-        found_batch,
+        source.batch,
     )
     for value in inputs:
         draft.define(value)
@@ -117,13 +124,13 @@ def import_model(
     decisions = decide(translation.nodes, graph, translation.refused)
     if translation.refused:
         message = _refusal(translation.refused) if dialects else _not_quantized(path)
-        raise UnsupportedModel(message, decisions)
+        raise UnsupportedModel(message, decisions, quantized=bool(dialects))
     graph = CheckAccumulators()(graph)
     graph = with_state(graph, {**_declared_state(source), **(state or {})})
     entries = source.model.metadata_props.items()
     notes = {str(key): str(text) for key, text in entries if str(key).startswith(OWN_NOTES)}
     origin = Origin(path.name, source.sha256, source.opset, dialects, source.producer, notes)
-    return Imported(graph, origin, decisions)
+    return Imported(graph, origin, decisions, source.notes)
 
 
 def _declared_state(source: Source) -> dict[str, str]:
@@ -176,7 +183,10 @@ def _translate_node(result: _Translation, node: OnnxNode, original: ir.Node) -> 
 
 def _unknown_reason(node: OnnxNode) -> str:
     if node.op in ("If", "Loop", "Scan"):
-        return "control flow must be unrolled or resolved before the export"
+        return (
+            "what decides must be known when the network is read; give zapdeploy quantize "
+            "--constant for the input that it depends on, or export the model without it"
+        )
     return f"operator {node.operator} is not supported"
 
 

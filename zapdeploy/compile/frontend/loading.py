@@ -14,35 +14,73 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
-from zapdeploy.compile.frontend.expansion import expanded
-from zapdeploy.errors import ModelError
-
-OLDEST_OPSET = 13
+from zapdeploy.errors import ModelError, ZapdeployError
+from zapdeploy.simplify import Batch, InputShapes, Simplified, simplify
+from zapdeploy.simplify.graphs import all_nodes, inner_graphs
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A loaded file. `sha256` covers the file and the external data it names."""
+    """A loaded file in plain form. `sha256` covers the file and the external data it names.
+
+    `opset` is that of the nodes as they are read, `batch` what was put in the place of the file's,
+    `notes` say what else was changed.
+    """
 
     model: ir.Model
     sha256: str
     opset: int
     producer: str
+    batch: Batch | None
+    notes: tuple[str, ...]
 
 
-def load(path: Path) -> Source:
+def load(path: Path, shapes: InputShapes | None = None) -> Source:
     """Read an ONNX file. Big tensors stay in the file's buffer (or on disk) until they are used."""
     proto, sha256 = _parse(path)
-    opset = _check_opset(proto, path.name)
+    _check_opset(proto, path.name)
     in_order = _check_names(proto.graph)
-    model = _deserialize(proto, path)
     if not in_order:
-        model.graph.sort()
+        _sort(proto.graph)
+    simple = _simplified(proto, path, shapes)
+    opset = _opset(simple.model)
+    model = _deserialize(simple.model, path)
     for file in _external_files(model, path.parent):
         with file.open("rb") as handle:
             sha256.update(hashlib.file_digest(handle, "sha256").digest())
     producer = f"{proto.producer_name} {proto.producer_version}".strip()
-    return Source(model, sha256.hexdigest(), opset, producer)
+    return Source(model, sha256.hexdigest(), opset, producer, simple.batch, simple.notes)
+
+
+def _simplified(proto: onnx.ModelProto, path: Path, shapes: InputShapes | None) -> Simplified:
+    try:
+        return simplify(proto, shapes)
+    except ZapdeployError:
+        raise
+    except Exception as error:
+        reason = str(error).partition("\n")[0]
+        raise ModelError(f"model must follow the ONNX format: {reason} ('{path}')") from error
+
+
+def _sort(graph: onnx.GraphProto) -> None:
+    """Put the nodes in an order in which each comes after those that it reads from."""
+    nodes = list(graph.node)
+    producer = {name: index for index, node in enumerate(nodes) for name in node.output if name}
+    needs = {
+        index: {producer[name] for name in _reads(node) if name in producer}
+        for index, node in enumerate(nodes)
+    }
+    order = list(TopologicalSorter(needs).static_order())
+    del graph.node[:]
+    graph.node.extend(nodes[index] for index in order)
+
+
+def _reads(node: onnx.NodeProto) -> Iterator[str]:
+    """What a node reads; a branch or a loop body may read any tensor by its name."""
+    yield from node.input
+    for graph in inner_graphs(node):
+        for inner in all_nodes(graph):
+            yield from inner.input
 
 
 def _parse(path: Path) -> tuple[onnx.ModelProto, hashlib._Hash]:
@@ -70,23 +108,21 @@ def _parse(path: Path) -> tuple[onnx.ModelProto, hashlib._Hash]:
     return proto, hashlib.sha256(data)
 
 
-def _check_opset(proto: onnx.ModelProto, file: str) -> int:
+def _opset(proto: onnx.ModelProto) -> int:
     versions = {entry.domain: entry.version for entry in proto.opset_import}
-    opset = int(versions.get("", versions.get("ai.onnx", 0)))
-    newest = onnx.defs.onnx_opset_version()
+    return int(versions.get("", versions.get("ai.onnx", 0)))
+
+
+def _check_opset(proto: onnx.ModelProto, file: str) -> None:
+    """ONNX's own operators must be those of an opset that is known here."""
+    opset, newest = _opset(proto), onnx.defs.onnx_opset_version()
     if not opset:
         raise ModelError(f"model must import the standard operator set ('{file}'); export it again")
-    if opset < OLDEST_OPSET:
-        raise ModelError(
-            f"opset must be {OLDEST_OPSET} or later, not {opset} ('{file}'); "
-            "convert the model with onnx.version_converter or export it with a later opset"
-        )
     if opset > newest:
         raise ModelError(
             f"opset must be {newest} or earlier, not {opset} ('{file}'); "
             "export the model with an earlier opset or install a newer onnx"
         )
-    return opset
 
 
 def _check_names(graph: onnx.GraphProto) -> bool:
@@ -164,11 +200,7 @@ def _title(node: onnx.NodeProto, index: int) -> str:
 def _deserialize(proto: onnx.ModelProto, path: Path) -> ir.Model:
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)
     try:
-        model = ir.serde.deserialize_model(expanded(proto))
-        if model.functions:
-            from onnx_ir.passes.common import InlinePass
-
-            model = InlinePass()(model).model
+        model = ir.serde.deserialize_model(proto)
     except Exception as error:
         reason = str(error).partition("\n")[0]
         raise ModelError(f"model must follow the ONNX format: {reason} ('{path}')") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -10,9 +11,9 @@ import numpy as np
 
 from zapdeploy import version
 from zapdeploy.compile.graph import Graph
-from zapdeploy.compile.layers import group_layers, network_inputs, network_outputs, stored
+from zapdeploy.compile.layers import Layer, group_layers, network_inputs, network_outputs, stored
 from zapdeploy.compile.mapping.bound import bound_cycles
-from zapdeploy.compile.mapping.cost import core_work, storage_bits
+from zapdeploy.compile.mapping.cost import core_work, mac_bits, storage_bits
 from zapdeploy.compile.mapping.mapper import (
     LayerMapping,
     Mapper,
@@ -22,6 +23,7 @@ from zapdeploy.compile.mapping.mapper import (
 )
 from zapdeploy.compile.mapping.memory import Demand, MemoryPlan, plan_memory
 from zapdeploy.compile.mapping.pricing import Counts
+from zapdeploy.compile.ops.base import Unit
 from zapdeploy.compile.program.parameters import lower_parameters
 from zapdeploy.compile.program.program import Fetch, LayerProgram, Options, Origin, Program
 from zapdeploy.compile.program.unfit import chip_unfit, core_unfit, framebuffer_unfit
@@ -40,8 +42,7 @@ def build_program(
 ) -> Program:
     """The Program for one chip. When the network does not fit, `unfit` says why."""
     layers = group_layers(graph)
-    if not layers:
-        raise ModelError(f"model '{graph.name}' must compute something on the chip")
+    check_widths(layers, target)
     program = Program(
         model=graph.name,
         origin=origin,
@@ -69,6 +70,15 @@ def build_program(
         mapping_gap=mapping.cost / mapping.least_cost - 1,
         unfit=core_unfit(memory, layers, options, target) if memory.peak > memory.limit else None,
     )
+
+
+def check_widths(layers: Sequence[Layer], target: Target) -> None:
+    """Raise ModelError for a network with nothing for the chip, or operands too wide for it."""
+    if not layers:
+        raise ModelError("model must compute something on the chip, not only on the host")
+    for layer in layers:
+        if layer.operator.unit is Unit.MATRIX:
+            mac_bits(layer, target)
 
 
 def unconstrained_cycles(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, fx
 
 from zapdeploy.errors import DataError
-from zapdeploy.quantize.samples import check_values
+from zapdeploy.quantize.samples import check_values, check_varied
 
 SINGLE_INPUT = "input"
 
@@ -41,6 +41,7 @@ def module_samples(
                 "give representative inputs"
             )
         check_values(name, calibration[name])
+    check_varied(calibration)
     counts = {name: len(calibration[name]) for name in names}
     if len(set(counts.values())) > 1:
         raise DataError(

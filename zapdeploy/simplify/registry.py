@@ -1,0 +1,41 @@
+"""Which function puts simpler operators in the place of which ONNX operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import onnx
+
+if TYPE_CHECKING:
+    from zapdeploy.simplify.walking import Place
+
+STANDARD = ""
+MICROSOFT = "com.microsoft"
+
+# The nodes that take the place of one; None where it stays as it is.
+Expansion = Callable[["Place"], "Iterable[onnx.NodeProto] | None"]
+
+_EXPANSIONS: dict[tuple[str, str], Expansion] = {}
+
+
+def expands(
+    *operators: str, domains: tuple[str, ...] = (STANDARD,)
+) -> Callable[[Expansion], Expansion]:
+    """Decorator: this function expands these operators of these domains.
+
+    What it returns is walked through in its turn: it may use operators that have expansions.
+    """
+
+    def register(function: Expansion) -> Expansion:
+        for domain in domains:
+            for name in operators:
+                _EXPANSIONS[domain, name] = function
+        return function
+
+    return register
+
+
+def expansion_of(node: onnx.NodeProto) -> Expansion | None:
+    domain = "" if node.domain == "ai.onnx" else node.domain
+    return _EXPANSIONS.get((domain, node.op_type))

@@ -1,0 +1,115 @@
+"""The steps in their order, each only where the file needs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from zapdeploy.errors import UsageError
+from zapdeploy.simplify import (  # noqa: F401  (importing a family registers its expansions)
+    conditional,
+    functions,
+    loops,
+    microsoft,
+    recurrent,
+)
+from zapdeploy.simplify.graphs import all_nodes, inner_graphs
+from zapdeploy.simplify.opsets import OLDEST_OPSET, current_forms, standard_opset
+from zapdeploy.simplify.precision import to_float32
+from zapdeploy.simplify.registry import expansion_of
+from zapdeploy.simplify.shapes import Batch, InputShapes, fix_inputs, network_inputs
+from zapdeploy.simplify.walking import Walk
+
+# Their length in the file depends on the batch too: with these inside, the batch is fixed.
+_NEEDS_LENGTHS = frozenset(("If", "Loop", "Scan", "LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"))
+
+
+@dataclass(frozen=True)
+class Simplified:
+    """`notes` say in words what was changed that a person may want to know."""
+
+    model: onnx.ModelProto
+    batch: Batch | None
+    notes: tuple[str, ...]
+
+
+def simplify(
+    model: onnx.ModelProto, shapes: InputShapes | None = None, *, keep_batch: bool = False
+) -> Simplified:
+    """Bring a model into plain form, in place.
+
+    `keep_batch`: an open batch stays open, unless operators are in it that cannot be written
+    without its length. Raises ModelError or UsageError.
+    """
+    shapes = shapes or InputShapes()
+    _set_constants(model.graph, shapes)
+    operators = {node.op_type for node in all_nodes(model.graph)}
+    keep_batch = keep_batch and shapes.batch is None and not operators & _NEEDS_LENGTHS
+    batch = fix_inputs(model.graph, shapes, keep_batch=keep_batch)
+    notes = to_float32(model)
+    if standard_opset(model) < OLDEST_OPSET:
+        current_forms(model)
+    _inline_functions(model)
+    if any(expansion_of(node) for node in model.graph.node):
+        _walk(model)
+    return Simplified(model, batch, notes)
+
+
+def _inline_functions(model: onnx.ModelProto) -> None:
+    """The file's own functions."""
+    if model.functions:
+        from onnx import inliner
+
+        model.CopyFrom(inliner.inline_local_functions(model))
+
+
+def _set_constants(graph: onnx.GraphProto, shapes: InputShapes) -> None:
+    """Inputs that always have one value become initializers."""
+    by_name = {value.name: value for value in network_inputs(graph)}
+    for name, number in shapes.constants.items():
+        if name not in by_name:
+            listed = ", ".join(f"'{n}'" for n in by_name)
+            raise UsageError(f"--constant must name an input, one of {listed}, not '{name}'")
+        kind = by_name[name].type.tensor_type
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
+        lengths = [max(d.dim_value, 1) for d in kind.shape.dim]
+        graph.initializer.append(numpy_helper.from_array(np.full(lengths, number, dtype), name))
+        graph.input.remove(by_name[name])
+
+
+def _walk(model: onnx.ModelProto) -> None:
+    graph = model.graph
+    walk = Walk(standard_opset(model), model.opset_import)
+    for tensor in graph.initializer:
+        walk.define(tensor)
+    for value in network_inputs(graph):
+        walk.types[value.name] = value.type
+    for value in graph.value_info:
+        walk.types.setdefault(value.name, value.type)
+    walk.taken.update(walk.types)
+    walk.taken.update(name for node in all_nodes(graph) for name in (*node.output, node.name))
+    walk.visit(list(graph.node))
+    _write_back(graph, walk)
+
+
+def _write_back(graph: onnx.GraphProto, walk: Walk) -> None:
+    """The walk's nodes, and the constants they read, in the place of the graph's own."""
+    outputs = {value.name for value in graph.output}
+    graph_of_kept = onnx.GraphProto(node=walk.nodes)
+    read = {name for node in all_nodes(graph_of_kept) for name in node.input} | outputs
+    read |= {
+        value.name for node in walk.nodes for inner in inner_graphs(node) for value in inner.output
+    }
+    held = {tensor.name for tensor in graph.initializer}
+    del graph.node[:]
+    del graph.value_info[:]
+    for name in sorted(walk.folded & read - held):
+        tensor = numpy_helper.from_array(walk.constants[name], name)
+        if name in outputs:
+            graph.node.append(onnx.helper.make_node("Constant", [], [name], name, value=tensor))
+        else:
+            graph.initializer.append(tensor)
+    graph.node.extend(walk.nodes)
