@@ -77,18 +77,26 @@ def test_negative_scale(zapdeploy: Call, model: Path, tmp_path: Path) -> None:
 
 
 def test_zero_size_dimension(zapdeploy: Call, tmp_path: Path) -> None:
-    model = one_layer(tmp_path / "zero.onnx", [0, 4])
+    model = one_layer(tmp_path / "zero.onnx", [1, 0])
     assert "has none" in complaint(zapdeploy("compile", model))
     assert_nothing_written(tmp_path, model)
 
 
-def test_dynamic_shape_needs_batch(zapdeploy: Call, tmp_path: Path) -> None:
+def test_an_open_batch_is_one(zapdeploy: Call, tmp_path: Path) -> None:
     model = one_layer(tmp_path / "dynamic.onnx", ["N", 4])
-    text = complaint(zapdeploy("compile", model))
-    assert "--batch" in text
-    assert "'x'" in text
-    assert_nothing_written(tmp_path, model)
+    assert zapdeploy("compile", model, "--json").json["batch"] == 1
     assert zapdeploy("compile", model, "--batch", 3, "--json").json["batch"] == 3
+
+
+def test_an_open_length_needs_a_shape(zapdeploy: Call, tmp_path: Path) -> None:
+    model = one_layer(tmp_path / "dynamic.onnx", ["N", "length", 4])
+    text = complaint(zapdeploy("compile", model))
+    assert "dimension 1 (length) of 'x' has none" in text
+    assert "--shape 'x=1,N,4'" in text
+    assert_nothing_written(tmp_path, model)
+    assert zapdeploy("compile", model, "--shape", "x=1,5,4", "--json").json["batch"] == 1
+    for wrong in ("x=1,5", "x=1,5,3", "y=1,5,4", "x=1,5,four"):
+        assert "--shape" in complaint(zapdeploy("compile", model, "--shape", wrong))
 
 
 def test_float_model_is_told_how_to_quantize(zapdeploy: Call, tmp_path: Path) -> None:

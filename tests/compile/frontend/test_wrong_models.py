@@ -37,7 +37,7 @@ def test_dynamic_length(tmp_path: Path) -> None:
     )
     path = file.save(tmp_path / "model.onnx")
     assert message(path) == expected
-    assert message(path, batch=2) == expected
+    assert message(path, batch=2) == expected.replace("x=1", "x=2")
     assert import_model(path, shapes={"x": (1, 5)}).graph.values["y"].shape == (1, 5)
 
 
@@ -102,15 +102,12 @@ def test_other_floats(tmp_path: Path, kind: str) -> None:
     assert read.notes == (f"{name} is computed in float32 here",)
 
 
-def test_float16_weights(tmp_path: Path) -> None:
-    def change(model: onnx.ModelProto) -> None:
-        scale = numpy_helper.from_array(
-            np.asarray(0.5, np.float16), model.graph.initializer[0].name
-        )
-        model.graph.initializer[0].CopyFrom(scale)
-
+def test_float16_scales(tmp_path: Path) -> None:
     proto = valid().model()
-    change(proto)
+    for tensor in proto.graph.initializer:
+        array = numpy_helper.to_array(tensor)
+        if array.dtype == np.float32:
+            tensor.CopyFrom(numpy_helper.from_array(array.astype(np.float16), tensor.name))
     path = tmp_path / "model.onnx"
     path.write_bytes(proto.SerializeToString())
     assert import_model(path).notes == ("float16 is computed in float32 here",)

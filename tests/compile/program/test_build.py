@@ -220,7 +220,7 @@ def test_nothing_to_compute() -> None:
     graph = Graph("empty", (), {"x": Value("x", (1,), FLOAT32)}, ("x",), ("x",))
     with pytest.raises(ModelError) as error:
         compiled(graph)
-    assert str(error.value) == "model 'empty' must compute something on the chip"
+    assert str(error.value) == "model must compute something on the chip, not only on the host"
 
 
 def test_conversions_alone_are_nothing_to_compute() -> None:
