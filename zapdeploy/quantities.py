@@ -26,6 +26,8 @@ _BASE_UNITS = (
     "op = [operation]",
     "cycle = [cycle]",
     "hop = [hop]",
+    "volt = [voltage] = V",
+    "celsius = [temperature]",
     "byte = 8 * bit = B",
     "watt = joule / second = W",
     "hertz = cycle / second = Hz",

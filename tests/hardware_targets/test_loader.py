@@ -89,10 +89,10 @@ def test_bad_toml() -> None:
 
 def test_error_of_a_file_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "chip.toml"
-    path.write_text(TEXT.replace("schema = 1", "schema = 2"))
+    path.write_text(TEXT.replace("schema = 1", "schema = 3"))
     with pytest.raises(TargetError) as error:
         load_target(path)
-    assert str(error.value) == f"target file '{path}': schema Input should be 1"
+    assert str(error.value) == f"target file '{path}': schema Input should be 1 or 2"
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_wrong_figure(entry: str, complaint: str) -> None:
         (CLOCK, "", "key 'array.clock' must be given"),
         (CLOCK, f"{CLOCK}\nfan = 3", "unknown key 'array.fan'; remove it or correct its spelling"),
         ("[core.vector_unit]", "[core.vector]", "key 'core.vector_unit' must be given"),
-        ("[8, 4]", "[8, 3]", "core.matrix_unit.widths.1 Input should be 8, 4 or 2"),
+        ("[8, 4]", "[8, 3]", "core.matrix_unit.widths.1 Input should be 16, 8, 4 or 2"),
         (
             'format  = "float32"',
             'format  = "bfloat16"',
@@ -269,7 +269,9 @@ def test_a_part_that_contradicts_a_total() -> None:
     message = _complaint(TEXT.replace('outputs      = { is = "16"', 'outputs      = { is = "32"'))
     assert message == (
         ": totals.peak_8bit: the parts give 2.09715e+14 op/second,"
-        " which must be equal to 104.8576 TOPS"
+        " which must be equal to 104.8576 TOPS;"
+        " totals.peak_4bit: the parts give 4.1943e+14 op/second,"
+        " which must be equal to 209.7152 TOPS"
     )
 
 

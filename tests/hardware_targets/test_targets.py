@@ -192,11 +192,11 @@ def test_calibration_is_a_place_on_a_logarithmic_scale(calibration: float, price
     energy = load_target("tile64-sim").energy
     middle = energy.calibration.model_copy(update={"value": calibration})
     energy = energy.model_copy(update={"calibration": middle})
-    figure = energy.mac_8bit.model_copy(update={"low": 1.0, "value": 3.0, "high": 100.0})
+    figure = energy.memory_byte.model_copy(update={"low": 1.0, "value": 3.0, "high": 100.0})
     assert energy.price(figure) == pytest.approx(price)
 
 
 def test_a_bracket_down_to_zero_has_no_logarithm() -> None:
     energy = load_target("tile64-sim").energy
-    figure = energy.mac_8bit.model_copy(update={"low": 0.0, "value": 3.0, "high": 100.0})
+    figure = energy.memory_byte.model_copy(update={"low": 0.0, "value": 3.0, "high": 100.0})
     assert energy.price(figure) == 3.0

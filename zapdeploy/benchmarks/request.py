@@ -108,9 +108,9 @@ def is_core_array(target: str) -> bool:
 
 
 def is_event_driven(target: str) -> bool:
-    from zapdeploy.hardware_targets import event_driven_names
+    from zapdeploy.hardware_targets import event_driven_names, is_event_driven_file
 
-    return target in event_driven_names()
+    return target in event_driven_names() or is_event_driven_file(target)
 
 
 def _items(

@@ -1,8 +1,10 @@
-"""zapdeploy targets list | show NAME | check FILE.toml | sensitivity MODEL.onnx"""
+"""zapdeploy targets list | show NAME | init NAME | check FILE.toml | sensitivity MODEL.onnx"""
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -10,7 +12,7 @@ from zapdeploy.cli import options, show
 from zapdeploy.errors import UsageError
 
 _verbs = typer.Typer(
-    help="Chips: list them, show their numbers, check a file.", no_args_is_help=True
+    help="Chips: list them, show their numbers, start a file, check it.", no_args_is_help=True
 )
 
 
@@ -25,32 +27,34 @@ def _list(
     debug: options.Debug = False,
 ) -> int:
     """List the chips that come with zapdeploy. Example: zapdeploy targets list"""
-    from zapdeploy.hardware_targets import built_in_names, load_target
+    from zapdeploy.hardware_targets import built_in_names, event_driven_names, load_any_target
 
-    targets = [load_target(name) for name in built_in_names()]
+    targets = [load_any_target(name) for name in (*built_in_names(), *event_driven_names())]
     if as_json:
-        show.print_json([{"name": t.name, "summary": t.summary} for t in targets])
+        rows = [{"name": t.name, "kind": t.kind, "summary": t.summary} for t in targets]
+        show.print_json(rows)
         return 0
-    rows = [(t.name, t.summary) for t in targets]
-    show.print_table(show.table("", ("target", "what it is"), rows))
+    listed = [(t.name, t.kind, t.summary) for t in targets]
+    show.print_table(show.table("", ("target", "kind", "what it is"), listed))
     return 0
 
 
 @_verbs.command("show")
 def _show(
-    name: Annotated[str, typer.Argument(metavar="NAME|FILE.toml", help="A chip.")],
+    name: Annotated[str, typer.Argument(metavar="NAME[@POINT]|FILE.toml", help="A chip.")],
     as_json: options.Json = False,
     verbose: options.Verbose = False,
     debug: options.Debug = False,
 ) -> int:
     """Show every number of a chip with its kind. Example: zapdeploy targets show northpole-sim"""
-    from zapdeploy.hardware_targets import load_target
+    from zapdeploy.hardware_targets import load_any_target
 
-    target = load_target(name)
-    figures = dict(target.figures())
+    target = load_any_target(name)
+    figures, totals = dict(target.figures()), _totals(target)
     if as_json:
         numbers = {key: f.model_dump(exclude_none=True) for key, f in figures.items()}
-        show.print_json({"name": target.name, "summary": target.summary, "figures": numbers})
+        head = {"name": target.name, "kind": target.kind, "summary": target.summary}
+        show.print_json({**head, "figures": numbers, "totals": totals})
         return 0
     rows = [
         (
@@ -65,7 +69,19 @@ def _show(
     ]
     columns = ("key", "value", "kind", "may be off by", "source", "why")
     show.print_table(show.table(f"{target.name}: {target.summary}", columns, rows))
+    for total, found in totals.items():
+        print(f"{total.replace('_', ' ')}: {found['value']:.6g} {found['unit']}".rstrip())
     return 0
+
+
+def _totals(target: Any) -> dict[str, dict[str, Any]]:
+    """What follows from the parts, of chips that have such totals."""
+    if target.kind != "core-array":
+        return {}
+    return {
+        name: {"value": value, "unit": unit}
+        for name, (unit, value) in target.derived_totals().items()
+    }
 
 
 @_verbs.command("check")
@@ -75,23 +91,58 @@ def _check(
     verbose: options.Verbose = False,
     debug: options.Debug = False,
 ) -> int:
-    """Check a chip's file: keys, units, provenance, totals.
+    """Check a chip's file: keys, units, provenance, totals. All mistakes are named at once.
 
     Example: zapdeploy targets check my.toml
     """
-    from zapdeploy.hardware_targets import load_target
+    from zapdeploy.hardware_targets import load_any_target
 
-    target = load_target(file)
+    target = load_any_target(file)
     kinds = [figure.kind for _, figure in target.figures()]
     by_kind = {kind: kinds.count(kind) for kind in sorted(set(kinds))}
+    restated = len(getattr(target, "totals", ()))
     if as_json:
-        show.print_json({"name": target.name, "valid": True, "figures": by_kind})
+        show.print_json(
+            {"name": target.name, "kind": target.kind, "valid": True, "figures": by_kind}
+        )
         return 0
     listed = ", ".join(f"{n} {kind}" for kind, n in by_kind.items())
-    print(
-        f"{target.name} is valid: {len(kinds)} numbers ({listed}),"
-        f" {len(target.totals)} totals agree"
-    )
+    print(f"{target.name} is valid: {len(kinds)} numbers ({listed}), {restated} totals agree")
+    return 0
+
+
+@_verbs.command("init")
+def _init(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the new chip.")],
+    base: Annotated[
+        str, typer.Option("--from", metavar="NAME|FILE.toml", help="The chip to start from.")
+    ] = "northpole-sim",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Default: NAME.toml here.")
+    ] = None,
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+) -> int:
+    """Write a file for a chip of your own: a copy of another's, ready to be changed.
+
+    Example: zapdeploy targets init mychip --from northpole-sim
+    """
+    from zapdeploy.files import atomic_write
+    from zapdeploy.hardware_targets.template import template
+
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or name.endswith(".toml"):
+        raise UsageError(f"NAME must be letters, digits, '.', '_' and '-', not {name!r}")
+    path = output or Path(f"{name}.toml")
+    if path.exists():
+        raise UsageError(f"output '{path}' must not exist yet; choose another NAME or -o FILE")
+    text = template(name, base)
+    with atomic_write(path) as file:
+        file.write(text.encode())
+    if as_json:
+        show.print_json({"name": name, "extends": base, "file": str(path)})
+        return 0
+    print(f"{path} is written. Change it, then: zapdeploy targets check {path}")
     return 0
 
 

@@ -97,8 +97,8 @@ def _uses(lowered: Lowered) -> Iterator[_Use]:
     in_place = _in_place(lowered)
     kept = {value.name for value in lowered.outputs} | in_place.keys()
     for buffer in buffers.values():
-        if buffer.kind == "program":
-            yield _Use(buffer, np.full(cores, buffer.size), 0, end, "programs")
+        if buffer.kind in ("program", "boundary"):
+            yield _Use(buffer, np.full(cores, buffer.size), 0, end, buffer.name)
     for events in layers:
         name, output = events.layer.name, events.layer.output.name
         stored = events.parameters.stored_high - events.parameters.stored_low

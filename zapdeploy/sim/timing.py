@@ -1,8 +1,8 @@
 """When each layer runs and which units it keeps busy: an estimate for one batch, in cycles.
 
 Layers follow one another. Inside a layer the units run as a pipeline, so its busiest unit sets its
-time; filling, draining and the start of the next program are added. Host transfers overlap with the
-batches before and after, but not with the batch they belong to.
+time; filling, draining and the start of the next program are added. Host transfers, their latencies
+and the launch overlap with the batches before and after, but not with the batch they belong to.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ class Timeline:
     batch: int
     double_buffered: bool
     level: str = ESTIMATED
+    transfer_latency_s: float = 0.0
+    launch_s: float = 0.0
 
     @property
     def cycles(self) -> int:
@@ -63,8 +65,9 @@ class Timeline:
 
     @property
     def latency_s(self) -> float:
-        """From the first input byte leaving the host to the last output byte arriving there."""
-        return self.host_in_s + self.array_s + self.host_out_s
+        """From the command to send the inputs to the last output byte in the host's memory."""
+        transfers_s = self.host_in_s + self.host_out_s + 2 * self.transfer_latency_s
+        return transfers_s + self.launch_s + self.array_s
 
     @property
     def interval_s(self) -> float:
@@ -112,4 +115,6 @@ def time_program(program: Program) -> Timeline:
         host_out_s=host_seconds(network_outputs(graph)),
         batch=program.options.batch,
         double_buffered=is_double_buffered(graph, target),
+        transfer_latency_s=target.host.transfer_latency_s,
+        launch_s=target.host.launch_latency_s,
     )

@@ -24,7 +24,8 @@ from zapdeploy.compile.mapping.tiling import Cuts, space_of
 from zapdeploy.hardware_targets import Target, load_target
 from zapdeploy.quantities import Provenance
 
-EVENTS = [field.name for field in fields(Counts)]
+# northpole-sim has no 16-bit mode, and no price for it.
+EVENTS = [field.name for field in fields(Counts) if field.name != "macs_16bit"]
 PRICES = {
     "macs_8bit": "mac_8bit",
     "macs_4bit": "mac_4bit",
@@ -154,7 +155,7 @@ def test_counts_as_json_group_the_networks() -> None:
         "instruction": 0,
     }
     assert not any(str(key).endswith("_bit_hops") and key != "noc_bit_hops" for key in found)
-    assert len(found) == len(EVENTS) - 4 + 1
+    assert len(found) == len(fields(Counts)) - 4 + 1
 
 
 def test_candidates_are_priced_as_their_counts() -> None:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from zapdeploy.hardware_targets.schema import Figure, Number, Part, Watts
+from zapdeploy.hardware_targets.figures import Figure, Number, Part, Watts
 from zapdeploy.quantities import Estimate, Provenance
 
 _FILE = "cpu_power.toml"

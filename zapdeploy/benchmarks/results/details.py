@@ -145,7 +145,11 @@ def _chip_json(target: Target) -> dict[str, Any]:
     return {
         "bandwidth_bytes_s": cores * target.core.memory_port.width.value * clock_hz,
         "peak_ops_s": {str(bits): operations * unit.macs_per_cycle(bits) for bits in unit.widths},
-        "price_keys": {part: keys[id(one)] for part, one in price_figures(target).items()},
+        "price_keys": {
+            # Prices of products may have been lowered for zeros.
+            part: keys.get(id(one), f"energy.{part.replace('macs', 'mac')}")
+            for part, one in price_figures(target).items()
+        },
         "figures": {key: _figure_json(figure) for key, figure in figures.items()},
         "sources": dict(target.sources),
     }

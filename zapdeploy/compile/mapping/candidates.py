@@ -24,7 +24,7 @@ _WORTH = 0.5  # of the largest number of cores that any cut keeps busy
 
 def rank_cuts(layer: Layer, space: Space, target: Target) -> IntArray:
     """Factor vectors of the kept cuts, best first [n, rank + 1]."""
-    factors = enumerate_cuts(space, target.cores)
+    factors = enumerate_cuts(space, target.array.usable_cores)
     used = np.prod(factors, axis=1)
     factors = factors[used >= _WORTH * used.max()]
     cost = _largest_tile_cost(layer, Cuts(space, factors, 1), target)
@@ -70,7 +70,7 @@ def _largest_tile_cost(layer: Layer, cuts: Cuts, target: Target) -> FloatArray:
     channel = cuts.space.digits[-2] if len(cuts.space.digits) > 1 else 0
     slices = cuts.factors[:, channel] * cuts.factors[:, -1]
     loads = np.where(work.chunks > 0, slice_bytes * work.chunks, 0.0)
-    shared = (cuts.used > slices)[:, None]
+    shared = (cuts.used > slices)[:, None] & (target.core.weights == "shared")
     inside = work.unit_cycles(target, np.where(shared, 0.0, loads))
     weights = np.where(shared, loads / target.networks.model.width.value, 0.0)
     busiest = np.maximum.reduce([*inside.values(), weights])[:, 0]

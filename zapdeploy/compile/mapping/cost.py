@@ -73,13 +73,13 @@ def storage_bits(value: Value, target: Target) -> int:
 def mac_bits(layer: Layer, target: Target) -> int:
     """Width the matrix unit works at: that of the wider operand."""
     wide = max(layer.anchor.input(i).element.bits for i in (0, 1))
-    fitting = [w for w in sorted(target.core.matrix_unit.widths) if w >= wide]
-    if not fitting:
+    found = target.core.matrix_unit.fitting(wide)
+    if found is None:
         raise ModelError(
-            f"matrix operands must have at most {max(target.core.matrix_unit.widths)} bits on "
+            f"matrix operands must have at most {target.core.matrix_unit.widest} bits on "
             f"{target.name}, not {wide} (node '{layer.name}'); quantize them to fewer bits"
         )
-    return fitting[0]
+    return found
 
 
 def own_loads(layer: Layer, cuts: Cuts, target: Target) -> Loads:
@@ -90,7 +90,8 @@ def own_loads(layer: Layer, cuts: Cuts, target: Target) -> Loads:
     cycles = {unit: np.ceil(load.max(axis=1)) for unit, load in per_core.items()}
     cycles["model_network"] = np.ceil(sent.link_bytes / target.networks.model.width.value)
     cycles["partial_sum_network"] = work.partial.cycles
-    outputs = int(target.core.matrix_unit.outputs)
+    unit = target.core.matrix_unit
+    sums = 2 * PARTIAL_SUM_BYTES * int(unit.outputs) * unit.at_once
     return Loads(
         cycles=cycles,
         fill=_fill(layer, target, sent) + work.partial.latency,
@@ -99,7 +100,7 @@ def own_loads(layer: Layer, cuts: Cuts, target: Target) -> Loads:
         matrix_cycles=work.matrix.sum(axis=1),
         vector_ops=work.vector_ops.sum(axis=1),
         activation_ops=work.activation_ops.sum(axis=1),
-        accumulator_bytes=work.matrix.sum(axis=1) * (2 * PARTIAL_SUM_BYTES * outputs),
+        accumulator_bytes=work.matrix.sum(axis=1) * sums,
         memory_bytes=(work.port_bytes + sent.read_bytes).sum(axis=1),
         core_cycles=np.maximum.reduce(list(per_core.values())).sum(axis=1),
         model_bit_hops=sent.bit_hops,
@@ -201,7 +202,12 @@ def _matrix_cycles(tile: MatrixTile, bits: int, target: Target) -> IntArray:
     Groups smaller than the unit are packed side by side (block-diagonal matrices).
     """
     blocks, vectors = blocks_and_vectors(tile, bits, target)
-    return tile.positions * blocks * vectors
+    return position_cycles(tile.positions, target) * blocks * vectors
+
+
+def position_cycles(positions: IntArray, target: Target) -> IntArray:
+    """Cycles in which a matrix meets so many positions."""
+    return -(-positions // target.core.matrix_unit.at_once)
 
 
 def blocks_and_vectors(tile: MatrixTile, bits: int, target: Target) -> tuple[IntArray, IntArray]:
@@ -211,6 +217,8 @@ def blocks_and_vectors(tile: MatrixTile, bits: int, target: Target) -> tuple[Int
     run, columns = np.maximum(tile.run_values, 1), np.maximum(tile.outputs, 1)
     packed = np.maximum(np.minimum(inputs // run, outputs // columns), 1)
     blocks = -(-tile.groups // packed) * -(-tile.outputs // outputs)
+    if unit.packs_taps:
+        return blocks, -(-tile.runs * tile.run_values // inputs)
     return blocks, tile.runs * -(-tile.run_values // inputs)
 
 
@@ -268,6 +276,8 @@ def parameter_slices(layer: Layer, cuts: Cuts, target: Target) -> tuple[IntArray
                     key = numbered(key * extent + low)
     size += scale_bytes(layer, cuts)
     active = (cuts.output.volume > 0) & (size > 0)
+    if target.core.weights == "resident":  # nobody shares: each core keeps its own
+        key = np.broadcast_to(np.arange(cuts.cores), key.shape)
     return np.where(active, key, -1), np.where(active, size, 0.0)
 
 
@@ -347,7 +357,8 @@ def _port_bytes(
     operand that is itself an activation once per chunk; results are written once.
     """
     port = held * (storage_bits(layer.output, target) / 8)
-    port += matrix * target.core.matrix_unit.input_width.value
+    if layer.operator.unit is Unit.MATRIX:
+        port += matrix * target.core.matrix_unit.input_bytes(mac_bits(layer, target))
     for read in layer.reads:
         if layer.operator.unit is Unit.MATRIX and read.call is layer.anchor and read.input == 0:
             continue
@@ -367,7 +378,8 @@ def _fill(layer: Layer, target: Target, sent: _Sent) -> FloatArray:
     if layer.operator.unit is not Unit.MATRIX:
         return np.full(len(sent.remote), fill)
     unit = core.matrix_unit
-    first_weights = unit.input_width.value * int(unit.outputs) / networks.model.width.value
+    matrix_bytes = unit.input_bytes(mac_bits(layer, target)) // unit.at_once * int(unit.outputs)
+    first_weights = matrix_bytes / networks.model.width.value
     fill += unit.latency.value + first_weights
     extra = max(networks.model.hop_latency.value - networks.activation.hop_latency.value, 0.0)
     return fill + np.where(sent.remote, across * extra, 0.0)

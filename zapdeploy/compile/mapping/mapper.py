@@ -210,8 +210,8 @@ class Mapper:
                 source = self._producer.get(read.source.name)
                 bits = storage_bits(read.source, self.target)
                 if source is None:
-                    network, buffer = self.target.networks.activation, self.target.framebuffer
-                    ratio = network.width.value / buffer.width.value
+                    width = self.target.networks.activation.width.value
+                    ratio = width / self.target.boundary_width
                     needed = needs[reader]
                     inputs[i, order] = from_framebuffer(needed, bits, rows, columns, ratio)
                     continue

@@ -23,8 +23,9 @@ ALIGNMENT = 32  # bytes: one input vector of the narrowest unit we describe
 class Buffer:
     """A range of every core's memory, in use from the start of `first` to the end of `last`.
 
-    `kind`: "program", "parameters", "state" (what a layer leaves for the next frame), "output"
-    (what it leaves for later layers), "received" (what it fetched).
+    `kind`: "program", "boundary" (network inputs and outputs), "parameters", "state" (what a layer
+    leaves for the next frame), "output" (what it leaves for later layers), "received" (what it
+    fetched).
     `name`: the layer's; `read`: which of the layer's reads a received buffer is for, -1 otherwise.
     """
 
@@ -90,10 +91,17 @@ class Demand:
     state: int = 0
 
 
-def plan_memory(demands: Sequence[Demand], target: Target) -> MemoryPlan:
-    """Addresses for everything; the plan may exceed its limit, which the caller must look at."""
+def plan_memory(demands: Sequence[Demand], target: Target, boundary: int = 0) -> MemoryPlan:
+    """Addresses for everything; the plan may exceed its limit, which the caller must look at.
+
+    `boundary`: bytes of network inputs and outputs, which lie in the cores where there is no
+    framebuffer.
+    """
     end = max(len(demands) - 1, 0)
     fixed = [("programs", "program", 2 * int(target.programs.bytes_per_layer))]
+    if target.framebuffer is None:  # one set is filled while another is in use
+        each = -(-2 * boundary // target.array.usable_cores)
+        fixed.append(("inputs and outputs", "boundary", each))
     fixed += [(d.name, "parameters", d.parameters) for d in demands if d.parameters]
     fixed += [(d.name, "state", d.state) for d in demands if d.state]
     placed, address = [], 0
@@ -124,7 +132,7 @@ def framebuffer_demand(graph: Graph, target: Target) -> int:
 
 def is_double_buffered(graph: Graph, target: Target) -> bool:
     """Whether one set can be filled while another is in use."""
-    return 2 * framebuffer_demand(graph, target) <= int(target.framebuffer.memory)
+    return 2 * framebuffer_demand(graph, target) <= target.framebuffer_bytes
 
 
 def _aligned(address: int) -> int:

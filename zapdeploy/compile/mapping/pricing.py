@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 class Counts:
     """Events of a run over the whole chip. Integers; bytes at the true width of the data."""
 
+    macs_16bit: int = 0
     macs_8bit: int = 0
     macs_4bit: int = 0
     macs_2bit: int = 0
@@ -46,13 +47,12 @@ class Counts:
 
 
 def _prices(target: Target) -> dict[str, Figure]:
-    """The price of each event that `Counts` knows."""
+    """The price of each event that can happen on a target."""
     energy = target.energy
     hop = energy.noc_bit_hop
+    macs = {f"macs_{bits}bit": energy.mac(bits) for bits in (16, 8, 4, 2)}
     return {
-        "macs_8bit": energy.mac_8bit,
-        "macs_4bit": energy.mac_4bit,
-        "macs_2bit": energy.mac_2bit,
+        **{name: price for name, price in macs.items() if price is not None},
         "vector_ops": energy.vector_op,
         "activation_ops": energy.activation_op,
         "accumulator_bytes": energy.accumulator_byte,
@@ -61,7 +61,7 @@ def _prices(target: Target) -> dict[str, Figure]:
         "activation_bit_hops": hop.activation,
         "partial_sum_bit_hops": hop.partial_sum,
         "instruction_bit_hops": hop.instruction,
-        "framebuffer_bytes": energy.framebuffer_byte,
+        "framebuffer_bytes": energy.framebuffer_byte or energy.memory_byte,
         "host_bytes": energy.host_byte,
         "core_cycles": energy.core_cycle,
     }
@@ -94,7 +94,7 @@ def energy_parts(counts: Counts, seconds: float, target: Target) -> dict[str, Es
         name: _total(
             Counts(**{name: getattr(counts, name)}), target, 0.0, target.energy.static_power
         )
-        for name in vars(empty)
+        for name in _prices(target)
     }
     parts["static"] = _total(empty, target, seconds, target.energy.static_power)
     return parts

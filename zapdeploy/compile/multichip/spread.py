@@ -139,7 +139,7 @@ class Spreader:
             self._graph, self._target, self._options.objective, self._progress
         )
         before = np.concatenate([[0], np.cumsum(cycles)])
-        out = self._bytes[1] / self._target.framebuffer.width.value
+        out = self._bytes[1] / self._target.boundary_width
         return stage_seconds(before[None, :] - before[:, None] + out, *self._bytes, self._target)
 
     def _choose(self, chips: int, choices: int) -> Cut | None:

@@ -171,7 +171,7 @@ def stage_seconds(
     array = cycles / target.clock_hz
     link = target.host.bandwidth.value
     alone = into / link + array + out / link
-    twice = 2 * (into + out) <= int(target.framebuffer.memory)
+    twice = 2 * (into + out) <= target.framebuffer_bytes
     slowest = np.maximum(array, np.maximum(into, out) / link)
     return np.where(twice, slowest, alone), alone
 
@@ -232,6 +232,6 @@ def demands(layers: Sequence[Layer], moved: IntTable, target: Target) -> Demands
     return Demands(
         held=programs + total[None, :] - total[:, None] + largest,
         moved=moved,
-        memory=target.cores * int(target.core.memory),
-        framebuffer=int(target.framebuffer.memory),
+        memory=target.array.usable_cores * int(target.core.memory),
+        framebuffer=target.framebuffer_bytes,
     )

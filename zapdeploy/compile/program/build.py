@@ -21,7 +21,7 @@ from zapdeploy.compile.mapping.mapper import (
     Objective,
     Progress,
 )
-from zapdeploy.compile.mapping.memory import Demand, MemoryPlan, plan_memory
+from zapdeploy.compile.mapping.memory import Demand, MemoryPlan, framebuffer_demand, plan_memory
 from zapdeploy.compile.mapping.pricing import Counts
 from zapdeploy.compile.ops.base import Unit
 from zapdeploy.compile.program.parameters import lower_parameters
@@ -102,9 +102,10 @@ def _map_into_memory(
 ) -> tuple[NetworkMapping, MemoryPlan]:
     """The first mapping that fits as the price of memory rises; else the one nearest to it."""
     tried: list[tuple[NetworkMapping, MemoryPlan]] = []
+    boundary = framebuffer_demand(graph, target)
     for weight in mapper.memory_weights():
         mapping = mapper.map(weight)
-        tried.append((mapping, plan_memory(_demands(graph, mapping), target)))
+        tried.append((mapping, plan_memory(_demands(graph, mapping), target, boundary)))
         if tried[-1][1].peak <= tried[-1][1].limit:
             return tried[-1]
     return min(tried, key=lambda found: found[1].peak)
@@ -213,7 +214,7 @@ def _input_bytes(graph: Graph, target: Target) -> int:
 def _output_cycles(graph: Graph, target: Target) -> int:
     """Cycles to write the network's outputs into the framebuffer."""
     across = (int(target.array.columns) - 1) * target.networks.activation.hop_latency.value
-    return math.ceil(_output_bytes(graph, target) / target.framebuffer.width.value + across)
+    return math.ceil(_output_bytes(graph, target) / target.boundary_width + across)
 
 
 def _boundary_counts(graph: Graph, target: Target) -> Counts:

@@ -15,14 +15,15 @@ from zapdeploy.hardware_targets import Target
 
 def chip_unfit(layers: Sequence[Layer], target: Target) -> Unfit | None:
     """Whether parameters and programs alone exceed the core memories together."""
-    limit = target.cores * int(target.core.memory)
+    cores = target.array.usable_cores
+    limit = cores * int(target.core.memory)
     demanded = parameters_and_programs(layers, target)
     if demanded <= limit:
         return None
     programs = _program_bytes(target)
     return Unfit(
         layer=max(layers, key=lambda layer: parameter_bytes(layer, target)).name,
-        what=f"core memory of all {target.cores} cores together (parameters and programs)",
+        what=f"core memory of all {cores} cores together (parameters and programs)",
         demanded=demanded,
         limit=limit,
         hints=precision_hints(layers, target, programs, limit)
@@ -37,12 +38,12 @@ def parameters_and_programs(layers: Sequence[Layer], target: Target) -> int:
 
 def _program_bytes(target: Target) -> int:
     """The running program and the next one, in every core."""
-    return target.cores * 2 * int(target.programs.bytes_per_layer)
+    return target.array.usable_cores * 2 * int(target.programs.bytes_per_layer)
 
 
 def framebuffer_unfit(graph: Graph, layers: Sequence[Layer], target: Target) -> Unfit | None:
     """Whether the network's inputs and outputs exceed the framebuffer."""
-    demanded, limit = framebuffer_demand(graph, target), int(target.framebuffer.memory)
+    demanded, limit = framebuffer_demand(graph, target), target.framebuffer_bytes
     if demanded <= limit:
         return None
     frames = max((v.shape[0] for v in network_inputs(graph) if v.shape), default=1)
@@ -62,8 +63,8 @@ def core_unfit(
     """The fullest core's memory under the best plan found."""
     fullest = memory.fullest_layer()
     fixed, parameters = memory.bytes_of("program", "parameters"), memory.bytes_of("parameters")
-    others = memory.peak - parameters
-    hints = precision_hints(layers, target, target.cores * others, target.cores * memory.limit)
+    others, cores = memory.peak - parameters, target.array.usable_cores
+    hints = precision_hints(layers, target, cores * others, cores * memory.limit)
     if options.batch > 1 and fixed < memory.limit:
         hints = (f"a --batch below {options.batch}", *hints)
     state = f", {held} of state" if (held := memory.bytes_of("state")) else ""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
-from zapdeploy.hardware_targets.schema import Count, Figure, Joules, Part, figures_of, quantity
-
-Seconds = Annotated[Figure, quantity("second")]
+from zapdeploy.hardware_targets.figures import Count, Figure, Joules, Part, Seconds, figures_of
 
 
 class Chip(Part):
@@ -52,7 +50,8 @@ class EventLatency(Part):
 class EventTarget(Part):
     """An event-driven chip, as its file describes it."""
 
-    schema_version: Literal[1] = Field(alias="schema")
+    schema_version: Literal[1, 2] = Field(alias="schema")
+    kind: Literal["event-driven"] = "event-driven"
     name: str
     summary: str
     sources: dict[str, str]
@@ -66,7 +65,11 @@ class EventTarget(Part):
 
     @model_validator(mode="after")
     def _sources_are_named(self) -> EventTarget:
-        for key, figure in self.figures():
-            if figure.source and not set(figure.source.split()) <= set(self.sources):
-                raise ValueError(f"{key}: source must be one of [sources], not {figure.source!r}")
+        wrong = [
+            f"{key}: source must be one of [sources], not {figure.source!r}"
+            for key, figure in self.figures()
+            if figure.source and not set(figure.source.split()) <= set(self.sources)
+        ]
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return self

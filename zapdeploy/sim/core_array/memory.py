@@ -121,8 +121,8 @@ def key_of(buffer: Buffer) -> Key:
 
 
 def _title(buffer: Buffer) -> str:
-    if buffer.kind == "program":
-        return "the programs"
+    if buffer.kind in ("program", "boundary"):
+        return f"the {buffer.name}"
     which = f" (read {buffer.read})" if buffer.read >= 0 else ""
     return f"the {buffer.kind} of '{buffer.name}'{which}"
 

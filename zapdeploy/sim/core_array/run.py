@@ -69,7 +69,7 @@ class CoreArray:
     def _load(self, buffers: tuple[Buffer, ...]) -> None:
         """Programs and parameters, before the first frame."""
         for buffer in buffers:
-            if buffer.kind == "program":
+            if buffer.kind in ("program", "boundary"):
                 count = np.full(self._target.cores, buffer.size)
                 nothing = np.zeros((1, len(count), buffer.size), np.uint8)
                 self.memory.write(key_of(buffer), nothing, count, -1, buffer.name)

@@ -67,7 +67,7 @@ def _prepare(delivery: Delivery, needs: Needs, mesh: Mesh, target: Target) -> Se
     found = packets(delivery.messages, needs.boxes.low, needs.boxes.high)
     width = int(target.networks.activation.width)
     if delivery.held is None:  # all rows share the framebuffer
-        width = max(min(width, int(target.framebuffer.width.value / mesh.rows)), 1)
+        width = max(min(width, int(target.boundary_width / mesh.rows)), 1)
     size = -(-found.elements * delivery.messages.bits // 8)
     cycles = -(-size // width)
     return Sending(

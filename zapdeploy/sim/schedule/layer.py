@@ -70,6 +70,7 @@ def schedule_layer(
     activation, model = meshes(target)
     work = work_of(events, chunks_of(events, target), target)
     weights, weight_trees = weights_of(events, model)
+    machine = machine_of(target, events.work.mac_bits)
     uses = _weight_uses(work, weights, weight_trees, model)
 
     def scheduled(held_first: bool) -> LayerSchedule:
@@ -77,7 +78,7 @@ def schedule_layer(
         bookings = no_bookings(uses)
         state = State(register_free.copy(), early, start)
         trace = run_layer(
-            machine_of(target), work, weights, arrived.arrivals, state, bookings, arrived.bookings
+            machine, work, weights, arrived.arrivals, state, bookings, arrived.bookings
         )
         return LayerSchedule(
             target=target,

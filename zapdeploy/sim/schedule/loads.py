@@ -67,7 +67,8 @@ def _units(layer: LayerSchedule) -> dict[str, IntArray]:
     trace, work, target = layer.trace, layer.work, layer.target
     matrix = (trace.slab_end - trace.slab_start - trace.slab_stretch).sum(axis=1)
     width = int(target.core.memory_port.width)
-    moved = work.port_bytes + matrix * int(target.core.matrix_unit.input_width)
+    input_bytes = target.core.matrix_unit.input_bytes(layer.events.work.mac_bits)
+    moved = work.port_bytes + matrix * input_bytes
     moved = moved + work.own_bytes * work.chunks + _network_bytes(layer)
     return {
         "matrix": matrix,

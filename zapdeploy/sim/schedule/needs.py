@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.compile.layers import Read
+from zapdeploy.compile.mapping.cost import blocks_and_vectors
 from zapdeploy.compile.ops.base import Unit, operator
 from zapdeploy.compile.program.activations import Delivery
 from zapdeploy.compile.program.layer import LayerEvents
@@ -83,11 +84,33 @@ def _boxes(
         length = layer.operator.reduction_size(layer.anchor)
         each = max(-(-length // (inputs * MOST_STAGES)), 1)
         found = layer.operator.vector_regions(read.call, out, reduction, inputs * each)
+        if target.core.matrix_unit.packs_taps:
+            found = _packed(found, -(-_most_vectors(events, target) // each))
         return _through_views(read, found), each
     region = operator(read.call.node.op).input_regions(read.call, out, reduction)[read.input]
     assert region is not None
     region = _through_views(read, region)
     return Region(region.low[None], region.high[None]), 0
+
+
+def _most_vectors(events: LayerEvents, target: Target) -> int:
+    layer, cuts = events.layer, events.cuts
+    tiles = layer.operator.matrix_tiles(layer.anchor, cuts.output, cuts.reduction)
+    bits = events.work.mac_bits
+    return max(int(blocks_and_vectors(tile, bits, target)[1].max()) for tile in tiles)
+
+
+def _packed(boxes: Region, vectors: int) -> Region:
+    """Boxes [stages, ...] of short rows of a window, several of which share a vector: the smallest
+    boxes around what each vector holds."""
+    stages = len(boxes.low)
+    if stages <= vectors:
+        return boxes
+    first = -(-np.arange(vectors) * stages // vectors)
+    nothing = (boxes.volume == 0)[..., None]
+    low = np.minimum.reduceat(np.where(nothing, np.iinfo(np.int64).max, boxes.low), first)
+    high = np.maximum.reduceat(np.where(nothing, 0, boxes.high), first)
+    return Region(np.minimum(low, high), high)
 
 
 def _in_order(

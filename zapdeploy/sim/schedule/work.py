@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from zapdeploy.compile.mapping.cost import (
     PARTIAL_SUM_BYTES,
     blocks_and_vectors,
+    position_cycles,
     read_region,
     storage_bits,
 )
@@ -21,12 +22,12 @@ from zapdeploy.hardware_targets import Target
 from zapdeploy.sim.schedule.machine import Machine, Weights, Work
 
 
-def machine_of(target: Target) -> Machine:
-    """The target's widths and latencies in whole cycles."""
+def machine_of(target: Target, bits: int) -> Machine:
+    """The target's widths and latencies in whole cycles, for a matrix unit at so many bits."""
     core, networks = target.core, target.networks
     return Machine(
         cores=target.cores,
-        input_width=int(core.matrix_unit.input_width),
+        input_width=core.matrix_unit.input_bytes(bits),
         port_width=int(core.memory_port.width),
         model_width=int(networks.model.width),
         model_hop=ceil(networks.model.hop_latency.value),
@@ -53,7 +54,7 @@ def work_of(events: LayerEvents, chunks: int, target: Target) -> Work:
     positions, sets, blocks, vectors = _slabs(events, chunks, target)
     matrix = work.matrix[0]
     own = _own_operand_bytes(events, target)
-    moved = work.port_bytes[0] - matrix * int(core.matrix_unit.input_width) - own * chunks
+    moved = work.port_bytes[0] - matrix * core.matrix_unit.input_bytes(work.mac_bits) - own * chunks
     adds = work.partial.adds[0] > 0
     vector = _whole(work.vector_ops[0] / core.vector_unit.rate.value)
     activation = _whole(work.activation_ops[0] / core.activation_unit.rate.value)
@@ -96,7 +97,7 @@ def _slabs(
         sets, vectors = (np.where(positions > 0, n[0], 0) for n in (sets, vectors))
         sets = np.where((vectors == 0) & (events.held.volume == 0), 0, sets)
         at_once = max(room // max(-(-int(positions.max()) // chunks), 1), 1)
-        found.append((positions, sets, -(-sets // at_once), vectors))
+        found.append((position_cycles(positions, target), sets, -(-sets // at_once), vectors))
     positions, sets, blocks, vectors = (
         np.stack(part).astype(np.int64) for part in zip(*found, strict=True)
     )
