@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from tests.compile.frontend.dialects import Kind, Writer
 from tests.compile.frontend.messages import message
@@ -19,9 +17,6 @@ from zapdeploy.errors import DataError
 from zapdeploy.sim.functional import run
 
 BYTE = Kind(8, True, 2.0**-5, 3)
-MOST = settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 
 
 def ints(*values: int) -> Any:
@@ -50,45 +45,6 @@ def equal(folder: Path, file: OnnxFile, shape: tuple[int, ...], rounding: float 
         assert array.shape == expected[name].shape
         np.testing.assert_allclose(array, expected[name], rtol=0, atol=rounding)
     return graph
-
-
-COORDINATES = (
-    "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
-)  # fmt: skip
-
-
-@MOST
-@given(data=st.data())
-def test_resize(tmp_path: Path, data: Any) -> None:
-    """To nearest in every bit; linear as real numbers, since codes fall on ties too often."""
-    shape = (1, 2, data.draw(st.integers(1, 6)), data.draw(st.integers(1, 6)))
-    mode = data.draw(st.sampled_from(("nearest", "linear")))
-    sizes = [data.draw(st.integers(1, 12)) for _ in range(2)]
-    # Whole multiples or sizes: elsewhere the reference's own roundings differ from mode to mode.
-    if data.draw(st.booleans()):
-        scales = [float(data.draw(st.integers(1, 3))) for _ in range(2)]
-        more: list[Any] = [None, np.float32([1, 1, *scales])]
-    else:
-        more = [None, None, ints(1, 2, *sizes)]
-    file = one(
-        "Resize",
-        shape,
-        *more,
-        real_output=mode == "linear",
-        mode=mode,
-        coordinate_transformation_mode=data.draw(st.sampled_from(COORDINATES)),
-        nearest_mode=data.draw(
-            st.sampled_from(("round_prefer_floor", "round_prefer_ceil", "floor", "ceil"))
-        ),
-    )
-    graph = equal(tmp_path, file, shape, rounding=0 if mode == "nearest" else 1e-5)
-    assert {n.op for n in graph.nodes} <= {"Quantize", "Take", "Resize", "Reshape", "Dequantize"}
-
-
-def test_resize_of_some_axes(tmp_path: Path) -> None:
-    file = one("Resize", (1, 2, 4, 3), None, None, ints(7), mode="nearest", axes=[-1])
-    (take,) = (n for n in equal(tmp_path, file, (1, 2, 4, 3)).nodes if n.op == "Take")
-    assert take.attributes["axes"] == (3,)
 
 
 @pytest.mark.parametrize(

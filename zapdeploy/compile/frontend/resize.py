@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 import numpy as np
 
 from zapdeploy.compile.frontend.draft import Draft
@@ -9,7 +12,7 @@ from zapdeploy.compile.frontend.errors import RefusedError
 from zapdeploy.compile.frontend.movement import emit_move, view
 from zapdeploy.compile.frontend.onnx_node import OnnxNode
 from zapdeploy.compile.frontend.registry import translates
-from zapdeploy.compile.graph import Array, Attribute, Value
+from zapdeploy.compile.graph import Attribute, Value
 from zapdeploy.errors import ModelError
 
 _COORDINATES = (
@@ -28,7 +31,7 @@ def resize(draft: Draft, node: OnnxNode) -> None:
     if not all(shape):
         raise ModelError(f"sizes must be at least 1, not {list(shape)} (node '{node.name}')")
     places = {
-        d: _places(node, x.shape[d], shape[d], np.float32(scales[d]))
+        d: _places(node, x.shape[d], shape[d], scales[d])
         for d in range(len(shape))
         if shape[d] != x.shape[d] or scales[d] != 1
     }
@@ -37,14 +40,14 @@ def resize(draft: Draft, node: OnnxNode) -> None:
         return
     attributes: dict[str, Attribute] = {"axes": tuple(places)}
     if mode == "nearest":
-        nearest = [_rounded(node, p, x.shape[d]) for d, p in places.items()]
-        attributes["indices"] = tuple(np.concatenate(nearest).tolist())
+        attributes["indices"] = tuple(
+            index for d, p in places.items() for index in _rounded(node, p, x.shape[d])
+        )
         emit_move(draft, node, x, "Take", attributes, shape)
         return
-    inside = [np.clip(p, 0, x.shape[d] - 1) for d, p in places.items()]
-    low = np.floor(np.concatenate(inside)).astype(np.int64)
-    attributes["indices"] = tuple(low.tolist())
-    attributes["fractions"] = tuple((np.concatenate(inside) - low).tolist())
+    inside = [min(max(p, Fraction(0)), Fraction(x.shape[d] - 1)) for d in places for p in places[d]]
+    attributes["indices"] = tuple(math.floor(p) for p in inside)
+    attributes["fractions"] = tuple(float(p - math.floor(p)) for p in inside)
     draft.emit(node, "Resize", (draft.real(x.name).name,), attributes, shape=shape)
 
 
@@ -64,50 +67,54 @@ def _refuse_others(node: OnnxNode, mode: str) -> None:
         raise RefusedError("antialias must be 0")
 
 
-def _lengths(draft: Draft, node: OnnxNode, x: Value) -> tuple[tuple[int, ...], list[float]]:
+def _lengths(draft: Draft, node: OnnxNode, x: Value) -> tuple[tuple[int, ...], list[Fraction]]:
     """The output's shape, and how much longer it is along each dimension."""
     rank = len(x.shape)
     axes = [axis % rank for axis in node.integers("axes", tuple(range(rank)))]
-    shape, scales = list(x.shape), [1.0] * rank
+    shape, scales = list(x.shape), [Fraction(1)] * rank
     by_scale = bool(node.input(2)) and draft.array(node.input(2), "scales").size > 0
     given = draft.array(node.required(2 if by_scale else 3), "scales or sizes").ravel()
     if len(given) != len(axes):
         raise ModelError(
             f"scales or sizes must be {len(axes)} numbers, not {len(given)} (node '{node.name}')"
         )
+    if by_scale and not (np.isfinite(given).all() and (given > 0).all()):
+        raise ModelError(
+            f"scales must be positive numbers, not {given.tolist()} (node '{node.name}')"
+        )
     for axis, value in zip(axes, given, strict=True):
         shape[axis] = int(x.shape[axis] * np.float32(value)) if by_scale else int(value)
-        scales[axis] = float(value) if by_scale else int(value) / x.shape[axis]
-    if by_scale and min(scales) <= 0:
-        raise ModelError(f"scales must be positive, not {scales} (node '{node.name}')")
+        scales[axis] = Fraction(float(value)) if by_scale else Fraction(int(value), x.shape[axis])
     return tuple(shape), scales
 
 
-def _places(node: OnnxNode, length: int, out: int, scale: np.float32) -> Array:
-    """Where in the input each output position lies, in float32 as ONNX Runtime computes it."""
-    mode = node.text("coordinate_transformation_mode", "half_pixel")
-    position, half = np.arange(out, dtype=np.float32), np.float32(0.5)
+def _places(node: OnnxNode, length: int, out: int, scale: Fraction) -> list[Fraction]:
+    """Where in the input each output position lies, exactly.
+
+    ONNX defines places as real numbers. In float32 one that is a whole number can come out just
+    below it, and `floor` then takes the element before: so does ONNX Runtime 1.32 where 3 elements
+    become 1 under half_pixel_symmetric (1.5 - 0.5 = 0.9999999).
+    """
+    mode, half = node.text("coordinate_transformation_mode", "half_pixel"), Fraction(1, 2)
     if mode == "asymmetric":
-        return position / scale
+        return [position / scale for position in range(out)]
     if mode == "align_corners":
-        return position * np.float32(length - 1) / np.float32(max(out - 1, 1))
+        return [Fraction(position * (length - 1), max(out - 1, 1)) for position in range(out)]
     if mode == "pytorch_half_pixel" and out == 1:
-        return np.zeros(1, np.float32)
-    centred = (position + half) / scale - half
+        return [Fraction(0)]
+    start = -half
     if mode == "half_pixel_symmetric":
-        missing = np.float32(1) - np.float32(out) / (scale * np.float32(length))
-        return np.asarray(np.float32(length / 2) * missing + centred)
-    return np.asarray(centred)
+        start += Fraction(length, 2) * (1 - out / (scale * length))
+    return [start + (position + half) / scale for position in range(out)]
 
 
-def _rounded(node: OnnxNode, places: Array, length: int) -> Array:
+def _rounded(node: OnnxNode, places: list[Fraction], length: int) -> list[int]:
     """The nearest index inside the input; a tie goes as `nearest_mode` says."""
-    mode = node.text("nearest_mode", "round_prefer_floor")
-    if mode == "floor":
-        found = np.floor(places)
-    elif mode == "ceil":
-        found = np.ceil(places)
-    else:
-        down, up = np.ceil(places - np.float32(0.5)), np.floor(places + np.float32(0.5))
-        found = down if mode == "round_prefer_floor" else up
-    return np.clip(found, 0, length - 1).astype(np.int64)
+    mode, half = node.text("nearest_mode", "round_prefer_floor"), Fraction(1, 2)
+    found = {
+        "floor": math.floor,
+        "ceil": math.ceil,
+        "round_prefer_floor": lambda place: math.ceil(place - half),
+        "round_prefer_ceil": lambda place: math.floor(place + half),
+    }[mode]
+    return [min(max(found(place), 0), length - 1) for place in places]
