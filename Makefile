@@ -1,11 +1,13 @@
-# Everything a fresh machine with Python 3.11 and make needs: `make demo`, then `make test`.
-PYTHON ?= python3.11
+# Everything a fresh machine with Python and make needs: `make demo`, then `make test`.
+# The newest Python for which every package of constraints.txt is built; LoadGen has none for 3.14.
+PYTHONS := 3.13 3.12 3.11
+PYTHON ?= $(or $(shell .ci/find_python $(PYTHONS)),$(error no Python among $(PYTHONS) that can make environments; give one: make PYTHON=...))
 SLOW ?= tests
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo lava test test-slow lint types speed speed-baseline docs clean
+.PHONY: demo lava test test-slow test-random test-emulated test-wheel lint types speed speed-baseline docs clean
 
 # More for `make speed`: --strict fails where something became slower.
 SPEED ?=
@@ -23,6 +25,21 @@ lava: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow --ignore tests/speed $(SLOW)
+
+# Every property with fresh examples, ROUNDS times as many as `make test` tries.
+ROUNDS ?= 20
+test-random: $(READY)
+	failed=0; for round in $$(seq $(ROUNDS)); do echo "round $$round of $(ROUNDS)"; \
+	$(BIN)/python -m pytest -q -m "hypothesis and not slow" --hypothesis-profile fresh || failed=1; \
+	done; exit $$failed
+
+# What ONNX Runtime judges, on an emulated processor without AVX-512 VNNI.
+test-emulated: $(READY)
+	PYTHON=$(BIN)/python .ci/emulated
+
+# The wheel alone, without extras, in an environment of its own for each Python that is found.
+test-wheel: $(READY)
+	$(BIN)/python -m pytest -m slow tests/packaging
 
 lint: $(READY)
 	$(BIN)/ruff check zapdeploy tests

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.errors import UsageError
+from zapdeploy.extras import load
 from zapdeploy.quantize.recipes import BitChoice
 
 Quantity = Literal["energy_j", "latency_s", "damage"]
@@ -83,11 +84,10 @@ def choose(table: Table, objective: Quantity, budgets: Sequence[Budget]) -> Choi
 
     Raises UsageError when no choice meets them, saying what the best reachable value is.
     """
-    from scipy.optimize import Bounds, LinearConstraint, milp
-
+    optimize = load("scipy.optimize", "quantize", "choose bits per layer")
     options = [(name, option) for name, found in table.layers.items() for option in found]
     rows = np.array([_layer_row(options, name) for name in table.layers])
-    possible, constraints = np.ones(len(options)), [LinearConstraint(rows, 1, 1)]
+    possible, constraints = np.ones(len(options)), [optimize.LinearConstraint(rows, 1, 1)]
     for budget in budgets:
         values = np.array([getattr(option, budget.quantity) for _, option in options])
         room = budget.limit - table.rest(budget.quantity)
@@ -96,14 +96,14 @@ def choose(table: Table, objective: Quantity, budgets: Sequence[Budget]) -> Choi
         # On a scale on which the solver's absolute tolerance is small against what is left to use.
         scale = float(np.abs(values[within]).max(initial=0.0)) or 1.0
         constraints.append(
-            LinearConstraint(within * values[None, :] / scale, -np.inf, room / scale)
+            optimize.LinearConstraint(within * values[None, :] / scale, -np.inf, room / scale)
         )
     values, _ = _scaled(options, objective)
     with _mute():
-        solved = milp(
+        solved = optimize.milp(
             values,
             integrality=np.ones(len(options)),
-            bounds=Bounds(0, possible),
+            bounds=optimize.Bounds(0, possible),
             constraints=constraints,
         )
     if solved.x is None:

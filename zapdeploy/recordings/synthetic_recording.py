@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.errors import UsageError
+from zapdeploy.extras import load
 from zapdeploy.recordings.conditions import CONDITIONS, FRAMES, ZAPBENCH_NEURONS
 from zapdeploy.recordings.stores import CHUNK, create_store, write_store
 from zapdeploy.recordings.synthetic import DFF_RANGE, FAST_TAU_S, FRAME_PERIOD_S, SLOW_TAU_S
@@ -117,7 +118,7 @@ def autoregression(
     random: np.random.Generator, shape: tuple[int, int], tau_s: float
 ) -> NDArray[np.float32]:
     """AR(1) over the first axis with unit variance and time constant `tau_s`, from the start."""
-    from scipy.signal import lfilter
+    lfilter = load("scipy.signal", "models", "make a synthetic recording").lfilter
 
     decay = np.float32(np.exp(-FRAME_PERIOD_S / tau_s))
     process = random.standard_normal(shape, np.float32)
@@ -128,13 +129,13 @@ def autoregression(
 
 def subtract_baseline(activity: NDArray[np.float32]) -> NDArray[np.float32]:
     """Minus the running 8th percentile over 400 frames to either side, clipped to [-0.25, 1.5]."""
-    from scipy.ndimage import percentile_filter
+    ndimage = load("scipy.ndimage", "models", "make a synthetic recording")
 
     result = np.empty_like(activity)
     size = 2 * BASELINE_RADIUS + 1
     for neuron in range(activity.shape[1]):
         trace = np.ascontiguousarray(activity[:, neuron])  # one row: the fast way of SciPy
-        result[:, neuron] = trace - percentile_filter(
+        result[:, neuron] = trace - ndimage.percentile_filter(
             trace, BASELINE_PERCENTILE, size=size, mode="nearest"
         )
     clipped: NDArray[np.float32] = np.clip(result, *DFF_RANGE, out=result)
@@ -189,7 +190,7 @@ def _add_bumps(activity: NDArray[np.float32], random: np.random.Generator) -> No
 
 def _events(random: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float32]:
     """Sparse events of exponential size that decay within seconds."""
-    from scipy.signal import lfilter
+    lfilter = load("scipy.signal", "models", "make a synthetic recording").lfilter
 
     onsets = random.random(shape, np.float32) < EVENT_RATE_HZ * FRAME_PERIOD_S
     sizes = np.zeros(shape, np.float32)

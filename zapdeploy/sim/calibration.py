@@ -9,12 +9,15 @@ published is used, and nothing about time is.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from zapdeploy.compile.mapping.pricing import energy_of
 from zapdeploy.compile.program.program import Program
 from zapdeploy.errors import DataError
 from zapdeploy.hardware_targets import Target
 from zapdeploy.sim.results import summarize
 
+_STEPS = 1_000_000  # the calibration is found to this fraction of the bracket
 YARDSTICK_POWER_W = 74.0  # Modha et al. 2023, as reported by F. Ottati
 
 
@@ -23,8 +26,6 @@ def calibrate(program: Program, power_w: float = YARDSTICK_POWER_W) -> float:
 
     Raises DataError when no point of the brackets gives that power.
     """
-    from scipy.optimize import brentq
-
     result = summarize(program)
     seconds = result.flow.interval_s
 
@@ -37,7 +38,8 @@ def calibrate(program: Program, power_w: float = YARDSTICK_POWER_W) -> float:
         raise DataError(
             f"power must lie in the brackets' {low:.1f} W to {high:.1f} W, not {power_w} W"
         )
-    return float(brentq(excess, 0.0, 1.0, xtol=1e-6))
+    steps = range(_STEPS + 1)
+    return bisect_left(steps, 0.0, key=lambda step: excess(step / _STEPS)) / _STEPS
 
 
 def with_calibration(target: Target, calibration: float) -> Target:

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
-from zapdeploy.errors import UsageError
-
-_PACKAGES = {"zmq": "pyzmq"}
+from zapdeploy.extras import load
 
 
 def require(module: str) -> Any:
     """The module. Raises UsageError where its package is not installed."""
-    try:
-        return import_module(module)
-    except ModuleNotFoundError:
-        package = _PACKAGES.get(module, module)
-        raise UsageError(
-            f"{package} must be installed to stream, not missing; run: "
-            "pip install 'zapdeploy[streaming]'"
-        ) from None
+    return load(module, "streaming", "stream")

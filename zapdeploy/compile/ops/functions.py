@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from zapdeploy.compile.graph import Array, Call
+from zapdeploy.compile.kernels.error_function import erf
 from zapdeploy.compile.ops.base import ElementWork, register
 from zapdeploy.compile.ops.codes import RealOperator, given
 from zapdeploy.compile.ops.work import LOOK_UP
@@ -103,7 +104,7 @@ class Erf(Function):
     summary: ClassVar[str] = "error function"
 
     def function(self, call: Call, x: Array) -> Array:
-        return _erf(x)
+        return erf(x)
 
 
 @register
@@ -210,7 +211,7 @@ class Gelu(Function):
         if call.node.attributes["approximate"] == "tanh":
             inner = np.float32(np.sqrt(2 / np.pi)) * (x + np.float32(0.044715) * x * x * x)
             return np.asarray(half * x * (1 + np.tanh(inner)))
-        return np.asarray(half * x * (1 + _erf(x * np.float32(np.sqrt(0.5)))))
+        return np.asarray(half * x * (1 + erf(x * np.float32(np.sqrt(0.5)))))
 
 
 @register
@@ -225,9 +226,3 @@ class Swish(Function):
 
     def function(self, call: Call, x: Array) -> Array:
         return np.asarray(x / (1 + np.exp(-np.float32(call.number("alpha")) * x)))
-
-
-def _erf(x: Array) -> Array:
-    from scipy.special import erf
-
-    return np.asarray(erf(x))
