@@ -3,8 +3,8 @@
     conv, matmul                     accumulate, and requantize if asked to
     prepare_conv, prepare_matmul     the same for repeated frames, with the weights packed once
     requantize                       int32 accumulators to 8 bits
-    add, multiply, lookup            the vector unit, in ONNX Runtime's formulas
-    global_average_pool, average_pool, max_pool
+    add, multiply                    the vector unit, in ONNX Runtime's formulas
+    global_average_pool, max_pool
 
 Tensors are [N, C, ...] as in ONNX. Whatever a kernel returns lies in memory with its channels as
 neighbours, and is taken up most quickly in that layout (`channels_last`), so that a chain of layers
@@ -20,13 +20,11 @@ from zapdeploy.compile.kernels.convolution import Convolution, conv, prepare_con
 from zapdeploy.compile.kernels.elementwise import (
     Quantization,
     add,
-    leaky_relu_table,
-    lookup,
     multiply,
 )
 from zapdeploy.compile.kernels.layout import channels_last
 from zapdeploy.compile.kernels.matmul import MatrixProduct, matmul, prepare_matmul
-from zapdeploy.compile.kernels.pooling import average_pool, global_average_pool, max_pool
+from zapdeploy.compile.kernels.pooling import global_average_pool, max_pool
 from zapdeploy.compile.kernels.prepare import available_backends, set_backend
 from zapdeploy.compile.kernels.requantization import Epilogue, Requantization, requantize
 from zapdeploy.compile.kernels.threads import set_thread_count, thread_count
@@ -39,12 +37,9 @@ __all__ = [
     "Requantization",
     "add",
     "available_backends",
-    "average_pool",
     "channels_last",
     "conv",
     "global_average_pool",
-    "leaky_relu_table",
-    "lookup",
     "matmul",
     "max_pool",
     "multiply",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy.typing as npt
 from zapdeploy.compile.kernels import depthwise
 from zapdeploy.compile.kernels.gather import Window, convolution_gather
 from zapdeploy.compile.kernels.layout import to_channels_first, to_channels_last
-from zapdeploy.compile.kernels.operands import convert, shift_between
+from zapdeploy.compile.kernels.operands import padded
 from zapdeploy.compile.kernels.prepare import (
     bias_or_zero,
     choose_product,
@@ -64,22 +63,7 @@ class Convolution:
         )
         if as_it_is and x.flags.c_contiguous and x.flags.writeable:
             return x.reshape(-1)
-        return self._padded_copy(x)
-
-    def _padded_copy(self, x: Array) -> Array:
-        operand = self.product.operand
-        shape = (x.shape[0], *self.window.padded(x.shape[1:-1]), x.shape[-1])
-        size = prod(shape)
-        buffer = np.empty(size + self.product.step, dtype=operand)
-        if any(self.window.pads):
-            buffer.fill(self.x_zero_point + shift_between(x.dtype, operand))
-        begins = self.window.pads[: len(self.window.kernel)]
-        inside = [
-            slice(begin, begin + length)
-            for begin, length in zip(begins, x.shape[1:-1], strict=True)
-        ]
-        convert(x, buffer[:size].reshape(shape)[:, *inside])
-        return buffer
+        return padded(x, self.window, self.x_zero_point, self.product.operand, self.product.step)
 
 
 def prepare_conv(

@@ -121,29 +121,3 @@ def _repeats_innermost(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
     pairs = zip((1,) * (rank - len(a)) + a, (1,) * (rank - len(b)) + b, strict=True)
     longer = [(m, n) for m, n in pairs if max(m, n) != 1]
     return not longer or (longer[-1][0] == 1)
-
-
-def lookup(x: Array, table: Array) -> Array:
-    """table[x] for uint8 or int8 x: table is [256], indexed by the value as an unsigned byte."""
-    out = np.empty_like(x, dtype=table.dtype)
-    np.take(table, x.view(np.uint8), out=out)
-    return out
-
-
-def leaky_relu_table(
-    dtype: npt.DTypeLike, x_is: Quantization, out_is: Quantization, alpha: float
-) -> Array:
-    """QLinearLeakyRelu for `lookup`.
-
-        v = s_x (x - z_x)
-        y = clamp(round_half_even((v if v >= 0 else alpha v) / s_y) + z_y)
-
-    in float32.
-    """
-    x = np.arange(256, dtype=np.uint8).view(dtype).astype(np.int32)
-    value = np.float32(x_is.scale) * (x - x_is.zero_point).astype(np.float32)
-    value = np.where(value >= 0, value, np.float32(alpha) * value)
-    limits = np.iinfo(np.dtype(dtype))
-    rounded = np.rint(value / np.float32(out_is.scale)) + np.float32(out_is.zero_point)
-    table: Array = np.clip(rounded, limits.min, limits.max).astype(dtype)
-    return table

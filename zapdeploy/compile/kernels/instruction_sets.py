@@ -10,14 +10,16 @@ A further processor is one more entry of `INSTRUCTION_SETS`.
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
-from llvmlite import binding, ir
+from llvmlite import ir
+
+from zapdeploy.compile.kernels import processor
+from zapdeploy.compile.kernels.processor import ARM, X86
 
 I8, I16, I32 = (ir.IntType(bits) for bits in (8, 16, 32))
 Dot = Callable[[ir.IRBuilder, ir.Value, ir.Value, ir.Value], ir.Value]
@@ -98,14 +100,13 @@ def _pairs_arm(b: ir.IRBuilder, sums: ir.Value, x: ir.Value, w: ir.Value) -> ir.
     wide = [b.sext(b.bitcast(value, halves), products) for value in (x, w)]
     product, undefined = b.mul(*wide), ir.Constant(products, ir.Undefined)
     even, odd = (
-        b.shuffle_vector(product, undefined, ir.Constant(sums.type, range(first, 8, 2)))
+        b.shuffle_vector(product, undefined, ir.Constant(sums.type, list(range(first, 8, 2))))
         for first in (0, 1)
     )
     return b.add(sums, b.add(even, odd))
 
 
 U8, S8, S16 = (np.dtype(kind) for kind in (np.uint8, np.int8, np.int16))
-X86, ARM = "x86_64", "aarch64"
 AVX512 = ("avx512f", "avx512bw", "avx512vl", "avx512dq")
 
 # The fastest first. Tiles of 7 rows fit images of 7, 14, 28 and 56 lines without a remainder; with
@@ -116,19 +117,18 @@ INSTRUCTION_SETS = (
     InstructionSet("avx512", X86, AVX512, 16, 7, 2, S16, S16, _pairs_x86("avx512.pmaddw.d.512")),
     InstructionSet("avx2", X86, ("avx2",), 8, 5, 2, S16, S16, _pairs_x86("avx2.pmadd.wd")),
     InstructionSet("sse4", X86, ("sse4.1",), 4, 5, 2, S16, S16, _pairs_x86("sse2.pmadd.wd")),
-    InstructionSet("neon-i8mm", ARM, ("i8mm",), 4, 7, 3, U8, S8, _bytes_arm("usdot")),
-    InstructionSet("neon-dot", ARM, ("dotprod",), 4, 7, 3, S8, S8, _bytes_arm("sdot")),
-    InstructionSet("neon", ARM, ("neon",), 4, 7, 2, S16, S16, _pairs_arm),
+    InstructionSet("neon-i8mm", ARM, ("i8mm",), 4, 5, 4, U8, S8, _bytes_arm("usdot")),
+    InstructionSet("neon-dot", ARM, ("dotprod",), 4, 5, 4, S8, S8, _bytes_arm("sdot")),
+    InstructionSet("neon", ARM, ("neon",), 4, 4, 2, S16, S16, _pairs_arm),
 )
 
 
 @cache
 def host_instruction_sets() -> tuple[InstructionSet, ...]:
-    """Those that this processor, and the operating system on it, really have; the fastest first."""
-    machine = {"amd64": X86, "arm64": ARM}.get(platform.machine().lower(), platform.machine())
-    features = binding.get_host_cpu_features()
+    """Those that this processor really has, the fastest first."""
+    machine, there = processor.machine(), processor.features()
     return tuple(
         each
         for each in INSTRUCTION_SETS
-        if each.machine == machine and all(features.get(name, False) for name in each.features)
+        if each.machine == machine and there.issuperset(each.features)
     )

@@ -1,4 +1,4 @@
-"""Inputs in the type in which a kernel takes them.
+"""Inputs as a kernel takes them: padded, and in the type that it wants.
 
 A type of 8 bits becomes the other one by 128 more or less, which is one flipped bit; wider types
 take the values as they are.
@@ -6,10 +6,13 @@ take the values as they are.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from zapdeploy.compile.kernels.gather import Window
 
 Array = npt.NDArray[Any]
 
@@ -27,3 +30,21 @@ def convert(x: Array, out: Array) -> None:
         np.bitwise_xor(x.view(np.uint8), np.uint8(128), out=out.view(np.uint8))
     else:
         out[...] = x
+
+
+def padded(x: Array, window: Window, padding: int, operand: np.dtype[Any], slack: int) -> Array:
+    """x [N, ..., C] converted to `operand`, padded for a window, flat and `slack` elements longer.
+
+    padding: a value of x's type
+    """
+    shape = (x.shape[0], *window.padded(x.shape[1:-1]), x.shape[-1])
+    size = prod(shape)
+    buffer = np.empty(size + slack, dtype=operand)
+    if any(window.pads):
+        buffer.fill(padding + shift_between(x.dtype, operand))
+    inside = [
+        slice(begin, begin + length)
+        for begin, length in zip(window.pads, x.shape[1:-1], strict=False)  # the ends come last
+    ]
+    convert(x, buffer[:size].reshape(shape)[:, *inside])
+    return buffer

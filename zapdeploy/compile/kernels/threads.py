@@ -13,7 +13,6 @@ calls do without. Results do not depend on who computed what.
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
@@ -22,6 +21,7 @@ from threading import Lock
 
 import numpy as np
 
+from zapdeploy.compile.kernels import processor
 from zapdeploy.compile.kernels.machine_code import Kernel, kernels
 
 MACS_PER_THREAD = 1_000_000_000  # about 3 ms
@@ -190,14 +190,15 @@ STATE = np.dtype(
 )
 
 
+_PAUSES = {  # how a core rests for a moment: declaration, call
+    processor.X86: ("@llvm.x86.sse2.pause()", "@llvm.x86.sse2.pause()"),
+    processor.ARM: ("@llvm.aarch64.isb(i32)", "@llvm.aarch64.isb(i32 15)"),
+}
+
+
 def team_code(machine: str) -> str:
-    """LLVM IR of the functions above, with the instruction by which a core rests for a moment."""
-    arm = machine.lower() in ("aarch64", "arm64")
-    declared, called = (
-        ("@llvm.aarch64.isb(i32)", "@llvm.aarch64.isb(i32 15)")
-        if arm
-        else ("@llvm.x86.sse2.pause()", "@llvm.x86.sse2.pause()")
-    )
+    """LLVM IR of the functions above."""
+    declared, called = _PAUSES[machine]
     return f"declare void {declared}\n" + _TEAM.replace("PAUSE", called)
 
 
@@ -205,7 +206,7 @@ class _Team:
     """The threads that help one caller at a time, and the memory through which they meet."""
 
     def __init__(self, helpers: int) -> None:
-        self._lead, self._help = kernels(team_code(platform.machine()), lead=6, help=2)
+        self._lead, self._help = kernels(team_code(processor.machine()), lead=6, help=2)
         memory = np.zeros(STATE.itemsize + LINE_BYTES, np.uint8)
         start = -memory.ctypes.data % LINE_BYTES
         self._state = memory[start : start + STATE.itemsize].view(STATE)

@@ -62,6 +62,8 @@ class MaxPool(Pool, CodeOperator):
     def arrange(self, call: Call, arrays: Sequence[Array]) -> Array:
         (x,) = arrays
         window, positions = _window(call), call.output.shape[2:]
+        if x.dtype in (np.uint8, np.int8):
+            return _max_of_bytes(x, window, positions)
         lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
         elements = window.elements(window.pad(x, positions, lowest), positions)
         largest = next(elements).copy()
@@ -103,6 +105,14 @@ class AveragePool(Pool, RealOperator):
 
     def element_work(self, call: Call) -> ElementWork:
         return mean_work(call, _window(call).size)
+
+
+def _max_of_bytes(x: Array, window: Window, positions: Shape) -> Array:
+    from zapdeploy.compile.kernels import max_pool
+
+    pads = (*window.begins, *window.covered_ends(x.shape[2:], positions))
+    strides, dilations = window.strides, window.dilations
+    return max_pool(x, window.kernel, strides=strides, pads=pads, dilations=dilations)
 
 
 def _window(call: Call) -> Window:

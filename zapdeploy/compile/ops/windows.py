@@ -117,14 +117,20 @@ class Window:
 
     def pad(self, x: Array, positions: Shape, fill: float) -> Array:
         """x [N, C, *S] with all that the windows at these positions cover."""
-        widths = [(0, 0), (0, 0)]
-        for d, count in enumerate(positions):
-            covered = (count - 1) * self.strides[d] + self.reach[d]
-            length = self.begins[d] + x.shape[2 + d]
-            widths.append((self.begins[d], max(covered - length, 0)))
-        if not any(map(any, widths)):
+        ends = self.covered_ends(x.shape[2:], positions)
+        if not any((*self.begins, *ends)):
             return x
+        widths = [(0, 0), (0, 0), *zip(self.begins, ends, strict=True)]
         return np.pad(x, widths, constant_values=fill)
+
+    def covered_ends(self, spatial: Shape, positions: Shape) -> Shape:
+        """How much padding the windows at these positions cover at the end of each dimension."""
+        covered = [
+            (count - 1) * stride + reach
+            for count, stride, reach in zip(positions, self.strides, self.reach, strict=True)
+        ]
+        lengths = [begin + length for begin, length in zip(self.begins, spatial, strict=True)]
+        return tuple(max(c - length, 0) for c, length in zip(covered, lengths, strict=True))
 
     def elements(self, padded: Array, positions: Shape) -> Iterator[Array]:
         """For each kernel element, the value under it at every position: [N, C, *positions]."""
