@@ -20,7 +20,7 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
 def test_a_module_inside_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "scipy", None)
     monkeypatch.delitem(sys.modules, "scipy.signal", raising=False)
-    with pytest.raises(UsageError, match="^scipy must be installed to draw"):
+    with pytest.raises(UsageError, match=r"^scipy must be installed to draw"):
         load("scipy.signal", "models", "draw")
 
 
