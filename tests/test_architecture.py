@@ -25,7 +25,7 @@ ORDER = (
     "cli",
 )
 FOUNDATION = {"__init__", "errors", "quantities", "files", "arrays", "verbs", "machine", "exporter"}
-FOUNDATION |= {"revin"}
+FOUNDATION |= {"extras", "platforms", "revin"}
 APART = {"recordings", "quantize", "forecasters"}  # meet the compiler only at the ONNX file
 READ_BY_ALL = {"simplify", "recordings"}  # what these may import of the rest
 ONLY_IN = {
