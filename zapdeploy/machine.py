@@ -29,10 +29,27 @@ def examine() -> dict[str, str]:
     found["processor"] = processor()
     found["processors"] = str(usable_cores())
     found |= {name: package_version(name) for name in PACKAGES}
+    found["ONNX Runtime's int8"] = _integer_kernels()
     found["NVIDIA GPU"] = "nvidia-smi is there" if shutil.which("nvidia-smi") else "none found"
     readable = _rapl_domains()
     found["RAPL energy meter"] = ", ".join(readable) if readable else "none that can be read"
     return found
+
+
+def _integer_kernels() -> str:
+    """What its products of uint8 by int8 do on this processor."""
+    from zapdeploy.onnxruntime_sessions import saturates
+
+    try:
+        wrong = saturates()
+    except ModuleNotFoundError:
+        return MISSING
+    if not wrong:
+        return "right: products of uint8 by int8 do not saturate here"
+    return (
+        "default kernels saturate in products of uint8 by int8; values are taken from uint8 by "
+        "uint8, and baselines from what is right"
+    )
 
 
 def processor() -> str:

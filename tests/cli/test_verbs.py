@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 
 from tests.cli.conftest import Call
 from zapdeploy.arrays import load_arrays, save_arrays
 from zapdeploy.cli.app import VERBS
+from zapdeploy.onnxruntime_sessions import Purpose, open_session
 
 COMPILE_KEYS = {
     "model",
@@ -61,7 +61,7 @@ def test_energy_has_an_interval_and_a_kind(zapdeploy: Call, model: Path) -> None
 def test_simulate_gives_what_onnxruntime_gives(
     zapdeploy: Call, model: Path, tmp_path: Path
 ) -> None:
-    session = onnxruntime.InferenceSession(model)
+    session = open_session(model, Purpose.INTEGER)
     shape = [d if isinstance(d, int) else 1 for d in session.get_inputs()[0].shape]
     name = session.get_inputs()[0].name
     frames = np.random.default_rng(0).normal(0, 4, (3 * shape[0], *shape[1:])).astype(np.float32)

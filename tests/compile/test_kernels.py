@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +27,7 @@ from tests.compile.kernels.plain import (
 )
 from zapdeploy.compile import kernels
 from zapdeploy.compile.kernels import Quantization, Requantization
+from zapdeploy.onnxruntime_sessions import Purpose, open_session
 
 
 def run_onnx(operator: str, inputs: list[Array], domain: str = "", **attributes: Any) -> Array:
@@ -48,12 +48,7 @@ def run_onnx(operator: str, inputs: list[Array], domain: str = "", **attributes:
         opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)],
         ir_version=9,
     )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, ["CPUExecutionProvider"]
-    )
+    session = open_session(model, Purpose.PLAIN, threads=1)
     out: Array = session.run(None, dict(zip(names, inputs, strict=True)))[0]
     return out
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 
 from tests.compile.frontend.dialects import Kind, Writer
@@ -23,6 +22,7 @@ from zapdeploy.compile.program.program import Options, Origin, Program
 from zapdeploy.compile.state import is_in_place, states
 from zapdeploy.errors import ZapdeployError
 from zapdeploy.hardware_targets import parse_target, target_text
+from zapdeploy.onnxruntime_sessions import Purpose, open_session
 from zapdeploy.sim.frames import run_frames
 from zapdeploy.sim.functional import Network
 
@@ -108,9 +108,7 @@ def test_frames_go_on_as_in_onnx_runtime(tmp_path: Path, name: str) -> None:
     file = FILES[name]()
     graph = imported(tmp_path, file, state=PAIR)
     given = [{k: v for k, v in f.items() if k in graph.inputs} for f in frames()]
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(file.model().SerializeToString(), options)
+    session = open_session(file.model(), Purpose.PLAIN)
     past, expected = np.zeros((1, ROWS, WIDTH), np.float32), []
     for frame in given:
         y, past = session.run(["y", "present"], {**frame, "past": past})

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -15,6 +14,7 @@ from zapdeploy.errors import DataError, UsageError  # noqa: E402
 from zapdeploy.forecasters import build_model, export_model  # noqa: E402
 from zapdeploy.forecasters.folder import ForecasterSpec, save_forecaster  # noqa: E402
 from zapdeploy.forecasters.resnet50 import ResNet50  # noqa: E402
+from zapdeploy.onnxruntime_sessions import Purpose, open_session  # noqa: E402
 
 
 def mixer(checkpoint: Path | None = None, seed: int = 0) -> Any:
@@ -118,7 +118,7 @@ def test_a_trained_folder_says_its_sizes_and_switches(tmp_path: Path) -> None:
     x = torch.rand(1, 4, 6)
     assert torch.equal(loaded(x), trained(x))
     export_model("linear-c4", tmp_path / "t.onnx", checkpoint=tmp_path / "t")
-    session = onnxruntime.InferenceSession(tmp_path / "t.onnx")
+    session = open_session(tmp_path / "t.onnx", Purpose.INTEGER)
     np.testing.assert_allclose(
         session.run(None, {"input": x.numpy()})[0], trained(x).detach().numpy(), atol=1e-6
     )

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import shape_inference
 
@@ -24,11 +23,12 @@ from zapdeploy.forecasters import (  # noqa: E402
     sample_inputs,
 )
 from zapdeploy.forecasters.folder import ForecasterSpec, save_forecaster  # noqa: E402
+from zapdeploy.onnxruntime_sessions import Purpose, open_session  # noqa: E402
 from zapdeploy.revin import host_normalisation  # noqa: E402
 
 
 def run(path: Path, inputs: np.ndarray) -> np.ndarray:
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = open_session(path, Purpose.INTEGER)
     return np.concatenate([session.run(None, {"input": row[None]})[0] for row in inputs])
 
 
@@ -62,7 +62,7 @@ def test_a_forecaster_computes_what_torch_computes(tmp_path: Path, info: ModelIn
     with torch.no_grad():
         network = build_model(info.name, **sizes)
         expected = network(*map(torch.from_numpy, inputs.values())).numpy()
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = open_session(path, Purpose.INTEGER)
     np.testing.assert_allclose(session.run(None, inputs)[0], expected, atol=1e-4)
 
 
@@ -97,7 +97,7 @@ def test_the_batch_of_a_forecaster_can_be_changed_afterwards(tmp_path: Path) -> 
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_value = 3
     onnx.save(model, tmp_path / "three.onnx")
-    session = onnxruntime.InferenceSession(str(tmp_path / "three.onnx"))
+    session = open_session(tmp_path / "three.onnx", Purpose.INTEGER)
     found = session.run(None, {"input": inputs})[0]
     np.testing.assert_allclose(found, expected, atol=1e-5)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -26,6 +25,7 @@ from zapdeploy.forecasters.transformers import (  # noqa: E402
     poco_network,
     transformer_samples,
 )
+from zapdeploy.onnxruntime_sessions import Purpose, open_session  # noqa: E402
 
 SMALL = DecoderSize(layers=2, width=32, heads=4, kv_heads=2, hidden=48, tokens=8)
 NETWORKS: dict[str, Callable[[], TransformerNetwork]] = {
@@ -138,7 +138,7 @@ def test_files_compute_what_the_modules_do(tmp_path: Path, name: str) -> None:
     again = export_transformer(NETWORKS[name](), tmp_path / "again.onnx", batch=2)
     assert path.read_bytes() == again.read_bytes()
     samples = transformer_samples(network, 2)
-    found = onnxruntime.InferenceSession(path).run(list(network.outputs), samples)
+    found = open_session(Path(path), Purpose.INTEGER).run(list(network.outputs), samples)
     with torch.no_grad():
         expected = network.module(*(torch.from_numpy(samples[k]) for k in network.inputs))
     expected = expected if isinstance(expected, tuple) else (expected,)
@@ -196,7 +196,7 @@ def test_a_network_by_name(tmp_path: Path) -> None:
     """Of any number of neurons; samples go with it."""
     path = export_model("poco-c4", tmp_path / "poco.onnx", neurons=30)
     samples = sample_inputs("poco-c4", 1, neurons=30)
-    (found,) = onnxruntime.InferenceSession(path).run(None, samples)
+    (found,) = open_session(Path(path), Purpose.INTEGER).run(None, samples)
     assert found.shape == (1, 32, 30)
     module = build_model("poco-c4", neurons=30)
     with torch.no_grad():

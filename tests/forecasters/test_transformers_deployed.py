@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 
 pytest.importorskip("torch")
@@ -29,6 +28,7 @@ from zapdeploy.forecasters.transformers import (
     transformer_samples,
 )
 from zapdeploy.hardware_targets import parse_target, target_text
+from zapdeploy.onnxruntime_sessions import Purpose, open_session
 from zapdeploy.quantize import quantize_onnx
 from zapdeploy.sim.check import check
 from zapdeploy.sim.core_array import CoreArray
@@ -135,9 +135,7 @@ def test_tokens_one_after_the_other(tmp_path: Path) -> None:
         }
         for token in range(SIZE.tokens)
     ]
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(path, options)
+    session = open_session(Path(path), Purpose.PLAIN)
     caches = {b: np.zeros((1, *network.inputs[b]), np.float32) for b in network.state}
     found = run_frames(graph, Network.of(graph).run, frames)
     for frame, ours in zip(frames, found, strict=True):

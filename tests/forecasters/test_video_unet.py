@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -15,6 +14,7 @@ from zapdeploy.errors import UsageError  # noqa: E402
 from zapdeploy.forecasters import export_model, find_model, sample_inputs  # noqa: E402
 from zapdeploy.forecasters.video_unet import VideoUNet, check_volume  # noqa: E402
 from zapdeploy.forecasters.volumes import build_volume_network  # noqa: E402
+from zapdeploy.onnxruntime_sessions import Purpose, open_session  # noqa: E402
 
 
 def small() -> VideoUNet:
@@ -76,7 +76,7 @@ def test_onnx_computes_what_torch_computes(
     with torch.no_grad():
         network = build_volume_network(find_model("video-unet"), width=8)
         expected = network(*map(torch.from_numpy, inputs.values())).numpy()
-    found = onnxruntime.InferenceSession(path).run(None, inputs)[0]
+    found = open_session(Path(path), Purpose.INTEGER).run(None, inputs)[0]
     assert found.shape == (batch, 1, *volume)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 

@@ -12,6 +12,8 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+from zapdeploy.onnxruntime_sessions import Purpose, open_session
+
 Floats = NDArray[np.float32]
 
 
@@ -93,13 +95,8 @@ def images(count: int, seed: int = 0) -> dict[str, Floats]:
 
 def session(path: Path, *, optimized: Path | None = None) -> onnxruntime.InferenceSession:
     """The file in ONNX Runtime as it stands, or with the default optimizations, saved."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    if optimized is None:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    else:
-        options.optimized_model_filepath = str(optimized)
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    purpose = Purpose.PLAIN if optimized is None else Purpose.INTEGER
+    return open_session(path, purpose, optimized=optimized)
 
 
 def run(path: Path, inputs: Floats, *, optimized: Path | None = None) -> Floats:

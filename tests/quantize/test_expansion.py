@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
 from tests.quantize.networks import Floats, random_weights
 from zapdeploy.compile.frontend import import_model
 from zapdeploy.errors import ModelError
+from zapdeploy.onnxruntime_sessions import Purpose, open_session
 from zapdeploy.quantize import quantize_onnx
 from zapdeploy.sim.check import check
 
@@ -76,10 +76,8 @@ def test_eight_bits_are_close_to_the_float_network(tmp_path: Path) -> None:
     source, target = attention(tmp_path / "a.onnx"), tmp_path / "q.onnx"
     quantize_onnx(source, target, calibration=samples(16))
     x = samples(1, seed=1)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
     expected, found = (
-        onnxruntime.InferenceSession(path, options).run(None, x)[0] for path in (source, target)
+        open_session(path, Purpose.INTEGER).run(None, x)[0] for path in (source, target)
     )
     assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
 

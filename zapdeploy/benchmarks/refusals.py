@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from zapdeploy.benchmarks.measured.runner import CPU_PROVIDER, GPU_PROVIDER
 from zapdeploy.benchmarks.measured.torch_runner import TORCH_PROVIDER
 from zapdeploy.benchmarks.models.workloads import FLOAT, FLOAT16, INT4, INT8
 from zapdeploy.benchmarks.request import GPU, WorkItem, is_core_array, is_event_driven
 from zapdeploy.benchmarks.results.rows import NotRun
+from zapdeploy.onnxruntime_sessions import CPU_PROVIDER, GPU_PROVIDER
 
 
 def refusal(item: WorkItem, engines: tuple[str, ...]) -> NotRun | None:

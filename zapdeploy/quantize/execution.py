@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from zapdeploy.errors import DataError
+from zapdeploy.onnxruntime_sessions import Purpose, open_session
 from zapdeploy.quantize.network import Network
 from zapdeploy.quantize.parts import (
     Part,
@@ -79,29 +80,16 @@ def _outputs(
 
 
 def _session(network: Network, part: Part, types: Types) -> onnxruntime.InferenceSession:
-    """A part of the float network as it stands; it shares the weights' memory.
-
-    It has no arena, in which ONNX Runtime would keep the most that each part ever took, and its
-    threads do not spin while the values are looked at.
-    """
+    """A part of the float network as it stands; it shares the weights' memory."""
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
     read = {name for node in part.nodes for name in reads(node)}
     weights = [tensor for name, tensor in network.initializers.items() if name in read]
     elsewhere = [tensor for tensor in weights if is_large(tensor)]
-    if elsewhere:
-        arrays = (numpy_helper.to_array(tensor) for tensor in elsewhere)
-        values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in arrays]
-        options.add_external_initializers([tensor.name for tensor in elsewhere], values)
+    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in elsewhere}
+    held = {name: onnxruntime.OrtValue.ortvalue_from_numpy(a) for name, a in arrays.items()}
     model = _model(network, part, types, weights)
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    return open_session(model, Purpose.CALIBRATION, weights=held)
 
 
 def _model(

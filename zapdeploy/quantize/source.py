@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto
 
 from zapdeploy.errors import ModelError
+from zapdeploy.onnxruntime_sessions import Purpose, open_session
 from zapdeploy.quantize.rewrite import hoist_activations, split_products
 from zapdeploy.simplify import InputShapes, lengths_of, simplify
 
@@ -76,32 +77,9 @@ def check_source(path: Path) -> onnx.ModelProto:
 
 def _optimized(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     """The model after ONNX Runtime's basic optimizations, which keep to standard operators."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.log_severity_level = 4
-    options.add_session_config_entry(
-        "session.model_external_initializers_file_folder_path", str(path.parent.resolve())
-    )
     with tempfile.TemporaryDirectory() as folder:
         simplified = Path(folder, "simplified.onnx")
-        options.optimized_model_filepath = str(simplified)
-        options.add_session_config_entry(
-            "session.optimized_model_external_initializers_file_name", "weights.bin"
-        )
-        try:
-            onnxruntime.InferenceSession(
-                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
-        except (
-            Exception
-        ) as error:  # ONNX Runtime's exceptions have no common base class of their own
-            reason = str(error).strip().splitlines()[0]
-            raise ModelError(
-                f"model must be one that ONNX Runtime loads, not refused: {reason} ({path}); "
-                "check it with onnx.checker and export it again"
-            ) from error
+        open_session(model, Purpose.SIMPLIFY, folder=path.parent, optimized=simplified, name=path)
         return onnx.load(simplified)
 
 

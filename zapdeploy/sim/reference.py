@@ -17,6 +17,7 @@ import numpy as np
 
 from zapdeploy.compile.graph import Array, Graph, Value
 from zapdeploy.errors import DataError, ModelError
+from zapdeploy.onnxruntime_sessions import Purpose, open_session
 
 if TYPE_CHECKING:
     import onnx
@@ -55,7 +56,8 @@ def reference(graph: Graph, model_path: Path, inputs: Mapping[str, Array]) -> Re
     exposed = expose(model, wanted, cast=kind == FLOAT)
     with tempfile.TemporaryDirectory() as folder:
         optimized = Path(folder) / "optimized.onnx" if kind == INTEGER else None
-        session = _session(model, model_path.parent, optimized)
+        purpose = Purpose.PLAIN if optimized is None else Purpose.INTEGER
+        session = open_session(model, purpose, folder=model_path.parent, optimized=optimized)
         source = model if optimized is None else onnx.load(optimized, load_external_data=False)
         kernels = kernels_of(source.graph, wanted)
         del model, source
@@ -164,46 +166,6 @@ def kernels_of(graph: onnx.GraphProto, names: Iterable[str]) -> dict[str, str]:
         return before or op
 
     return {name: kernel(name) for name in names}
-
-
-def _session(
-    model: onnx.ModelProto, folder: Path, optimized: Path | None
-) -> onnxruntime.InferenceSession:
-    """A session with all optimizations and the optimized model written down, or with none."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.add_session_config_entry(
-        "session.model_external_initializers_file_folder_path", str(folder.resolve())
-    )
-    # Narrow weights of a MatMul: float32, not the default approximation with 8-bit inputs.
-    options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
-    # Without it, CPUs that lack VNNI add pairs of products in 16 bits, which saturates.
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    if optimized is None:
-        level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.graph_optimization_level = level
-    else:
-        options.optimized_model_filepath = str(optimized)
-        options.add_session_config_entry(
-            "session.optimized_model_external_initializers_file_name", optimized.name + ".data"
-        )
-    try:
-        return onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-    except _onnx_runtime_errors() as error:
-        reason = str(error).partition("\n")[0]
-        raise ModelError(f"model must be one that ONNX Runtime loads: {reason}") from None
-
-
-def _onnx_runtime_errors() -> tuple[type[Exception], ...]:
-    """What ONNX Runtime raises for a model that it does not take; they share no base class."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented")
-    return (RuntimeError, state.RuntimeException, *(getattr(state, name) for name in names))
 
 
 def _run(

@@ -23,6 +23,7 @@ from zapdeploy.forecasters import (
     train,
 )
 from zapdeploy.forecasters.evaluation import windows_of
+from zapdeploy.onnxruntime_sessions import Purpose, open_session
 from zapdeploy.quantize import quantize_onnx
 from zapdeploy.recordings.recording import Neurons
 
@@ -50,9 +51,7 @@ def _judged(file: Path, target: str, precision: str) -> Row:
 
 def _mae_by_hand(file: Path) -> np.ndarray:
     """Through ONNX Runtime, window by window: the mean over conditions, at each of 32 steps."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(file)
+    session = open_session(file, Purpose.INTEGER)
     name = session.get_inputs()[0].name
     return _mean_error(lambda context: session.run(None, {name: context})[0])
 

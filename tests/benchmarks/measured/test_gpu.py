@@ -22,8 +22,6 @@ from zapdeploy.benchmarks import (
 from zapdeploy.benchmarks.measured.machine import gpu_name
 from zapdeploy.benchmarks.measured.meters import MeterSearch
 from zapdeploy.benchmarks.measured.runner import (
-    CPU_PROVIDER,
-    GPU_PROVIDER,
     Configuration,
     open_query,
 )
@@ -32,6 +30,7 @@ from zapdeploy.benchmarks.models.gpu_files import torch_file
 from zapdeploy.benchmarks.models.model_files import float_file, half_file, sample_frames
 from zapdeploy.benchmarks.models.workloads import find_workload
 from zapdeploy.errors import ModelError
+from zapdeploy.onnxruntime_sessions import CPU_PROVIDER, GPU_PROVIDER, Purpose, open_session
 
 SIZE = ModelSize(neurons=12)
 LINEAR = find_workload("linear-c4", SIZE)
@@ -107,13 +106,12 @@ def test_energy_at_the_frame_rate_has_the_idle_watts_in_it(tmp_path: Path) -> No
 
 def test_half_the_bits_give_nearly_the_same_forecast(tmp_path: Path) -> None:
     """Eleven bits of mantissa: within 2e-3 of values around 1; the weights are half as large."""
-    import onnxruntime
 
     whole, half = float_file(LINEAR, tmp_path), half_file(LINEAR, tmp_path)
     inputs = sample_frames(LINEAR, whole, 1)
     assert inputs is not None
     found = [
-        onnxruntime.InferenceSession(file.path, providers=[CPU_PROVIDER]).run(None, dict(inputs))[0]
+        open_session(file.path, Purpose.INTEGER).run(None, dict(inputs))[0]
         for file in (whole, half)
     ]
     assert found[1].dtype == np.float32
@@ -124,14 +122,13 @@ def test_half_the_bits_give_nearly_the_same_forecast(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_torch_computes_what_onnx_runtime_does(tmp_path: Path, batch: int) -> None:
-    import onnxruntime
 
     file = torch_file(LINEAR, tmp_path)
     assert file is not None
     inputs = sample_frames(LINEAR, file, batch)
     assert inputs is not None
     found = torch_query(file, inputs, half=False, device="cpu")()
-    session = onnxruntime.InferenceSession(file.path, providers=[CPU_PROVIDER])
+    session = open_session(file.path, Purpose.INTEGER)
     name = session.get_inputs()[0].name
     for frame in range(batch):
         one = {name: inputs[name][frame : frame + 1]}

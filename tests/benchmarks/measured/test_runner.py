@@ -12,10 +12,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.benchmarks.examples import write_network
 from zapdeploy.benchmarks import ModelSize
-from zapdeploy.benchmarks.measured.runner import CPU_PROVIDER, Configuration, open_query
+from zapdeploy.benchmarks.measured.runner import Configuration, open_query
 from zapdeploy.benchmarks.models.model_files import ModelFile, float_file, quantized_file
 from zapdeploy.benchmarks.models.workloads import find_workload
 from zapdeploy.errors import ModelError
+from zapdeploy.onnxruntime_sessions import CPU_PROVIDER
 
 
 def _float(path: Path) -> ModelFile:

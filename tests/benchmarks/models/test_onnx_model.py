@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import numpy_helper
 
 from tests.benchmarks.examples import write_network
 from zapdeploy.benchmarks.models.onnx_model import at_batch, model_facts
 from zapdeploy.errors import ModelError
+from zapdeploy.onnxruntime_sessions import Purpose, open_session
 from zapdeploy.quantize import Form, quantize_onnx
 
 
@@ -51,8 +51,8 @@ def test_open_batch_is_none(tmp_path: Path) -> None:
 def test_other_batch_computes_the_same_frames(tmp_path: Path) -> None:
     path = write_network(tmp_path / "net.onnx")
     frames = np.random.default_rng(1).standard_normal((8, 8)).astype(np.float32)
-    one = onnxruntime.InferenceSession(str(path))
-    many = onnxruntime.InferenceSession(at_batch(path, 8))
+    one = open_session(path, Purpose.INTEGER)
+    many = open_session(at_batch(path, 8), Purpose.INTEGER)
     singly = np.concatenate([one.run(None, {"x": frame[None]})[0] for frame in frames])
     np.testing.assert_allclose(many.run(None, {"x": frames})[0], singly, rtol=1e-5, atol=1e-6)
 

@@ -35,6 +35,7 @@ from zapdeploy.forecasters.folder import (
     load_forecaster,
     save_forecaster,
 )
+from zapdeploy.onnxruntime_sessions import Purpose, open_session
 from zapdeploy.revin import KEY
 
 ANY = ModelSize()
@@ -46,9 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _run(path: Path, inputs: dict[str, np.ndarray]) -> np.ndarray:
-    import onnxruntime
-
-    found: np.ndarray = onnxruntime.InferenceSession(path).run(None, inputs)[0]
+    found: np.ndarray = open_session(path, Purpose.INTEGER).run(None, inputs)[0]
     return found
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+
+from zapdeploy.onnxruntime_sessions import Purpose, open_session
 
 Array = NDArray[Any]
 NARROW = {
@@ -95,13 +96,7 @@ def reference(
     wanted = [*keep, *(name + WIDE for name in narrow or {})]
     known = {output.name for output in proto.graph.output}
     proto.graph.output.extend(onnx.ValueInfoProto(name=n) for n in wanted if n not in known)
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = open_session(proto, Purpose.PLAIN, threads=1)
     names = [output.name for output in session.get_outputs()]
     results = session.run(names, dict(inputs))
     return {n.removesuffix(WIDE): r for n, r in zip(names, results, strict=True)}

@@ -14,6 +14,7 @@ import onnxruntime
 from onnx import helper, numpy_helper
 
 from zapdeploy.compile.graph import Array, Call, Graph, Quantization, Value
+from zapdeploy.onnxruntime_sessions import Purpose, open_session
 
 TYPES = {
     "float32": onnx.TensorProto.FLOAT,
@@ -229,13 +230,7 @@ def _type_limits(value: Value) -> tuple[int, int]:
 
 def session(model: onnx.ModelProto, integer: bool) -> onnxruntime.InferenceSession:
     """With ONNX Runtime's own optimizations (its integer kernels), or with none."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    if not integer:
-        level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.graph_optimization_level = level
-    return onnxruntime.InferenceSession(model.SerializeToString(), options)
+    return open_session(model, Purpose.INTEGER if integer else Purpose.PLAIN, threads=1)
 
 
 def run(

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.benchmarks.models.workloads import Workload
+from zapdeploy.onnxruntime_sessions import Purpose, open_session
 
 Array = NDArray[np.float32]
 
@@ -72,9 +73,7 @@ def outputs(path: Path, images: Array, *, simulate: bool = False) -> Array:
 
 
 def _in_onnxruntime(path: Path) -> Callable[[Array], Array]:
-    from zapdeploy.benchmarks.accuracy.contenders import open_session
-
-    session = open_session(path)
+    session = open_session(path, Purpose.INTEGER)
     (given,) = session.get_inputs()
 
     def run(image: Array) -> Array:

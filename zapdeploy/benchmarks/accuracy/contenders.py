@@ -19,6 +19,12 @@ from zapdeploy.benchmarks.models.onnx_model import load_model, model_facts
 from zapdeploy.errors import DataError, ModelError, UsageError
 from zapdeploy.forecasters.evaluation import Forecast, mean_forecast
 from zapdeploy.forecasters.folder import is_forecaster_folder, load_forecaster, read_description
+from zapdeploy.onnxruntime_sessions import (
+    CPU_PROVIDER,
+    GPU_PROVIDER,
+    Purpose,
+    open_session,
+)
 from zapdeploy.recordings.columns import Columns, brief_columns, noted_columns
 from zapdeploy.recordings.conditions import HORIZON
 from zapdeploy.recordings.recording import STIMULI, Neurons
@@ -112,7 +118,7 @@ def neurons_of(model: str) -> tuple[int, Columns | None] | None:
         spec = read_description(path)[0]
         return spec.neurons, spec.columns
     if path.suffix == ".onnx" and path.is_file():
-        session = open_session(path, plain=True)
+        session = open_session(path, Purpose.PLAIN)
         shape = next(iter(session_shapes(session).values()))
         return shape[-1], noted_columns(session.get_modelmeta().custom_metadata_map, model)
     if path.suffix == ".zap" and path.is_file():
@@ -217,41 +223,11 @@ def _imported(path: Path) -> tuple[Graph, Mapping[str, str]]:
 
 
 def contender_session(path: Path, *, threads: int | None = None, gpu: bool = False) -> Any:
-    """The session that a forecaster's values are taken from."""
-    return open_session(
-        path, plain=min(_stored_bits(path), default=8) < 8, threads=threads, gpu=gpu
-    )
-
-
-def open_session(
-    path: Path, *, plain: bool = False, threads: int | None = None, gpu: bool = False
-) -> Any:
-    """plain: without optimizations, which would put other kernels in the place of narrow types.
-
-    threads: None is ONNX Runtime's own choice. gpu: CUDA where the installed ONNX Runtime has it.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = threads or 0
-    providers = ["CPUExecutionProvider"]
-    if gpu:
-        if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-            raise UsageError(
-                "GPU must be one that ONNX Runtime knows, not missing; install onnxruntime-gpu, or "
-                "leave the GPU out"
-            )
-        providers.insert(0, "CUDAExecutionProvider")
-    if plain:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers)
-    except Exception as error:  # its exceptions have no common base class of their own
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(
-            f"model must be one that ONNX Runtime loads, not refused: {reason} ({path})"
-        ) from error
+    """The session that a forecaster's values are taken from; they are right on every processor."""
+    narrow = min(_stored_bits(path), default=8) < 8
+    purpose = Purpose.PLAIN if narrow else Purpose.INTEGER
+    provider = GPU_PROVIDER if gpu else CPU_PROVIDER
+    return open_session(path, purpose, threads=threads, provider=provider)
 
 
 def session_shapes(session: Any) -> dict[str, tuple[int, ...]]:

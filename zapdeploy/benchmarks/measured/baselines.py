@@ -8,16 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from zapdeploy.benchmarks.measured.machine import available_memory_bytes
 from zapdeploy.benchmarks.measured.meters import Meter, Reading
-from zapdeploy.benchmarks.measured.runner import Configuration, Frames, open_query
+from zapdeploy.benchmarks.measured.runner import (
+    DEFAULT,
+    Configuration,
+    Frames,
+    open_query,
+    wrong_share,
+)
 from zapdeploy.benchmarks.measured.timing_loop import Clock, Effort, Timing, time_queries
 from zapdeploy.benchmarks.models.model_files import ModelFile
 from zapdeploy.benchmarks.results.rows import Scenario
 from zapdeploy.errors import ModelError, ZapdeployError
+from zapdeploy.onnxruntime_sessions import saturates
 
 FINALISTS = 3
 FINALIST_MARGIN = 0.1
@@ -65,17 +72,23 @@ class Instruments:
     open_query: OpenQuery = open_query
     memory_bytes: Callable[[], int] = available_memory_bytes
     drive: Drive = plain_loop
+    saturates: Callable[[], bool] = saturates
+    wrong_share: Callable[[ModelFile, Configuration, Frames], float] = wrong_share
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One configuration: its timing, or why it has none. `final`: measured in full."""
+    """One configuration: its timing, or why it has none. `final`: measured in full.
+
+    wrong_share: of its outputs, where its kernels may saturate; such a one is never the best.
+    """
 
     configuration: Configuration
     timing: Timing | None
     refusal: str = ""
     final: bool = False
     reading: Reading | None = None
+    wrong_share: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         timing = self.timing
@@ -86,6 +99,7 @@ class Trial:
             "queries": 0 if timing is None else len(timing.durations_s),
             "measured_in_full": self.final,
             "refused": self.refusal,
+            "wrong_outputs": self.wrong_share,
         }
 
 
@@ -106,17 +120,21 @@ def configurations(
     provider: str,
     *,
     on_gpu: bool = False,
+    kernels: Sequence[str] = (DEFAULT,),
 ) -> tuple[Configuration, ...]:
     """What a skilled user would try: every file, threads from one to all cores, and for throughput
     every batch and one single-threaded stream per core.
+
+    kernels: where the default ones saturate, those that do not as well.
     """
     single = scenario is Scenario.SINGLE_STREAM
     sharing = [(1, 1)] if on_gpu else [(threads, 1) for threads in _thread_counts(cores)]
     if not single and cores > 1 and not on_gpu:
         sharing.append((1, cores))
     return tuple(
-        Configuration(file.form, file.facts.activations, provider, threads, streams, batch)
+        Configuration(file.form, file.facts.activations, provider, threads, streams, batch, kind)
         for file in files
+        for kind in kernels
         for batch in ((1,) if single else batches)
         for threads, streams in sharing
     )
@@ -131,6 +149,8 @@ class Search:
     effort: Effort
     frames: Frames
     instruments: Instruments
+    _candidates: list[Configuration] = field(default_factory=list)
+    _wrong: dict[str, float] = field(default_factory=dict)
 
     def best_of(
         self,
@@ -139,6 +159,7 @@ class Search:
     ) -> Baseline:
         """Try all candidates, measure the best ones in full. Raises ModelError when none runs."""
         tried: list[Trial] = []
+        self._candidates[:] = candidates
         for candidate in candidates:
             progress(len(tried), len(candidates) + 1)
             tried.append(self._try(candidate))
@@ -161,9 +182,21 @@ class Search:
             return Trial(configuration, None, refusal)
         unmetered = replace(self.instruments, meter=None, drive=plain_loop)
         try:
-            return self._measure(configuration, self.effort.as_trial(), unmetered)
+            trial = self._measure(configuration, self.effort.as_trial(), unmetered)
+            return replace(trial, wrong_share=self._wrong_share(configuration))
         except ZapdeployError as error:
             return Trial(configuration, None, str(error))
+
+    def _wrong_share(self, configuration: Configuration) -> float | None:
+        """Of the outputs, where the default kernels may saturate: measured once for each file."""
+        others = {one.kernels for one in self._candidates if one.form == configuration.form}
+        if configuration.kernels != DEFAULT or others == {DEFAULT}:
+            return None
+        if configuration.form not in self._wrong:
+            file = self._file(configuration)
+            found = self.instruments.wrong_share(file, configuration, self.frames)
+            self._wrong[configuration.form] = found
+        return self._wrong[configuration.form]
 
     def _measure(
         self, configuration: Configuration, effort: Effort, instruments: Instruments
@@ -187,8 +220,9 @@ class Search:
 
 def _finalists(tried: Sequence[Trial], scenario: Scenario) -> list[Configuration]:
     """The best of the trials and those close behind it, which a moment cannot tell apart."""
-    ranked = sorted((_cost(timing, scenario), i) for i, (_, timing) in enumerate(_timed(tried)))
-    timed = [trial.configuration for trial, _ in _timed(tried)]
+    right = [trial for trial in tried if not trial.wrong_share]
+    ranked = sorted((_cost(timing, scenario), i) for i, (_, timing) in enumerate(_timed(right)))
+    timed = [trial.configuration for trial, _ in _timed(right)]
     limit = ranked[0][0] * (1 + FINALIST_MARGIN) if ranked else 0.0
     return [timed[i] for cost, i in ranked[:FINALISTS] if cost <= limit]
 

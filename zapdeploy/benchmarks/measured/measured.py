@@ -11,7 +11,7 @@ from zapdeploy.benchmarks.measured.baselines import Baseline, Instruments, Searc
 from zapdeploy.benchmarks.measured.cpu_power import CpuPower, cpu_power
 from zapdeploy.benchmarks.measured.machine import BUSY_SHARE, Machine
 from zapdeploy.benchmarks.measured.meters import Reading
-from zapdeploy.benchmarks.measured.runner import CPU_PROVIDER, GPU_PROVIDER, HALF, Configuration
+from zapdeploy.benchmarks.measured.runner import DEFAULT, EXACT, HALF, Configuration
 from zapdeploy.benchmarks.measured.timing_loop import NOISY, Effort, Timing
 from zapdeploy.benchmarks.measured.torch_runner import TORCH_PROVIDER
 from zapdeploy.benchmarks.models.gpu_files import torch_file
@@ -21,10 +21,11 @@ from zapdeploy.benchmarks.models.model_files import (
     quantized_file,
     sample_frames,
 )
-from zapdeploy.benchmarks.models.workloads import FLOAT, FLOAT16
+from zapdeploy.benchmarks.models.workloads import FLOAT, FLOAT16, INT8
 from zapdeploy.benchmarks.request import GPU, WorkItem
 from zapdeploy.benchmarks.results.rows import NOT_STATED, Row, Scenario, exactly
 from zapdeploy.machine import package_version
+from zapdeploy.onnxruntime_sessions import CPU_PROVIDER, GPU_PROVIDER
 from zapdeploy.quantities import Estimate, Provenance
 
 if TYPE_CHECKING:
@@ -89,11 +90,19 @@ def _candidates(
 ) -> tuple[Configuration, ...]:
     on_gpu = item.target == GPU
     cores, batches = setting.machine.cores, GPU_BATCHES if on_gpu else BATCHES
+    wrong = not on_gpu and item.precision == INT8 and setting.instruments.saturates()
+    kernels = (DEFAULT, EXACT) if wrong else (DEFAULT,)
     found = [
         candidate
         for file in files
         for candidate in configurations(
-            (file,), item.scenario, cores, batches, _provider(file, item), on_gpu=on_gpu
+            (file,),
+            item.scenario,
+            cores,
+            batches,
+            _provider(file, item),
+            on_gpu=on_gpu,
+            kernels=kernels,
         )
         if candidate.provider in setting.engines
     ]
@@ -119,7 +128,14 @@ def _row(
     best, timing = baseline.best.configuration, baseline.timing
     used = next(file for file in files if file.form == best.form)
     on_gpu = item.target == GPU
-    notes = (used.note, _TRANSFERS if on_gpu else "", energy.note, busy_note, _noise_note(timing))
+    notes = (
+        used.note,
+        _TRANSFERS if on_gpu else "",
+        energy.note,
+        busy_note,
+        _noise_note(timing),
+        _wrong_note(baseline),
+    )
     machine = setting.machine.summary
     return Row(
         key=item.key,
@@ -212,6 +228,19 @@ def _busy_note(share: float | None) -> str:
     if share is None or share < BUSY_SHARE:
         return ""
     return f"other work kept {share:.0%} of the cores busy just before: expect better when idle"
+
+
+def _wrong_note(baseline: Baseline) -> str:
+    """What was faster and is left out, because its values are wrong on this processor."""
+    wrong = [trial for trial in baseline.tried if trial.wrong_share and trial.timing is not None]
+    if not wrong:
+        return ""
+    fastest = max(t.timing.frames_per_s for t in wrong if t.timing is not None)
+    share = max(trial.wrong_share or 0.0 for trial in wrong)
+    return (
+        f"ONNX Runtime's default kernels saturate on this processor: {fastest:,.0f} frames/s with "
+        f"{share:.0%} of the outputs wrong, left out"
+    )
 
 
 def _noise_note(timing: Timing) -> str:

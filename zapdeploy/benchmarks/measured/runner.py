@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,18 +18,19 @@ from numpy.typing import NDArray
 from zapdeploy.benchmarks.measured.torch_runner import TORCH_PROVIDER, torch_query
 from zapdeploy.benchmarks.models.model_files import ModelFile
 from zapdeploy.benchmarks.models.onnx_model import at_batch
-from zapdeploy.errors import ModelError, UsageError
+from zapdeploy.errors import ModelError
+from zapdeploy.onnxruntime_sessions import GPU_PROVIDER, Purpose, open_session
 
-CPU_PROVIDER = "CPUExecutionProvider"
-GPU_PROVIDER = "CUDAExecutionProvider"
 HALF = "float16"
-_QUIET = 3  # errors only
+# Kernels: ONNX Runtime's default ones, or those whose sums do not saturate on this processor.
+DEFAULT, EXACT = "default", "exact"
 
 
 @dataclass(frozen=True)
 class Configuration:
     """One way to run a model file. `streams` queries of `batch` frames run side by side, each on
-    `threads` threads. activations: "float", "float16", "unsigned" or "signed".
+    `threads` threads. activations: "float", "float16", "unsigned" or "signed". kernels: "default",
+    or "exact", where the default ones saturate.
     """
 
     form: str
@@ -38,6 +39,7 @@ class Configuration:
     threads: int
     streams: int
     batch: int
+    kernels: str = DEFAULT
 
     @property
     def cores(self) -> int:
@@ -84,6 +86,17 @@ def open_query(
         yield query
 
 
+def wrong_share(file: ModelFile, configuration: Configuration, frames: Frames) -> float:
+    """The share of outputs that the default kernels give otherwise than the exact ones."""
+    sessions = [
+        _session(file, replace(configuration, kernels=kind, threads=1)) for kind in (DEFAULT, EXACT)
+    ]
+    inputs = _inputs(sessions[0], frames(configuration.batch), configuration.batch)
+    found, wanted = ([np.ravel(a) for a in session.run(None, inputs)] for session in sessions)
+    different = sum(int(np.count_nonzero(a != b)) for a, b in zip(found, wanted, strict=True))
+    return different / sum(a.size for a in wanted)
+
+
 def available_providers() -> tuple[str, ...]:
     """Execution providers of the installed ONNX Runtime; none where it is not installed."""
     try:
@@ -103,25 +116,15 @@ def _torch(file: ModelFile, configuration: Configuration, frames: Frames) -> Cal
 
 
 def _session(file: ModelFile, configuration: Configuration) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = configuration.threads
-    options.inter_op_num_threads = 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.log_severity_level = _QUIET
     own = file.facts.batch == configuration.batch
-    source = str(file.path) if own else at_batch(file.path, configuration.batch)
+    source = file.path if own else at_batch(file.path, configuration.batch)
+    purpose = Purpose.INTEGER if configuration.kernels == EXACT else Purpose.BASELINE
     try:
-        session = onnxruntime.InferenceSession(source, options, providers=[configuration.provider])
-    except Exception as error:  # ONNX Runtime's exceptions have no base class of their own
-        raise _refused(file, error) from error
-    if session.get_providers()[0] != configuration.provider:
-        raise UsageError(
-            f"provider must be {configuration.provider}, not {session.get_providers()[0]}, which "
-            "ONNX Runtime fell back to; check the driver with zapdeploy doctor"
+        return open_session(
+            source, purpose, threads=configuration.threads, provider=configuration.provider
         )
-    return session
+    except ModelError as error:
+        raise _refused(file, error) from error
 
 
 def _inputs(

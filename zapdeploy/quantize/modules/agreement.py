@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from onnx import helper
 from torch import Tensor, fx
 
+from zapdeploy.onnxruntime_sessions import Purpose, open_session
+
 SAME = 0.01  # of a step: closer values are the same code
 TIES = 1000  # one element in so many may round across a tie
 
@@ -74,7 +76,6 @@ class _Comparison(fx.Interpreter):
 
 def _runtime_values(model: onnx.ModelProto, inputs: tuple[Tensor, ...]) -> list[NDArray[Any]]:
     """The results of all dequantizers of activations, in the file's order."""
-    import onnxruntime
 
     exposed = onnx.ModelProto()
     exposed.CopyFrom(model)
@@ -91,11 +92,6 @@ def _runtime_values(model: onnx.ModelProto, inputs: tuple[Tensor, ...]) -> list[
     exposed.graph.output.extend(
         helper.make_empty_tensor_value_info(name) for name in names if name not in outputs
     )
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(
-        exposed.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = open_session(exposed, Purpose.PLAIN)
     given = {value.name: x.numpy() for value, x in zip(model.graph.input, inputs, strict=True)}
     return list(session.run(names, given))
