@@ -33,7 +33,7 @@ from zapdeploy.compile.program.build import build_program
 from zapdeploy.compile.program.layer import lower
 from zapdeploy.compile.program.program import Options, Origin, Program
 from zapdeploy.hardware_targets import Target, load_target, target_text
-from zapdeploy.sim.certificate import certify
+from zapdeploy.sim.memory_verifier import certify
 
 ORIGIN = Origin("hand.onnx", "0" * 64)
 

@@ -17,14 +17,18 @@ from typing import Any
 from zapdeploy.compile import checking
 from zapdeploy.compile.frontend import Decision, import_model
 from zapdeploy.compile.layers import group_layers
-from zapdeploy.compile.mapping.memory import Unfit
+from zapdeploy.compile.mapping.memory import CapacityViolation
 from zapdeploy.compile.multichip.envelope import load_pipeline, pipeline_digest, save_pipeline
 from zapdeploy.compile.multichip.parts import Parts, compile_parts, part_files
 from zapdeploy.compile.multichip.pipeline import Pipeline
-from zapdeploy.compile.multichip.spread import build_pipeline
+from zapdeploy.compile.multichip.pipeline_partitioner import build_pipeline
 from zapdeploy.compile.program.build import check_widths
+from zapdeploy.compile.program.capacity import (
+    chip_violation,
+    framebuffer_violation,
+    parameters_and_programs,
+)
 from zapdeploy.compile.program.program import Options, Origin, Program
-from zapdeploy.compile.program.unfit import chip_unfit, framebuffer_unfit, parameters_and_programs
 from zapdeploy.errors import ModelError, UsageError
 from zapdeploy.hardware_targets import load_target, parse_target, target_text
 from zapdeploy.sim.results import Result, summarize
@@ -55,8 +59,8 @@ def compile_model(
     at a time; None is the whole batch on one chip, and chosen on several (see `_splits`). `shapes`:
     those of inputs with other open dimensions than the batch, by name. `state`: inputs and the
     outputs of the frame before that they are, kept on the chip. With `output` the Pipeline is
-    written there. A network that does not fit gives one whose `unfit` says why; nothing is written
-    then. Raises ZapdeployError when file, target or options are wrong.
+    written there. A network that does not fit gives one whose `violation` says why; nothing is
+    written then. Raises ZapdeployError when file, target or options are wrong.
     """
     _check_options(batch, chips, micro_batch, objective)
     where, text = target_text(target)
@@ -188,7 +192,7 @@ class ModelCheck:
     reasons: tuple[str, ...]  # why nodes were refused; empty when all were accepted
     parameter_bytes: int
     memory_bytes: int
-    unfit: Unfit | None
+    violation: CapacityViolation | None
     quantized: bool = True  # the file itself; else it was judged as `quantize` would make it
     notes: tuple[str, ...] = ()  # what is read otherwise than it is written
 
@@ -198,13 +202,13 @@ class ModelCheck:
 
     @property
     def fits(self) -> bool:
-        return self.unfit is None
+        return self.violation is None
 
     def as_json(self) -> dict[str, Any]:
         nodes = [{**vars(d), "outcome": d.outcome.value} for d in self.decisions]
-        rest = {k: v for k, v in vars(self).items() if k not in ("decisions", "unfit")}
-        unfit = None if self.unfit is None else asdict(self.unfit)
-        judged = {"accepted": self.accepted, "fits": self.fits, "unfit": unfit}
+        rest = {k: v for k, v in vars(self).items() if k not in ("decisions", "violation")}
+        violation = None if self.violation is None else asdict(self.violation)
+        judged = {"accepted": self.accepted, "fits": self.fits, "unfit": violation}
         return {**rest, **judged, "nodes": nodes}
 
 
@@ -242,7 +246,7 @@ def check_model(
     return replace(
         found,
         parameter_bytes=parameters_and_programs(layers, chip),
-        unfit=chip_unfit(layers, chip) or framebuffer_unfit(graph, layers, chip),
+        violation=chip_violation(layers, chip) or framebuffer_violation(graph, layers, chip),
     )
 
 

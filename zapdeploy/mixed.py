@@ -105,7 +105,7 @@ def compiled_costs(path: Path, target: str) -> Costs:
 
     program = compile_model(path, target, batch=1, chips=1)
     if not program.fits:
-        what = program.unfit
+        what = program.violation
         raise UsageError(
             f"network must fit {target}, not demand {what.demanded if what else '?'} of "
             f"{what.limit if what else '?'} ({what.what if what else ''}); choose a larger target"

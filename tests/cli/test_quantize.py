@@ -174,7 +174,7 @@ def test_wrong_calls_get_one_line(
 
 Floats = NDArray[np.float32]
 # From inputs that would do, apart from being constant, to unfit ones; and what is said of them.
-UNFIT: dict[str, tuple[Callable[[Floats], dict[str, NDArray[Any]]], str]] = {
+VIOLATION: dict[str, tuple[Callable[[Floats], dict[str, NDArray[Any]]], str]] = {
     "names": (lambda x: {"other": x}, "calibration must hold the inputs ['input'], not ['other']"),
     "shape": (lambda x: {"input": x[:, 1:].cumsum(axis=1)}, "not of shape [[15]]"),
     "nan": (lambda x: {"input": x * np.nan}, "values must be finite, not NaN or infinite"),
@@ -184,12 +184,12 @@ UNFIT: dict[str, tuple[Callable[[Floats], dict[str, NDArray[Any]]], str]] = {
 }
 
 
-@pytest.mark.parametrize("case", UNFIT)
+@pytest.mark.parametrize("case", VIOLATION)
 def test_unfit_calibration_of_a_module_gets_one_line(
     zapdeploy: Call, tmp_path: Path, case: str
 ) -> None:
     pytest.importorskip("brevitas")
-    make, message = UNFIT[case]
+    make, message = VIOLATION[case]
     np.savez(tmp_path / "x.npz", **make(np.ones((8, 16), np.float32)))  # type: ignore[arg-type]
     output = tmp_path / "q.onnx"
     called = zapdeploy("quantize", FACTORY, "--calibration", tmp_path / "x.npz", "-o", output)
@@ -199,11 +199,11 @@ def test_unfit_calibration_of_a_module_gets_one_line(
     assert not output.exists()
 
 
-@pytest.mark.parametrize("case", UNFIT)
+@pytest.mark.parametrize("case", VIOLATION)
 def test_unfit_calibration_of_a_file_gets_one_line(
     zapdeploy: Call, tmp_path: Path, case: str
 ) -> None:
-    make, message = UNFIT[case]
+    make, message = VIOLATION[case]
     np.savez(tmp_path / "x.npz", **make(np.ones((8, 6), np.float32)))  # type: ignore[arg-type]
     source, output = float_perceptron(tmp_path / "net.onnx"), tmp_path / "q.onnx"
     called = zapdeploy("quantize", source, "--calibration", tmp_path / "x.npz", "-o", output)

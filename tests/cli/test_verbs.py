@@ -12,7 +12,7 @@ import pytest
 
 from tests.cli.conftest import Call
 from zapdeploy.arrays import load_arrays, save_arrays
-from zapdeploy.cli.app import VERBS
+from zapdeploy.cli.app import COMMANDS
 from zapdeploy.onnxruntime_sessions import Purpose, open_session
 
 COMPILE_KEYS = {
@@ -161,7 +161,7 @@ def test_doctor(zapdeploy: Call) -> None:
     assert "RAPL energy meter" in found
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", COMMANDS)
 def test_every_verb_has_help(zapdeploy: Call, verb: str) -> None:
     called = zapdeploy(verb, "--help")
     assert called.status == 0

@@ -122,8 +122,8 @@ def test_the_full_volume_does_not_fit(tmp_path: Path) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 50e6
-    assert program.unfit is not None
-    assert program.unfit.what == "framebuffer (network inputs and outputs)"
+    assert program.violation is not None
+    assert program.violation.what == "framebuffer (network inputs and outputs)"
     # Two frames as bytes; the lead time, and the sum with the last frame, in the chip's 16 bits.
-    assert program.unfit.demanded == (2 + 2) * 72 * 2048 * 1152 + 2
+    assert program.violation.demanded == (2 + 2) * 72 * 2048 * 1152 + 2
     assert program.layers == ()

@@ -16,9 +16,9 @@ from zapdeploy.arrays import save_arrays
 from zapdeploy.compile.program.layer import lower
 from zapdeploy.forecasters import export_model, sample_inputs
 from zapdeploy.quantize import quantize_onnx
-from zapdeploy.sim.certificate import certify
 from zapdeploy.sim.core_array import agreement
 from zapdeploy.sim.frames import first_state
+from zapdeploy.sim.memory_verifier import certify
 
 pytestmark = pytest.mark.slow
 

@@ -51,7 +51,7 @@ def test_compiles_within_2_gb(make: Make, tmp_path: Path, bits: int, form: str) 
 def test_a_wide_one_fits_at_int4_or_on_two_chips(make: Make) -> None:
     """d = 1,024: 294 M weights. 256 cores hold 201.3 MB; int8 takes 294 MB, int4 half."""
     int8 = make("tsmixer-c4", 8, "qdq", width=1024)
-    too_large = zd.compile(int8, chips=1).unfit
+    too_large = zd.compile(int8, chips=1).violation
     assert too_large is not None
     assert "core memory" in too_large.what
     assert too_large.limit == 256 * 768 * 1024

@@ -21,7 +21,7 @@ from tests.compile.ops.build import (
     quantized,
 )
 from tests.compile.ops.cases import UINT4
-from tests.compile.ops.twin import Twin
+from tests.compile.ops.onnx_reference import OnnxReference
 from zapdeploy.compile.graph import INT32, ElementType, Graph, Quantization, Value
 
 
@@ -109,7 +109,7 @@ def renamed(made: Graph) -> Graph:
 
 def save(made: Graph, folder: Path, *, packed: bool = False, opset: int = 21) -> Path:
     path = folder / "model.onnx"
-    onnx.save(Twin(made, packed).model(opset), path)
+    onnx.save(OnnxReference(made, packed).model(opset), path)
     return path
 
 

@@ -19,7 +19,7 @@ from zapdeploy.compile.frontend import import_model
 from zapdeploy.compile.graph import Graph
 from zapdeploy.compile.layers import group_layers
 from zapdeploy.compile.multichip.pipeline import Link, Pipeline, pipeline_of
-from zapdeploy.compile.multichip.spread import build_pipeline
+from zapdeploy.compile.multichip.pipeline_partitioner import build_pipeline
 from zapdeploy.compile.multichip.stages import stage_graph
 from zapdeploy.compile.program.program import Options
 from zapdeploy.errors import DataError

@@ -11,9 +11,9 @@ from zapdeploy.benchmarks.measured.timing_loop import Effort
 from zapdeploy.benchmarks.models.workloads import ModelSize
 from zapdeploy.benchmarks.request import BenchmarkRequest
 from zapdeploy.benchmarks.results.changes import Change, Changes, Verdict, compare_results
-from zapdeploy.benchmarks.results.claims import Ratio, published_ratios
 from zapdeploy.benchmarks.results.comparison import Comparison, compare_rows
 from zapdeploy.benchmarks.results.published import published_rows
+from zapdeploy.benchmarks.results.published_ratios import Ratio, published_ratios
 from zapdeploy.benchmarks.results.results import BenchmarkResult, load_result
 from zapdeploy.benchmarks.results.rows import NotRun, Row, Scenario
 from zapdeploy.benchmarks.results.table import print_comparison

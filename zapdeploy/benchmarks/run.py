@@ -22,7 +22,6 @@ from zapdeploy.benchmarks.measured.machine import (
 from zapdeploy.benchmarks.measured.meters import Device, MeterSearch, find_meter, idle_power_w
 from zapdeploy.benchmarks.measured.timing_loop import Clock
 from zapdeploy.benchmarks.measured.torch_runner import TORCH_PROVIDER, torch_sees_gpu
-from zapdeploy.benchmarks.refusals import not_run, refusal
 from zapdeploy.benchmarks.request import (
     GPU,
     BenchmarkRequest,
@@ -37,6 +36,7 @@ from zapdeploy.benchmarks.results.published import published_rows
 from zapdeploy.benchmarks.results.recorded import recorded_rows
 from zapdeploy.benchmarks.results.results import BenchmarkResult, ResultFolder
 from zapdeploy.benchmarks.results.rows import Outcome, Row
+from zapdeploy.benchmarks.unsupported import not_run, refusal
 from zapdeploy.errors import UsageError, ZapdeployError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import typer
 from zapdeploy import version
 from zapdeploy.errors import ZapdeployError
 
-VERBS = (
+COMMANDS = (
     "check",
     "compile",
     "simulate",
@@ -43,7 +43,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for _verb in VERBS:
+for _verb in COMMANDS:
     import_module(f"zapdeploy.cli.{_verb}").add_to(app)
 
 

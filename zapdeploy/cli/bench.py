@@ -84,8 +84,8 @@ def print_result(
     """The comparison of all rows of a result directory."""
     from rich.console import Console
 
-    from zapdeploy.benchmarks.results.claims import published_ratios
     from zapdeploy.benchmarks.results.comparison import DEFAULT_BASELINE, compare_rows
+    from zapdeploy.benchmarks.results.published_ratios import published_ratios
     from zapdeploy.benchmarks.results.table import WIDE, print_comparison
     from zapdeploy.benchmarks.results.wide_table import print_more
 

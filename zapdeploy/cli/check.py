@@ -64,8 +64,8 @@ def _print(found: ModelCheck) -> None:
         f" {found.parameter_bytes:,} bytes of parameters and programs of"
         f" {found.memory_bytes:,} in all cores"
     )
-    if found.unfit is not None and found.unfit.hints:
-        print("what would do: " + " or ".join(found.unfit.hints))
+    if found.violation is not None and found.violation.hints:
+        print("what would do: " + " or ".join(found.violation.hints))
 
 
 def _decision_table(found: ModelCheck) -> Any:

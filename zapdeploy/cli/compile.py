@@ -65,7 +65,7 @@ def _compile(
         if as_json:
             show.print_json(program_json(program))
         else:
-            print(unfit_text(program))
+            print(violation_text(program))
         return 1
     result = simulate(program)
     if as_json:
@@ -77,15 +77,15 @@ def _compile(
     return 0
 
 
-def unfit_text(program: Pipeline) -> str:
+def violation_text(program: Pipeline) -> str:
     """Why a network does not fit, in one sentence a person can act on."""
-    unfit = program.unfit
-    assert unfit is not None
-    over = unfit.demanded - unfit.limit
-    hints = " or ".join(unfit.hints) or "a chip with more memory"
+    violation = program.violation
+    assert violation is not None
+    over = violation.demanded - violation.limit
+    hints = " or ".join(violation.hints) or "a chip with more memory"
     return (
-        f"{program.model} does not fit on {_chips(program)}: layer '{unfit.layer}' needs"
-        f" {unfit.what}: {unfit.demanded:,} bytes demanded, {unfit.limit:,} available,"
+        f"{program.model} does not fit on {_chips(program)}: layer '{violation.layer}' needs"
+        f" {violation.what}: {violation.demanded:,} bytes demanded, {violation.limit:,} available,"
         f" {over:,} too many. What would do: {hints}."
     )
 

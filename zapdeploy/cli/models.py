@@ -10,14 +10,14 @@ import typer
 from zapdeploy.cli import options, show
 from zapdeploy.errors import UsageError
 
-_verbs = typer.Typer(help="Networks to deploy: list them, export them.", no_args_is_help=True)
+_commands = typer.Typer(help="Networks to deploy: list them, export them.", no_args_is_help=True)
 
 
 def add_to(app: typer.Typer) -> None:
-    app.add_typer(_verbs, name="models")
+    app.add_typer(_commands, name="models")
 
 
-@_verbs.command("list")
+@_commands.command("list")
 def _list(
     as_json: options.Json = False,
     verbose: options.Verbose = False,
@@ -37,7 +37,7 @@ def _list(
     return 0
 
 
-@_verbs.command("export")
+@_commands.command("export")
 def _export(
     name: Annotated[str, typer.Argument(metavar="NAME", help="resnet50, tsmixer-c4, ...")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE.onnx")],

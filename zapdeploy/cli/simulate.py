@@ -12,9 +12,9 @@ from zapdeploy.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from zapdeploy.compile.multichip.pipeline import Pipeline
-    from zapdeploy.sim.certificate import Certificate
     from zapdeploy.sim.check import CheckResult, Comparison
     from zapdeploy.sim.core_array import Agreement
+    from zapdeploy.sim.memory_verifier import MemoryProof
     from zapdeploy.sim.results import Result
 
 LEVELS = ("functional", "bound", "timing")
@@ -82,7 +82,7 @@ def _simulate(
     from zapdeploy.api import simulate
     from zapdeploy.compile.multichip.envelope import load_pipeline
     from zapdeploy.compile.program.layer import lower
-    from zapdeploy.sim.certificate import certify
+    from zapdeploy.sim.memory_verifier import certify
 
     if level is not None and level not in LEVELS:
         raise UsageError(f"--level must be one of {', '.join(LEVELS)}, not '{level}'")
@@ -214,7 +214,7 @@ def _print(result: Result, checked: CheckResult | None, level: str | None, verbo
         _print_check(checked, verbose)
 
 
-def _print_proofs(proofs: list[Certificate], agreed: Agreement | None) -> None:
+def _print_proofs(proofs: list[MemoryProof], agreed: Agreement | None) -> None:
     """Where the memories are fullest, chip by chip; whether the cores computed the graph."""
     for chip, proof in enumerate(proofs):
         layer, core = proof.fullest

@@ -11,16 +11,16 @@ import typer
 from zapdeploy.cli import options, show
 from zapdeploy.errors import UsageError
 
-_verbs = typer.Typer(
+_commands = typer.Typer(
     help="Chips: list them, show their numbers, start a file, check it.", no_args_is_help=True
 )
 
 
 def add_to(app: typer.Typer) -> None:
-    app.add_typer(_verbs, name="targets")
+    app.add_typer(_commands, name="targets")
 
 
-@_verbs.command("list")
+@_commands.command("list")
 def _list(
     as_json: options.Json = False,
     verbose: options.Verbose = False,
@@ -39,7 +39,7 @@ def _list(
     return 0
 
 
-@_verbs.command("show")
+@_commands.command("show")
 def _show(
     name: Annotated[str, typer.Argument(metavar="NAME[@POINT]|FILE.toml", help="A chip.")],
     as_json: options.Json = False,
@@ -84,7 +84,7 @@ def _totals(target: Any) -> dict[str, dict[str, Any]]:
     }
 
 
-@_verbs.command("check")
+@_commands.command("check")
 def _check(
     file: Annotated[str, typer.Argument(metavar="FILE.toml", help="A chip's file.")],
     as_json: options.Json = False,
@@ -111,7 +111,7 @@ def _check(
     return 0
 
 
-@_verbs.command("init")
+@_commands.command("init")
 def _init(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of the new chip.")],
     base: Annotated[
@@ -152,7 +152,7 @@ def _off_by(low: float, value: float, high: float) -> str:
     return f"-{1 - low / value:.0%} +{high / value - 1:.0%}"
 
 
-@_verbs.command("sensitivity")
+@_commands.command("sensitivity")
 def _sensitivity(
     model: options.Model,
     target: options.Target = "northpole-sim",

@@ -115,7 +115,7 @@ def _head_json(pipeline: Pipeline, plans: Sequence[MemoryPlan], gap: float) -> d
         "chips": pipeline.options.chips,
         "objective": pipeline.options.objective,
         "fits": pipeline.fits,
-        "unfit": None if pipeline.unfit is None else asdict(pipeline.unfit),
+        "unfit": None if pipeline.violation is None else asdict(pipeline.violation),
         "mapping_gap": gap,
         "memory": {
             "weights_bytes": cores * sum(plan.bytes_of("parameters") for plan in plans),

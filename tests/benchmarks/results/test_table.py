@@ -9,8 +9,8 @@ from rich.console import Console
 
 from tests.benchmarks.examples import row
 from zapdeploy.benchmarks import NotRun, Row, Scenario, compare_rows, print_comparison
-from zapdeploy.benchmarks.results.claims import published_ratios
 from zapdeploy.benchmarks.results.published import published_rows
+from zapdeploy.benchmarks.results.published_ratios import published_ratios
 from zapdeploy.benchmarks.results.rows import MAE, TOP1
 from zapdeploy.benchmarks.results.table import si_text
 from zapdeploy.benchmarks.results.wide_table import accuracy_text, print_more

@@ -11,7 +11,7 @@ import pytest
 from tests.networks import ORIGIN, small_cnn, small_cnn_program
 from zapdeploy.compile.multichip.envelope import load_pipeline, pipeline_digest, save_pipeline
 from zapdeploy.compile.multichip.pipeline import Pipeline, single
-from zapdeploy.compile.multichip.spread import build_pipeline
+from zapdeploy.compile.multichip.pipeline_partitioner import build_pipeline
 from zapdeploy.compile.program.container import load_program, save_program
 from zapdeploy.compile.program.program import Options
 from zapdeploy.errors import ProgramError

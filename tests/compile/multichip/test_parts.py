@@ -95,7 +95,7 @@ def test_a_part_that_does_not_fit_leaves_no_file(folder: Path, tmp_path: Path) -
     tiny.write_text(text)
     part(folder / "1.onnx", ["a"], "b", width=WIDTH)
     found = compiled(folder, target=tiny)
-    assert found.unfit is not None
+    assert found.violation is not None
     assert found.options.chips == 3
     assert not (tmp_path / "net.zap").exists()
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.compile.ops import twin
+from tests.compile.ops import onnx_reference
 from tests.compile.ops.build import graph
 from tests.compile.ops.cases import CASES, inputs_of
 from zapdeploy.compile.graph import Array, Call
@@ -15,7 +15,7 @@ INTEGER = ("Conv", "MatMul", "Add", "Mul", "MaxPool", "AveragePool", "GlobalAver
 INTEGER += ("Sigmoid", "LeakyRelu", "Concat", "Transpose", "Reshape", "Requantize")
 
 
-def has_twin(c: Call) -> bool:
+def has_onnx_reference(c: Call) -> bool:
     """Whether the test model can say it: one output, quantized operands of the matrix unit."""
     plain_matrix = c.node.op in ("Conv", "MatMul") and c.input(0).quantization is None
     return len(c.outputs) == 1 and not plain_matrix and c.node.op != "Resize"
@@ -27,7 +27,7 @@ def ours_and_theirs(c: Call, seed: int, integer: bool) -> tuple[Array, Array]:
     names = {
         v.name: a for v, a in zip(c.inputs, arrays, strict=True) if v is not None and v.data is None
     }
-    theirs = twin.run(graph(c), names, integer=integer)[c.output.name]
+    theirs = onnx_reference.run(graph(c), names, integer=integer)[c.output.name]
     assert ours.dtype == theirs.dtype
     assert ours.shape == theirs.shape == c.output.shape
     return ours, theirs
@@ -37,7 +37,7 @@ def follows_an_integer_kernel(c: Call) -> bool:
     return c.node.op in ("Add", "Mul", "AveragePool") and bytes_alike(c)
 
 
-@pytest.mark.parametrize("label", [k for k, c in CASES.items() if has_twin(c)])
+@pytest.mark.parametrize("label", [k for k, c in CASES.items() if has_onnx_reference(c)])
 def test_float_reference(label: str) -> None:
     """At most one step on one element in 1,000; float outputs to rounding."""
     c = CASES[label]
@@ -58,7 +58,7 @@ def test_float_reference(label: str) -> None:
         k
         for k, c in CASES.items()
         if c.node.op in INTEGER
-        and has_twin(c)
+        and has_onnx_reference(c)
         and (c.output.quantization is None or c.output.quantization.axis is None)
         and all(v is None or v.element.bits >= 8 for v in (*c.inputs, c.output))
         and "float" not in k
@@ -77,8 +77,8 @@ def test_dynamic_quantization() -> None:
     x = np.random.default_rng(0).normal(size=(3, 4, 5)).astype(np.float32)
     for array in (x, np.abs(x), np.zeros_like(x)):
         ours = operator(c.node.op).evaluate(c, [array])
-        model = twin.Twin(graph(c)).model()
+        model = onnx_reference.OnnxReference(graph(c)).model()
         for mine, theirs in zip(
-            ours, twin.session(model, False).run(None, {"x": array}), strict=True
+            ours, onnx_reference.session(model, False).run(None, {"x": array}), strict=True
         ):
             np.testing.assert_array_equal(mine, theirs)

@@ -26,7 +26,7 @@ from tests.compile.ops.build import (
     real_bias,
     weights,
 )
-from tests.compile.ops.twin import run as run_twin
+from tests.compile.ops.onnx_reference import run as run_onnx_reference
 from zapdeploy.compile.graph import Array, Call, ElementType, Shape, Value
 from zapdeploy.compile.ops.base import operator
 from zapdeploy.errors import ModelError
@@ -153,7 +153,7 @@ def test_against_onnx_runtime(name: str) -> None:
     c = LAYERS[name]()
     made = graph(c)
     x = random_data(c.input(0), RANDOM)
-    theirs = run_twin(made, {"x": x})["y"].astype(np.int64)
+    theirs = run_onnx_reference(made, {"x": x})["y"].astype(np.int64)
     given = [x, *(None if v is None else v.data for v in c.inputs[1:])]
     steps = np.abs(operator(c.node.op).evaluate(c, given)[0] - theirs)
     assert steps.max() <= 1
@@ -178,7 +178,7 @@ def test_residual_sums_equal_onnx_runtime(data: st.DataObject) -> None:
     c = call("Add", [*values[:2]], values[2])
     inputs = {v.name: random_data(v, RANDOM) for v in values[:2]}
     (found,) = operator("Add").evaluate(c, [inputs["a"], inputs["b"]])
-    np.testing.assert_array_equal(found, run_twin(graph(c), inputs)["c"])
+    np.testing.assert_array_equal(found, run_onnx_reference(graph(c), inputs)["c"])
 
 
 def test_moves_keep_the_codes() -> None:
@@ -199,7 +199,7 @@ def test_moves_to_other_scales_requantize() -> None:
     c = call("Transpose", [x], y, perm=(2, 0, 1))
     codes = random_data(x, RANDOM)
     (found,) = operator("Transpose").evaluate(c, [codes])
-    np.testing.assert_array_equal(found, run_twin(graph(c), {"x": codes})["y"])
+    np.testing.assert_array_equal(found, run_onnx_reference(graph(c), {"x": codes})["y"])
     assert operator("Transpose").element_work(c).vector > 0
 
 

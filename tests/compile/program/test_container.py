@@ -45,7 +45,7 @@ from zapdeploy.compile.graph import (
     Quantization,
     Value,
 )
-from zapdeploy.compile.mapping.memory import Unfit
+from zapdeploy.compile.mapping.memory import CapacityViolation
 from zapdeploy.compile.program.container import load_program, program_digest, save_program
 from zapdeploy.compile.program.program import Program
 from zapdeploy.errors import ProgramError
@@ -123,8 +123,8 @@ def test_a_program_comes_back_whole(name: str, tmp_path: Path) -> None:
 
 
 def test_a_program_that_does_not_fit_comes_back_too(tmp_path: Path) -> None:
-    unfit = Unfit("layer", "memory", 3, 2, ("fewer bits", "2 chips"))
-    assert round_trip(replace(tiny(), unfit=unfit), tmp_path).unfit == unfit
+    violation = CapacityViolation("layer", "memory", 3, 2, ("fewer bits", "2 chips"))
+    assert round_trip(replace(tiny(), violation=violation), tmp_path).violation == violation
 
 
 @st.composite

@@ -25,8 +25,8 @@ from zapdeploy.compile.graph import INT32, Array, Graph, Quantization, Value
 from zapdeploy.compile.layers import group_layers
 from zapdeploy.compile.mapping.tiling import Cuts, space_of
 from zapdeploy.compile.program.layer import Lowered, lower
-from zapdeploy.sim.certificate import certify
 from zapdeploy.sim.core_array import CoreArray
+from zapdeploy.sim.memory_verifier import certify
 
 X = np.array([[1, 2], [3, 4]], np.uint8)
 

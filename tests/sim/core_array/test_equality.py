@@ -22,10 +22,10 @@ from zapdeploy.compile.layers import group_layers
 from zapdeploy.compile.program.layer import lower
 from zapdeploy.compile.program.program import Program
 from zapdeploy.compile.state import with_state
-from zapdeploy.sim.certificate import certify
 from zapdeploy.sim.check import reference_inputs
 from zapdeploy.sim.core_array import CoreArray
 from zapdeploy.sim.functional import run
+from zapdeploy.sim.memory_verifier import certify
 
 ARRAYS = ((1, 1), (2, 2), (1, 3), (4, 4), (3, 5))
 

@@ -19,9 +19,9 @@ from zapdeploy.compile.noc.messages import Messages
 from zapdeploy.compile.program.layer import LayerEvents, Lowered, lower
 from zapdeploy.compile.regions import Region
 from zapdeploy.errors import SimulationError
-from zapdeploy.sim.certificate import certify
 from zapdeploy.sim.core_array import CoreArray
 from zapdeploy.sim.functional import run
+from zapdeploy.sim.memory_verifier import certify
 
 
 def network() -> Graph:

@@ -37,7 +37,7 @@ import json, resource, sys
 from zapdeploy.api import compile_model, simulate
 program = compile_model(sys.argv[1], sys.argv[2], output=sys.argv[3])
 if not program.fits:
-    sys.exit(f"{program.model} does not fit: {program.unfit}")
+    sys.exit(f"{program.model} does not fit: {program.violation}")
 found = simulate(program).as_json()
 found["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 json.dump(found, sys.stdout)

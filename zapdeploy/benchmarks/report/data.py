@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from zapdeploy.benchmarks.results.claims import Ratio, published_ratios
 from zapdeploy.benchmarks.results.comparison import DEFAULT_BASELINE, Comparison, compare_rows
 from zapdeploy.benchmarks.results.details import Details
+from zapdeploy.benchmarks.results.published_ratios import Ratio, published_ratios
 from zapdeploy.benchmarks.results.results import BenchmarkResult, ResultFolder
 from zapdeploy.benchmarks.results.rows import Row
 from zapdeploy.errors import DataError

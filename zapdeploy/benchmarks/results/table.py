@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from zapdeploy.benchmarks.measured.timing_loop import NOISY
-from zapdeploy.benchmarks.results.claims import Ratio
 from zapdeploy.benchmarks.results.comparison import Comparison, Line, ModelComparison
 from zapdeploy.benchmarks.results.deadlines import DEADLINES, tightest
 from zapdeploy.benchmarks.results.published import MODEL
+from zapdeploy.benchmarks.results.published_ratios import Ratio
 from zapdeploy.benchmarks.results.rows import NOT_STATED, frames_per_joule
 from zapdeploy.quantities import Estimate
 

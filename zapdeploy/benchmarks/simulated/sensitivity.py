@@ -17,7 +17,7 @@ from typing import Any
 from zapdeploy.api import simulate
 from zapdeploy.compile.frontend import import_model
 from zapdeploy.compile.multichip.pipeline import Pipeline, single
-from zapdeploy.compile.multichip.spread import build_pipeline
+from zapdeploy.compile.multichip.pipeline_partitioner import build_pipeline
 from zapdeploy.compile.program.program import Options, Origin
 from zapdeploy.errors import UsageError
 from zapdeploy.hardware_targets import Figure, Target, parse_target, target_text

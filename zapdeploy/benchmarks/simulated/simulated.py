@@ -28,7 +28,7 @@ class _Attempt:
     batch: int
     objective: str
     result: Result | None
-    unfit: str
+    violation: str
 
     def as_json(self) -> Mapping[str, Any]:
         result = self.result
@@ -38,7 +38,7 @@ class _Attempt:
             "timing": "estimated",
             "frames_per_s": None if result is None else result.throughput_fps,
             "latency_s": None if result is None else result.latency_s,
-            "refused": self.unfit,
+            "refused": self.violation,
         }
 
 
@@ -74,7 +74,7 @@ def simulated_outcome(
         attempts.append(_attempt(file, target, batch, objective, chips))
         results += [attempts[-1].result] if attempts[-1].result is not None else []
     if not results:
-        return NotRun(item.key, workload.name, precision, target, scenario, attempts[0].unfit)
+        return NotRun(item.key, workload.name, precision, target, scenario, attempts[0].violation)
     common: dict[str, Any] = {
         "key": item.key,
         "model": workload.name,
@@ -111,18 +111,18 @@ def _attempt(
 
     program = compile_model(file.path, target, batch=batch, chips=chips, objective=objective)
     if not program.fits:
-        return _Attempt(batch, objective, None, _unfit_text(program, batch))
+        return _Attempt(batch, objective, None, _violation_text(program, batch))
     return _Attempt(batch, objective, simulate(program), "")
 
 
-def _unfit_text(program: Pipeline, batch: int) -> str:
-    unfit = program.unfit
-    if unfit is None:
+def _violation_text(program: Pipeline, batch: int) -> str:
+    violation = program.violation
+    if violation is None:
         return ""
-    helps = f"; what would help: {', '.join(unfit.hints)}" if unfit.hints else ""
+    helps = f"; what would help: {', '.join(violation.hints)}" if violation.hints else ""
     return (
-        f"does not fit at batch {batch}: layer {unfit.layer} demands {unfit.demanded:,} bytes of "
-        f"{unfit.what}, the limit is {unfit.limit:,}{helps}"
+        f"does not fit at batch {batch}: layer {violation.layer} demands {violation.demanded:,}"
+        f" bytes of {violation.what}, the limit is {violation.limit:,}{helps}"
     )
 
 

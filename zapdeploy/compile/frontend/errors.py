@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from zapdeploy.errors import ModelError
 
 if TYPE_CHECKING:
-    from zapdeploy.compile.frontend.decisions import Decision
+    from zapdeploy.compile.frontend.support_report import Decision
 
 
 class RefusedError(Exception):

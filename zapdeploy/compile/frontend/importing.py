@@ -24,7 +24,6 @@ from zapdeploy.compile.frontend import (  # noqa: F401  (importing a dialect reg
     resize,
     transposed,
 )
-from zapdeploy.compile.frontend.decisions import Decision, Outcome, decide
 from zapdeploy.compile.frontend.dialects import dialects_of
 from zapdeploy.compile.frontend.draft import Draft
 from zapdeploy.compile.frontend.errors import RefusedError, UnjudgedError, UnsupportedModel
@@ -33,6 +32,7 @@ from zapdeploy.compile.frontend.inputs import network_inputs
 from zapdeploy.compile.frontend.loading import Source, load
 from zapdeploy.compile.frontend.onnx_node import OnnxNode, check_inputs, onnx_node
 from zapdeploy.compile.frontend.registry import translator
+from zapdeploy.compile.frontend.support_report import Decision, Outcome, decide
 from zapdeploy.compile.frontend.tensors import element_type
 from zapdeploy.compile.graph import FLOAT32, Call, Graph, Value
 from zapdeploy.compile.ops.base import Unit, operator

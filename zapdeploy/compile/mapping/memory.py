@@ -68,7 +68,7 @@ class MemoryPlan:
 
 
 @dataclass(frozen=True)
-class Unfit:
+class CapacityViolation:
     """Why a network does not fit: what was demanded, of what, by which layer, what would help."""
 
     layer: str

@@ -215,7 +215,7 @@ def _decode(header: dict[str, Any], raw: memoryview, path: Path, digest: str) ->
         origins=read(tuple[Origin, ...], "origins"),
         stages=StoredStages(raw, path, sections),
         links=read(tuple[Link, ...], "links"),
-        unfit=None,
+        violation=None,
         version=read(str, "version"),
         digest=digest,
     )

@@ -53,7 +53,7 @@ class _DoesNotFitError(Exception):
 def compile_parts(parts: Parts, output: Path, progress: Progress) -> Pipeline:
     """Compile one part after the other into the file; the pipeline in it.
 
-    When a part does not fit, the pipeline's `unfit` says so, and there is no file. Raises
+    When a part does not fit, the pipeline's `violation` says so, and there is no file. Raises
     ModelError when the parts do not go together.
     """
     try:

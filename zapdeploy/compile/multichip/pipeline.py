@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from zapdeploy.compile.graph import Graph, Value
 from zapdeploy.compile.layers import left
-from zapdeploy.compile.mapping.memory import Unfit
+from zapdeploy.compile.mapping.memory import CapacityViolation
 from zapdeploy.compile.multichip.stages import size_on_chip
 from zapdeploy.compile.program.program import Options, Origin, Program
 from zapdeploy.errors import UsageError
@@ -37,8 +37,8 @@ class Pipeline:
     `options.batch` is what the user asked for; the stages take `micro_batch` frames at a time.
     `inputs`, `outputs` and `state` are the network's, for one micro-batch. `origins` are the files
     that were compiled: one, or one for each stage. `stages` may be read from a file one by one: go
-    through them once, and keep none. `unfit` says why the network does not fit on so many chips;
-    `stages` then holds the Program of the whole network, or of the part in question, on one.
+    through them once, and keep none. `violation` says why the network does not fit on so many
+    chips; `stages` then holds the Program of the whole network, or of the part in question, on one.
     """
 
     model: str
@@ -52,13 +52,13 @@ class Pipeline:
     origins: tuple[Origin, ...]
     stages: Sequence[Program]
     links: tuple[Link, ...]
-    unfit: Unfit | None
+    violation: CapacityViolation | None
     version: str
     digest: str = ""
 
     @property
     def fits(self) -> bool:
-        return self.unfit is None
+        return self.violation is None
 
     @property
     def micro_batches(self) -> int:
@@ -117,7 +117,7 @@ def border_of(graph: Graph, target: Target) -> Border:
 def single(program: Program) -> Pipeline:
     """A Program as the pipeline that it is alone."""
     pipeline = pipeline_of(program.graph, program.options, (program,))
-    return replace(pipeline, unfit=program.unfit, digest=program.digest)
+    return replace(pipeline, violation=program.violation, digest=program.digest)
 
 
 def pipeline_of(graph: Graph, options: Options, stages: Sequence[Program]) -> Pipeline:
@@ -136,7 +136,7 @@ def pipeline_of(graph: Graph, options: Options, stages: Sequence[Program]) -> Pi
         origins=(first.origin,),
         stages=stages,
         links=links_between([border_of(stage.graph, first.target) for stage in stages]),
-        unfit=None,
+        violation=None,
         version=first.version,
     )
 

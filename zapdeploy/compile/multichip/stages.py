@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from zapdeploy.compile.graph import Graph, Node, Value
 from zapdeploy.compile.layers import Layer, host_nodes, network_inputs, network_outputs, stored
 from zapdeploy.compile.mapping.cost import storage_bits
-from zapdeploy.compile.multichip.partition import BoolTable, FloatTable
-from zapdeploy.compile.program.unfit import parameters_and_programs
+from zapdeploy.compile.multichip.chain_partition import BoolTable, FloatTable
+from zapdeploy.compile.program.capacity import parameters_and_programs
 from zapdeploy.compile.state import states
 from zapdeploy.hardware_targets import Target
 

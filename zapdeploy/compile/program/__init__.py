@@ -5,7 +5,7 @@ functional simulator carries these events out, the timing simulator schedules th
 are what is priced. Nothing else decides what happens on the chip.
 
     program.py       a mapped network with its memory plan: the Program
-    build.py         makes one; unfit.py says why a network does not fit
+    build.py         makes one; capacity.py says why a network does not fit
     container.py     the file that holds it
     activations.py   inputs, halos, channel gathers, changes of layout
     parameters.py    slices of weights: where they are stored and who needs them

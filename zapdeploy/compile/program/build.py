@@ -24,9 +24,9 @@ from zapdeploy.compile.mapping.mapper import (
 from zapdeploy.compile.mapping.memory import Demand, MemoryPlan, framebuffer_demand, plan_memory
 from zapdeploy.compile.mapping.pricing import Counts
 from zapdeploy.compile.ops.base import Unit
+from zapdeploy.compile.program.capacity import chip_violation, core_violation, framebuffer_violation
 from zapdeploy.compile.program.parameters import lower_parameters
 from zapdeploy.compile.program.program import Fetch, LayerProgram, Options, Origin, Program
-from zapdeploy.compile.program.unfit import chip_unfit, core_unfit, framebuffer_unfit
 from zapdeploy.compile.state import is_in_place, states
 from zapdeploy.errors import ModelError
 from zapdeploy.hardware_targets import Target
@@ -40,7 +40,7 @@ def build_program(
     options: Options,
     progress: Progress = lambda what, done, total: None,
 ) -> Program:
-    """The Program for one chip. When the network does not fit, `unfit` says why."""
+    """The Program for one chip. When the network does not fit, `violation` says why."""
     layers = group_layers(graph)
     check_widths(layers, target)
     program = Program(
@@ -52,13 +52,13 @@ def build_program(
         graph=graph,
         layers=(),
         memory=MemoryPlan((), int(target.core.memory)),
-        unfit=chip_unfit(layers, target) or framebuffer_unfit(graph, layers, target),
+        violation=chip_violation(layers, target) or framebuffer_violation(graph, layers, target),
         output_cycles=_output_cycles(graph, target),
         boundary_counts=_boundary_counts(graph, target),
         mapping_gap=0.0,
         version=version(),
     )
-    if program.unfit is not None:
+    if program.violation is not None:
         return program
     inputs = frozenset(value.name for value in network_inputs(graph))
     mapper = Mapper(layers, target, cast(Objective, options.objective), progress, _carried(graph))
@@ -68,7 +68,9 @@ def build_program(
         layers=tuple(_layer_program(m, inputs, target) for m in mapping.layers),
         memory=memory,
         mapping_gap=mapping.cost / mapping.least_cost - 1,
-        unfit=core_unfit(memory, layers, options, target) if memory.peak > memory.limit else None,
+        violation=core_violation(memory, layers, options, target)
+        if memory.peak > memory.limit
+        else None,
     )
 
 

@@ -94,7 +94,7 @@ def encode_program(program: Program) -> tuple[list[bytes | memoryview], str]:
         "graph": _graph_json(program.graph, arrays),
         "layers": [asdict(layer) for layer in program.layers],
         "memory": asdict(program.memory),
-        "unfit": None if program.unfit is None else asdict(program.unfit),
+        "unfit": None if program.violation is None else asdict(program.violation),
         "output_cycles": program.output_cycles,
         "boundary_counts": asdict(program.boundary_counts),
         "mapping_gap": program.mapping_gap,
@@ -141,7 +141,7 @@ def _read_header(raw: memoryview, path: Path) -> tuple[dict[str, Any], str]:
 def _decode(header: dict[str, Any], raw: memoryview, digest: str) -> Program:
     from pydantic import TypeAdapter
 
-    from zapdeploy.compile.mapping.memory import MemoryPlan, Unfit
+    from zapdeploy.compile.mapping.memory import CapacityViolation, MemoryPlan
     from zapdeploy.compile.mapping.pricing import Counts
     from zapdeploy.compile.program.program import LayerProgram, Options, Origin
     from zapdeploy.hardware_targets import parse_target
@@ -162,7 +162,7 @@ def _decode(header: dict[str, Any], raw: memoryview, digest: str) -> Program:
         graph=graph,
         layers=read(tuple[LayerProgram, ...], "layers"),
         memory=read(MemoryPlan, "memory"),
-        unfit=read(Unfit | None, "unfit"),
+        violation=read(CapacityViolation | None, "unfit"),
         output_cycles=read(int, "output_cycles"),
         boundary_counts=read(Counts, "boundary_counts"),
         mapping_gap=read(float, "mapping_gap"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from zapdeploy.compile.graph import Graph
-from zapdeploy.compile.mapping.memory import MemoryPlan, Unfit
+from zapdeploy.compile.mapping.memory import CapacityViolation, MemoryPlan
 from zapdeploy.compile.mapping.pricing import Counts
 from zapdeploy.hardware_targets import Target
 
@@ -85,7 +85,7 @@ class Origin:
 class Program:
     """A compiled network. `digest` covers graph, target, options and version.
 
-    `unfit` says why the network does not fit; it is None when it does. `mapping_gap` is how
+    `violation` says why the network does not fit; it is None when it does. `mapping_gap` is how
     much cheaper, as a fraction, any other choice of the priced cuts could be at most.
     """
 
@@ -97,7 +97,7 @@ class Program:
     graph: Graph
     layers: tuple[LayerProgram, ...]
     memory: MemoryPlan
-    unfit: Unfit | None
+    violation: CapacityViolation | None
     output_cycles: int
     boundary_counts: Counts
     mapping_gap: float
@@ -106,4 +106,4 @@ class Program:
 
     @property
     def fits(self) -> bool:
-        return self.unfit is None
+        return self.violation is None

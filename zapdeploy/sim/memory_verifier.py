@@ -30,7 +30,7 @@ _AT_ONCE = 1024  # messages
 
 
 @dataclass(frozen=True, eq=False)
-class Certificate:
+class MemoryProof:
     """`live_bytes` [layers, cores]: in use during each layer. `limit`: of a core's memory."""
 
     layers: tuple[str, ...]
@@ -71,7 +71,7 @@ class _Use:
     what: str
 
 
-def certify(lowered: Lowered) -> Certificate:
+def certify(lowered: Lowered) -> MemoryProof:
     """Prove it, or raise SimulationError naming the layer, the core and the address."""
     program = lowered.program
     limit = int(program.target.core.memory)
@@ -86,7 +86,7 @@ def certify(lowered: Lowered) -> Certificate:
         now = [use for use in uses if use.first <= events.index <= use.last]
         _check_apart(now, events.layer.name)
         live[events.index] = np.sum([use.size for use in now], axis=0)
-    return Certificate(tuple(e.layer.name for e in lowered.layers), live, limit)
+    return MemoryProof(tuple(e.layer.name for e in lowered.layers), live, limit)
 
 
 def _uses(lowered: Lowered) -> Iterator[_Use]:

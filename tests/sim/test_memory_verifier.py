@@ -12,8 +12,8 @@ from tests.compile.program.programs import lowered_programs
 from tests.networks import compiled, mesh, small_cnn
 from zapdeploy.compile.mapping.memory import live_bytes
 from zapdeploy.compile.program.layer import Lowered, lower
-from zapdeploy.sim import certificate
-from zapdeploy.sim.certificate import certify
+from zapdeploy.sim import memory_verifier
+from zapdeploy.sim.memory_verifier import certify
 
 
 @settings(max_examples=30, deadline=None)
@@ -48,7 +48,7 @@ def test_json_names_the_fullest_place() -> None:
 
 def test_shares_no_code_with_the_planner() -> None:
     """Of the planner's module it knows what a buffer is, nothing else."""
-    text = Path(certificate.__file__).read_text(encoding="utf-8")
-    imported = [line for line in text.splitlines() if "compile.memory" in line]
+    text = Path(memory_verifier.__file__).read_text(encoding="utf-8")
+    imported = [line for line in text.splitlines() if "mapping.memory" in line]
     assert imported == ["from zapdeploy.compile.mapping.memory import Buffer"]
     assert "compile.build" not in text

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zapdeploy.compile.multichip.partition import FloatTable, cut, partition
+from zapdeploy.compile.multichip.chain_partition import FloatTable, cut, partition
 
 
 def best_of_all(interval: FloatTable, latency: FloatTable, stages: int) -> tuple[float, float]:

@@ -16,8 +16,9 @@ import numpy as np
 from zapdeploy.compile.graph import Graph
 from zapdeploy.compile.layers import group_layers
 from zapdeploy.compile.mapping.mapper import Progress
-from zapdeploy.compile.mapping.memory import Unfit
-from zapdeploy.compile.multichip.partition import FloatTable, cut
+from zapdeploy.compile.mapping.memory import CapacityViolation
+from zapdeploy.compile.multichip.chain_partition import FloatTable, cut
+from zapdeploy.compile.multichip.chip_capacity import chips_violation, without_chips
 from zapdeploy.compile.multichip.pipeline import Pipeline, pipeline_of
 from zapdeploy.compile.multichip.stages import (
     border_bytes,
@@ -28,10 +29,9 @@ from zapdeploy.compile.multichip.stages import (
     stage_graph,
     stage_seconds,
 )
-from zapdeploy.compile.multichip.unfit_chips import chips_unfit, without_chips
 from zapdeploy.compile.program.build import build_program, unconstrained_cycles
+from zapdeploy.compile.program.capacity import framebuffer_violation
 from zapdeploy.compile.program.program import Options, Origin, Program
-from zapdeploy.compile.program.unfit import framebuffer_unfit
 from zapdeploy.errors import UsageError
 from zapdeploy.hardware_targets import Target
 
@@ -53,26 +53,28 @@ def build_pipeline(
     """Compile a network that takes one micro-batch at a time, for so many chips.
 
     Without `chips`: for one if it fits there, else for as few as it takes. When it does not fit,
-    `unfit` says why.
+    `violation` says why.
     """
     stage_options = replace(options, batch=micro_batch, chips=1)
     request = (graph, origin, target, target_toml, stage_options, progress)
-    spreader = Spreader(*request)
+    partitioner = Partitioner(*request)
     if chips is not None and chips > 1:
-        stages = spreader.over(chips)
+        stages = partitioner.over(chips)
         if stages is None:
             refused = pipeline_of(graph, options, (build_program(*request),))
-            return replace(refused, unfit=spreader.unfit(chips))
+            return replace(refused, violation=partitioner.violation(chips))
         return pipeline_of(graph, options, stages)
     whole = build_program(*request)
-    stages = None if whole.fits or chips == 1 else spreader.over_fewest()
+    stages = None if whole.fits or chips == 1 else partitioner.over_fewest()
     if stages is not None:
         return pipeline_of(graph, replace(options, chips=len(stages)), stages)
-    unfit = whole.unfit and (whole.unfit if chips == 1 else without_chips(whole.unfit))
-    return replace(pipeline_of(graph, replace(options, chips=1), (whole,)), unfit=unfit)
+    violation = whole.violation and (
+        whole.violation if chips == 1 else without_chips(whole.violation)
+    )
+    return replace(pipeline_of(graph, replace(options, chips=1), (whole,)), violation=violation)
 
 
-class Spreader:
+class Partitioner:
     """Holds what is known about the stages of one network, so that several numbers can be tried.
 
     `options.batch` is the number of frames that a stage takes at a time.
@@ -119,11 +121,11 @@ class Spreader:
             chips = self.enough(chips + 1)
         return None if chips is None else stages
 
-    def unfit(self, chips: int) -> Unfit:
+    def violation(self, chips: int) -> CapacityViolation:
         """Why the network does not fit so many chips, once `over` has said so."""
-        tried = [p.unfit for p in self._compiled.values() if p.unfit is not None]
+        tried = [p.violation for p in self._compiled.values() if p.violation is not None]
         enough = self.enough(chips + 1)
-        found = chips_unfit(self.layers, self._demands, tried, self._target, chips)
+        found = chips_violation(self.layers, self._demands, tried, self._target, chips)
         more = () if enough is None else (f"{enough} chips",)
         return replace(found, hints=found.hints + more)
 
@@ -167,7 +169,7 @@ class Spreader:
             found = stage_seconds(np.array(cycles), into, out, self._target)
             for table, seconds in zip(self._seconds, found, strict=True):
                 table[border] = seconds
-        elif framebuffer_unfit(graph, self.layers[first:end], self._target) is not None:
+        elif framebuffer_violation(graph, self.layers[first:end], self._target) is not None:
             self._possible[border] = False  # a longer stage may receive and send less
         else:
             self._possible[: first + 1, end:] = False

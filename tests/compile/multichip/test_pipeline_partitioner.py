@@ -11,7 +11,7 @@ import pytest
 from tests.networks import ORIGIN, changed_target, mlp, northpole, resnet50, small_cnn
 from zapdeploy.compile.graph import Graph
 from zapdeploy.compile.multichip.pipeline import Link, Pipeline, single
-from zapdeploy.compile.multichip.spread import Spreader, build_pipeline
+from zapdeploy.compile.multichip.pipeline_partitioner import Partitioner, build_pipeline
 from zapdeploy.compile.program.program import Options
 from zapdeploy.errors import UsageError
 from zapdeploy.hardware_targets import Target, target_text
@@ -84,12 +84,13 @@ def test_no_cut_of_compiled_stages_is_faster(chips: int) -> None:
     """Compile every stage there is, and try every cut: the exact best, by another way."""
     graph = mlp(8, (512, 2048, 256, 1024, 1024, 64))
     target = small()
-    spreader = Spreader(graph, ORIGIN, target, TEXT, Options(8, 1, "throughput"))
-    items = len(spreader.layers)
+    partitioner = Partitioner(graph, ORIGIN, target, TEXT, Options(8, 1, "throughput"))
+    items = len(partitioner.layers)
     for border in combinations(range(items + 1), 2):
-        spreader._compile(border)
+        partitioner._compile(border)
     interval = {
-        border: time_program(program).interval_s for border, program in spreader._compiled.items()
+        border: time_program(program).interval_s
+        for border, program in partitioner._compiled.items()
     }
     cuts = [tuple(pairwise((0, *c, items))) for c in combinations(range(1, items), chips - 1)]
     best = min(max(interval[border] for border in cut) for cut in cuts)
@@ -99,11 +100,11 @@ def test_no_cut_of_compiled_stages_is_faster(chips: int) -> None:
 
 def test_estimates_give_way_to_what_compiled_stages_take() -> None:
     graph = small_cnn(2)
-    spreader = Spreader(graph, ORIGIN, small(), TEXT, Options(2, 1, "throughput"))
-    stages = spreader.over(2)
+    partitioner = Partitioner(graph, ORIGIN, small(), TEXT, Options(2, 1, "throughput"))
+    stages = partitioner.over(2)
     assert stages is not None
-    interval, latency = spreader._seconds
-    for border, program in spreader._compiled.items():
+    interval, latency = partitioner._seconds
+    for border, program in partitioner._compiled.items():
         timeline = time_program(program)
         assert interval[border] == pytest.approx(timeline.interval_s)
         assert latency[border] == pytest.approx(timeline.latency_s)
@@ -122,32 +123,32 @@ def test_as_few_chips_as_it_takes() -> None:
 def test_too_few_chips() -> None:
     """Together they would do: 2 x 256 KiB for 384 KiB of weights; but one has to take two."""
     found = over(mlp(1, (256, 512, 256, 512)), 2, small(memory="16 KiB"), batch=1)
-    assert found.unfit is not None
-    assert found.unfit.what.startswith("core memory of one of 2 chips")
-    assert found.unfit.limit == 16 * 16 * 1024
-    assert found.unfit.hints[-1] == "3 chips"
-    assert "int4" in found.unfit.hints[0]
+    assert found.violation is not None
+    assert found.violation.what.startswith("core memory of one of 2 chips")
+    assert found.violation.limit == 16 * 16 * 1024
+    assert found.violation.hints[-1] == "3 chips"
+    assert "int4" in found.violation.hints[0]
 
 
 def test_far_too_few_chips() -> None:
     found = over(mlp(1, (256, 512, 256, 512)), 2, small(memory="8 KiB"), batch=1)
-    assert found.unfit is not None
-    assert found.unfit.what.startswith("core memory of 2 chips together")
-    assert found.unfit.limit == 2 * 16 * 8 * 1024
+    assert found.violation is not None
+    assert found.violation.what.startswith("core memory of 2 chips together")
+    assert found.violation.limit == 2 * 16 * 8 * 1024
     parameters = 3 * 256 * 512 + 4 * (512 + 256 + 512)
-    assert found.unfit.demanded == 2 * 16 * 2 * 1024 + parameters
+    assert found.violation.demanded == 2 * 16 * 2 * 1024 + parameters
 
 
 def test_a_tensor_too_large_for_the_framebuffer() -> None:
     found = over(mlp(8), 2, small(framebuffer="512 B"), batch=8)
-    assert found.unfit is not None
-    assert found.unfit.what.startswith("framebuffer of one of 2 chips")
-    assert found.unfit.demanded == 8 * (64 + 96)
-    assert found.unfit.hints == ("a smaller --micro-batch",)
+    assert found.violation is not None
+    assert found.violation.what.startswith("framebuffer of one of 2 chips")
+    assert found.violation.demanded == 8 * (64 + 96)
+    assert found.violation.hints == ("a smaller --micro-batch",)
     alone = over(mlp(8), None, small(framebuffer="512 B"), batch=8)
-    assert alone.unfit is not None
+    assert alone.violation is not None
     assert alone.options.chips == 1
-    assert not any(hint.endswith("chips") for hint in alone.unfit.hints)
+    assert not any(hint.endswith("chips") for hint in alone.violation.hints)
 
 
 def test_more_chips_than_layers() -> None:

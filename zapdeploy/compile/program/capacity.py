@@ -8,12 +8,17 @@ from collections.abc import Sequence
 from zapdeploy.compile.graph import Graph, Value
 from zapdeploy.compile.layers import Layer, network_inputs
 from zapdeploy.compile.mapping.cost import storage_bits
-from zapdeploy.compile.mapping.memory import MemoryPlan, Unfit, framebuffer_demand, live_bytes
+from zapdeploy.compile.mapping.memory import (
+    CapacityViolation,
+    MemoryPlan,
+    framebuffer_demand,
+    live_bytes,
+)
 from zapdeploy.compile.program.program import Options
 from zapdeploy.hardware_targets import Target
 
 
-def chip_unfit(layers: Sequence[Layer], target: Target) -> Unfit | None:
+def chip_violation(layers: Sequence[Layer], target: Target) -> CapacityViolation | None:
     """Whether parameters and programs alone exceed the core memories together."""
     cores = target.array.usable_cores
     limit = cores * int(target.core.memory)
@@ -21,7 +26,7 @@ def chip_unfit(layers: Sequence[Layer], target: Target) -> Unfit | None:
     if demanded <= limit:
         return None
     programs = _program_bytes(target)
-    return Unfit(
+    return CapacityViolation(
         layer=max(layers, key=lambda layer: parameter_bytes(layer, target)).name,
         what=f"core memory of all {cores} cores together (parameters and programs)",
         demanded=demanded,
@@ -41,14 +46,16 @@ def _program_bytes(target: Target) -> int:
     return target.array.usable_cores * 2 * int(target.programs.bytes_per_layer)
 
 
-def framebuffer_unfit(graph: Graph, layers: Sequence[Layer], target: Target) -> Unfit | None:
+def framebuffer_violation(
+    graph: Graph, layers: Sequence[Layer], target: Target
+) -> CapacityViolation | None:
     """Whether the network's inputs and outputs exceed the framebuffer."""
     demanded, limit = framebuffer_demand(graph, target), target.framebuffer_bytes
     if demanded <= limit:
         return None
     frames = max((v.shape[0] for v in network_inputs(graph) if v.shape), default=1)
     batch = ("a smaller --batch",) if frames > 1 else ()
-    return Unfit(
+    return CapacityViolation(
         layer=layers[0].name,
         what="framebuffer (network inputs and outputs)",
         demanded=demanded,
@@ -57,9 +64,9 @@ def framebuffer_unfit(graph: Graph, layers: Sequence[Layer], target: Target) -> 
     )
 
 
-def core_unfit(
+def core_violation(
     memory: MemoryPlan, layers: Sequence[Layer], options: Options, target: Target
-) -> Unfit:
+) -> CapacityViolation:
     """The fullest core's memory under the best plan found."""
     fullest = memory.fullest_layer()
     fixed, parameters = memory.bytes_of("program", "parameters"), memory.bytes_of("parameters")
@@ -69,7 +76,7 @@ def core_unfit(
         hints = (f"a --batch below {options.batch}", *hints)
     state = f", {held} of state" if (held := memory.bytes_of("state")) else ""
     moving = live_bytes([b for b in memory.buffers if b.kind in ("output", "received")], fullest)
-    return Unfit(
+    return CapacityViolation(
         layer=layers[fullest].name,
         what=f"memory of one core ({fixed} bytes of parameters and programs{state},"
         f" {moving} of activations)",

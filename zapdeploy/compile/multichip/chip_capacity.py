@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from zapdeploy.compile.layers import Layer
-from zapdeploy.compile.mapping.memory import Unfit
-from zapdeploy.compile.multichip.partition import BoolTable, cut
+from zapdeploy.compile.mapping.memory import CapacityViolation
+from zapdeploy.compile.multichip.chain_partition import BoolTable, cut
 from zapdeploy.compile.multichip.stages import Demands, IntTable
-from zapdeploy.compile.program.unfit import (
+from zapdeploy.compile.program.capacity import (
     parameter_bytes,
     parameters_and_programs,
     precision_hints,
@@ -19,13 +19,13 @@ from zapdeploy.compile.program.unfit import (
 from zapdeploy.hardware_targets import Target
 
 
-def chips_unfit(
+def chips_violation(
     layers: Sequence[Layer],
     demands: Demands,
-    tried: Sequence[Unfit],
+    tried: Sequence[CapacityViolation],
     target: Target,
     chips: int,
-) -> Unfit:
+) -> CapacityViolation:
     """Why no cut of the layers fits so many chips; `tried`: stages that were compiled in vain.
 
     The first that holds of: all parameters are too many for all chips; every cut has a stage that
@@ -37,31 +37,31 @@ def chips_unfit(
     total, limit = programs + parameters, chips * demands.memory
     hints = precision_hints(layers, target, programs, limit)
     if total > limit:
-        return _unfit(layers, f"core memory of {chips} chips together", total, limit, hints)
+        return _violation(layers, f"core memory of {chips} chips together", total, limit, hints)
     held, first = _least_of_the_largest(demands.there, demands.held, chips)
     if held > demands.memory:
         what = f"core memory of one of {chips} chips (parameters, programs and an activation)"
-        return _unfit(layers[first:], what, held, demands.memory, hints)
+        return _violation(layers[first:], what, held, demands.memory, hints)
     small = demands.there & (demands.held <= demands.memory)
     moved, first = _least_of_the_largest(small, demands.moved, chips)
     if moved > demands.framebuffer or not tried:
         what = f"framebuffer of one of {chips} chips (what its stage receives and sends)"
         smaller = ("a smaller --micro-batch",)
-        return _unfit(layers[first:], what, moved, demands.framebuffer, smaller)
+        return _violation(layers[first:], what, moved, demands.framebuffer, smaller)
     nearest = min(tried, key=lambda stage: stage.demanded / stage.limit)
     what = f"{nearest.what}, on one of {chips} chips"
     return replace(without_chips(nearest), what=what)
 
 
-def without_chips(unfit: Unfit) -> Unfit:
+def without_chips(violation: CapacityViolation) -> CapacityViolation:
     """The same, where more chips would not help."""
-    return replace(unfit, hints=tuple(h for h in unfit.hints if not h.endswith(" chips")))
+    return replace(violation, hints=tuple(h for h in violation.hints if not h.endswith(" chips")))
 
 
-def _unfit(
+def _violation(
     layers: Sequence[Layer], what: str, demanded: int, limit: int, hints: tuple[str, ...]
-) -> Unfit:
-    return Unfit(layers[0].name, what, demanded, limit, hints)
+) -> CapacityViolation:
+    return CapacityViolation(layers[0].name, what, demanded, limit, hints)
 
 
 def _least_of_the_largest(allowed: BoolTable, sizes: IntTable, chips: int) -> tuple[int, int]:

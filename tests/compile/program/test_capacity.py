@@ -8,19 +8,23 @@ from tests.networks import changed_target, compiled, mlp, northpole, small_cnn
 from zapdeploy.compile.graph import Graph
 from zapdeploy.compile.layers import group_layers
 from zapdeploy.compile.mapping.mapper import Mapper
-from zapdeploy.compile.mapping.memory import Unfit, plan_memory
+from zapdeploy.compile.mapping.memory import CapacityViolation, plan_memory
 from zapdeploy.compile.program.build import _demands
-from zapdeploy.compile.program.unfit import chip_unfit, framebuffer_unfit, parameters_and_programs
+from zapdeploy.compile.program.capacity import (
+    chip_violation,
+    framebuffer_violation,
+    parameters_and_programs,
+)
 from zapdeploy.hardware_targets import Target, load_target
 
 PROGRAMS = 256 * 2 * 1024
 
 
-def unfit_of(graph: Graph, target: Target | None = None, batch: int = 1) -> Unfit:
+def violation_of(graph: Graph, target: Target | None = None, batch: int = 1) -> CapacityViolation:
     program = compiled(graph, target, batch=batch)
     assert not program.fits
-    assert program.unfit is not None
-    return program.unfit
+    assert program.violation is not None
+    return program.violation
 
 
 def test_too_many_weights_for_the_chip() -> None:
@@ -29,8 +33,8 @@ def test_too_many_weights_for_the_chip() -> None:
     At 4 bit the weights halve: 142,606,336 + 69,632 + 524,288 = 143,200,256 bytes of 256 x 768 KiB.
     """
     weights, biases = 16_384 * 16_384 + 16_384 * 1024, 17_408 * 4
-    found = unfit_of(mlp(1, (16_384, 16_384, 1024)))
-    assert found == Unfit(
+    found = violation_of(mlp(1, (16_384, 16_384, 1024)))
+    assert found == CapacityViolation(
         layer="dense0",
         what="core memory of all 256 cores together (parameters and programs)",
         demanded=weights + biases + PROGRAMS,
@@ -40,21 +44,21 @@ def test_too_many_weights_for_the_chip() -> None:
 
 
 def test_the_hint_of_narrower_weights_is_true() -> None:
-    assert unfit_of(mlp(1, (16_384, 16_384, 1024))).hints[0].startswith("int4 weights")
+    assert violation_of(mlp(1, (16_384, 16_384, 1024))).hints[0].startswith("int4 weights")
     assert compiled(mlp(1, (16_384, 16_384, 1024), bits=4)).fits
 
 
 def test_the_hint_names_the_widest_weights_that_do() -> None:
     """537 MB at 8 bit, 268 at 4, 134 at 2: only the last is below 201."""
     layers = group_layers(mlp(1, (16_384, 32_768)))
-    found = chip_unfit(layers, northpole())
+    found = chip_violation(layers, northpole())
     assert found is not None
     assert found.hints == ("int2 weights (134.9 MB of 201.3 MB)", "3 chips")
 
 
 def test_no_width_does() -> None:
     """1.07 GB at 8 bit are 268 MB at 2 bit; 6 chips have 1.2 GB."""
-    found = chip_unfit(group_layers(mlp(1, (32_768, 32_768))), northpole())
+    found = chip_violation(group_layers(mlp(1, (32_768, 32_768))), northpole())
     assert found is not None
     assert found.hints == ("6 chips",)
     room = 256 * 768 * 1024 - PROGRAMS
@@ -63,27 +67,27 @@ def test_no_width_does() -> None:
 
 def test_widths_that_the_target_lacks_are_no_hint() -> None:
     """Without the 2-bit mode, 4 bit is the last offer."""
-    found = chip_unfit(group_layers(mlp(1, (8192, 32_768))), load_target("tile64-sim"))
+    found = chip_violation(group_layers(mlp(1, (8192, 32_768))), load_target("tile64-sim"))
     assert found is not None
     assert found.hints == ("5 chips",)
 
 
 def test_narrow_weights_get_no_hint_of_the_same_width() -> None:
-    found = chip_unfit(group_layers(mlp(1, (32_768, 32_768), bits=2)), northpole())
+    found = chip_violation(group_layers(mlp(1, (32_768, 32_768), bits=2)), northpole())
     assert found is not None
     assert found.hints == ("2 chips",)
 
 
 def test_the_layer_with_most_parameters_is_named() -> None:
-    found = chip_unfit(group_layers(mlp(1, (1024, 16_384, 16_384, 512))), northpole())
+    found = chip_violation(group_layers(mlp(1, (1024, 16_384, 16_384, 512))), northpole())
     assert found is not None
     assert found.layer == "dense1"
 
 
 def test_a_network_that_fits_gives_none() -> None:
     layers = group_layers(small_cnn())
-    assert chip_unfit(layers, northpole()) is None
-    assert framebuffer_unfit(small_cnn(), layers, northpole()) is None
+    assert chip_violation(layers, northpole()) is None
+    assert framebuffer_violation(small_cnn(), layers, northpole()) is None
 
 
 def test_parameters_and_programs_by_hand() -> None:
@@ -95,7 +99,7 @@ def test_parameters_and_programs_by_hand() -> None:
 def test_framebuffer_too_small() -> None:
     """8 x (64 + 32) bytes against 512 B."""
     target = changed_target({"framebuffer.memory": "512 B"})
-    assert unfit_of(mlp(8), target, batch=8) == Unfit(
+    assert violation_of(mlp(8), target, batch=8) == CapacityViolation(
         layer="dense0",
         what="framebuffer (network inputs and outputs)",
         demanded=8 * (64 + 32),
@@ -107,7 +111,7 @@ def test_framebuffer_too_small() -> None:
 
 def test_a_single_frame_cannot_be_made_fewer() -> None:
     target = changed_target({"framebuffer.memory": "90 B"})
-    assert unfit_of(mlp(1), target).hints == ("inputs and outputs in fewer bits",)
+    assert violation_of(mlp(1), target).hints == ("inputs and outputs in fewer bits",)
 
 
 SMALL_CORES = changed_target({"array.rows": "2", "array.columns": "2", "core.memory": "16 KiB"})
@@ -119,7 +123,7 @@ def test_too_many_activations_for_a_core() -> None:
     Narrower weights or more chips would not: parameters are 2 KB of the 16.
     """
     program = compiled(small_cnn(32, size=16), SMALL_CORES, batch=32)
-    found = program.unfit
+    found = program.violation
     assert found is not None
     assert found.demanded == program.memory.peak > found.limit == 16 * 1024
     fixed = program.memory.bytes_of("program", "parameters")
@@ -132,8 +136,10 @@ def test_too_many_activations_for_a_core() -> None:
 def test_activations_and_parameters_add_up_to_the_peak() -> None:
     """What lives during the fullest layer is all of the peak, but for gaps between buffers."""
     program = compiled(small_cnn(32, size=16), SMALL_CORES, batch=32)
-    assert program.unfit is not None
-    numbers = [int(word) for word in program.unfit.what.replace("(", " ").split() if word.isdigit()]
+    assert program.violation is not None
+    numbers = [
+        int(word) for word in program.violation.what.replace("(", " ").split() if word.isdigit()
+    ]
     fixed, moving = numbers
     assert fixed + moving <= program.memory.peak <= 1.25 * (fixed + moving)
 
@@ -141,7 +147,7 @@ def test_activations_and_parameters_add_up_to_the_peak() -> None:
 def test_parameters_that_fill_the_cores_get_a_hint_that_helps() -> None:
     """Weights alone fit four cores, but leave no room for 16 frames; at 4 bit they do."""
     target = changed_target({"array.rows": "2", "array.columns": "2", "core.memory": "22 KiB"})
-    found = unfit_of(mlp(16, (128, 256, 128)), target, batch=16)
+    found = violation_of(mlp(16, (128, 256, 128)), target, batch=16)
     assert found.what.startswith("memory of one core")
     assert found.hints[0] == "a --batch below 16"
     assert found.hints[1].startswith("int4 weights (")
@@ -163,7 +169,7 @@ def test_the_nearest_of_the_plans_is_reported() -> None:
         for weight in mapper.memory_weights()
     ]
     assert min(peaks) < peaks[-1]
-    assert unfit_of(graph, target, batch=3).demanded == min(peaks)
+    assert violation_of(graph, target, batch=3).demanded == min(peaks)
 
 
 @pytest.mark.parametrize("objective", ["throughput", "latency", "energy"])

@@ -38,7 +38,7 @@ VECTOR_INPUTS = {
 NEWER = {"RMSNormalization": 23, "Swish": 24}  # operators that came after opset 21
 
 
-class Twin:
+class OnnxReference:
     """Collects ONNX nodes and initializers for a graph.
 
     `packed`: 4-bit values have ONNX's 4-bit types; otherwise they are bytes with a Clip.
@@ -237,6 +237,6 @@ def run(
     graph: Graph, inputs: Mapping[str, Array], *, integer: bool = False, opset: int = 21
 ) -> dict[str, Array]:
     """What ONNX Runtime computes for the graph's outputs."""
-    model = Twin(graph).model(opset)
+    model = OnnxReference(graph).model(opset)
     found = session(model, integer).run(None, dict(inputs))
     return dict(zip(graph.outputs, found, strict=True))
