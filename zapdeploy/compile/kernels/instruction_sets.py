@@ -56,7 +56,8 @@ class InstructionSet:
         return 4 // self.x_type.itemsize
 
 
-def _declared(b: ir.IRBuilder, name: str, kind: ir.Type, arguments: list[ir.Type]) -> ir.Function:
+def declared(b: ir.IRBuilder, name: str, kind: ir.Type, arguments: list[ir.Type]) -> ir.Function:
+    """An LLVM intrinsic in the module that is being written."""
     known = b.module.globals.get(name)
     return known or ir.Function(b.module, ir.FunctionType(kind, arguments), name)
 
@@ -66,7 +67,7 @@ def _bytes_x86(lanes: int) -> Dot:
 
     def dot(b: ir.IRBuilder, sums: ir.Value, x: ir.Value, w: ir.Value) -> ir.Value:
         name = f"llvm.x86.avx512.vpdpbusd.{32 * lanes}"  # AVX-VNNI's, too
-        return b.call(_declared(b, name, sums.type, [sums.type] * 3), [sums, x, w])
+        return b.call(declared(b, name, sums.type, [sums.type] * 3), [sums, x, w])
 
     return dot
 
@@ -76,7 +77,7 @@ def _pairs_x86(intrinsic: str) -> Dot:
 
     def dot(b: ir.IRBuilder, sums: ir.Value, x: ir.Value, w: ir.Value) -> ir.Value:
         halves = ir.VectorType(I16, 2 * sums.type.count)
-        function = _declared(b, f"llvm.x86.{intrinsic}", sums.type, [halves, halves])
+        function = declared(b, f"llvm.x86.{intrinsic}", sums.type, [halves, halves])
         return b.add(sums, b.call(function, [b.bitcast(x, halves), b.bitcast(w, halves)]))
 
     return dot
@@ -88,7 +89,7 @@ def _bytes_arm(instruction: str) -> Dot:
     def dot(b: ir.IRBuilder, sums: ir.Value, x: ir.Value, w: ir.Value) -> ir.Value:
         quads = ir.VectorType(I8, 16)
         name = f"llvm.aarch64.neon.{instruction}.v4i32.v16i8"
-        function = _declared(b, name, sums.type, [sums.type, quads, quads])
+        function = declared(b, name, sums.type, [sums.type, quads, quads])
         return b.call(function, [sums, b.bitcast(x, quads), b.bitcast(w, quads)])
 
     return dot

@@ -12,10 +12,12 @@ from zapdeploy.compile.kernels.gather import Gather
 from zapdeploy.compile.kernels.instruction_sets import InstructionSet
 from zapdeploy.compile.kernels.operands import shift_between
 from zapdeploy.compile.kernels.product import Layer
-from zapdeploy.compile.kernels.threads import run_kernel
+from zapdeploy.compile.kernels.threads import LINE_BYTES, parts_of, run_kernel
 from zapdeploy.compile.kernels.tile import Arguments, tile_kernel
 
 Array = npt.NDArray[Any]
+
+WEIGHT_BYTES = 2 << 20  # read in all by the parts of a layer that is shared, if it has fewer itself
 
 
 def supports(layer: Layer) -> bool:
@@ -86,6 +88,7 @@ class PackedProduct:
             correction=self._correction.ctypes.data,
             steps=self._weights.shape[3],
             n_columns=self._outputs,
+            panels=self._correction.size // how.columns,
         )
         if layer.requantization is not None:
             self._multiplier = _pad_columns(layer.multipliers(), how.columns)
@@ -111,8 +114,22 @@ class PackedProduct:
         arguments.x_group = gather.group_stride
         arguments.out_group = n_rows * outputs if outermost else outputs
         arguments.out_stride = shape[-1]
-        tiles = self._correction.size // self._how.columns * (rows.size // self._how.rows)
         macs = rows.size * self._correction.size * self._inputs_per_output
+        arguments.block, step = self._division(rows.size // self._how.rows, macs, out.itemsize)
         kernel = tile_kernel(self._how, requantized=how is not None)
-        run_kernel(kernel, ctypes.addressof(arguments), tiles, macs)
+        tiles = rows.size // self._how.rows * self._shared.panels
+        run_kernel(kernel, ctypes.addressof(arguments), tiles, step, macs)
         return out
+
+    def _division(self, tiles: int, macs: int, item_bytes: int) -> tuple[int, int]:
+        """Tiles in a block of rows, and tiles that one thread computes at a time.
+
+        Threads that write to one line of the cache hinder each other, so a part has panels enough
+        to fill lines. Every block of rows reads all weights anew, so large ones allow few blocks.
+        """
+        panels = self._shared.panels
+        together = min(panels, max(1, LINE_BYTES // (self._how.columns * item_bytes)))
+        blocks = -(-parts_of(macs) * together // panels)
+        blocks = max(1, min(blocks, WEIGHT_BYTES // self._weights.nbytes, tiles))
+        block = -(-tiles // blocks)
+        return block, block * together

@@ -27,6 +27,7 @@ from zapdeploy.compile.kernels.machine_code import Kernel, kernels
 MACS_PER_THREAD = 1_000_000_000  # about 3 ms
 MACS_TO_SHARE = 4_000_000  # about 10 to 40 us: less is not worth a second core
 MACS_AT_A_TIME = 2_000_000
+PARTS_PER_THREAD = 16
 SPINS = 8_000  # about 0.2 ms
 CALLS_ALONE = 100  # after one that waited for a helper whose core was taken away
 
@@ -218,17 +219,16 @@ class _Team:
         self._calls_alone = 0
         self.free = Lock()
 
-    def run(self, kernel: Kernel, arguments: int, parts: int, step: int) -> None:
-        """kernel(arguments, start, stop) over range(parts), `step` at a time; the caller has
-        taken `free`."""
+    def run(self, kernel: Kernel, arguments: int, stop: int, step: int) -> None:
+        """As `run_kernel`; the caller has taken `free`."""
         if self._calls_alone:
             self._calls_alone -= 1
-            kernel(arguments, 0, parts)
+            kernel(arguments, 0, stop)
             return
         self._helping = [each for each in self._helping if not each.done()]
         for _ in range(self._helpers - len(self._helping)):
             self._helping.append(self._pool.submit(self._help, self._address, SPINS))
-        self._lead(self._address, kernel.address, arguments, parts, step, next(self._numbers))
+        self._lead(self._address, kernel.address, arguments, stop, step, next(self._numbers))
         if self._state["waited"][0] > SPINS:
             self._calls_alone = CALLS_ALONE
 
@@ -238,19 +238,23 @@ def _team(process: int, helpers: int) -> _Team:
     return _Team(helpers)
 
 
-def run_kernel(kernel: Kernel, arguments: int, parts: int, macs: int) -> None:
-    """kernel(arguments, start, stop) over all of range(parts), on one thread or more.
+def parts_of(macs: int) -> int:
+    """Into how many parts a call is best divided: enough that nobody waits long for the last."""
+    return 1 + min(macs // MACS_AT_A_TIME, PARTS_PER_THREAD * _thread_count)
+
+
+def run_kernel(kernel: Kernel, arguments: int, stop: int, step: int, macs: int) -> None:
+    """kernel(arguments, ...) over all of range(stop), on one thread or more, `step` at a time.
 
     kernel: machine code that writes to no place that another part writes to
     macs: multiply-accumulates of the whole call, by which it is judged whether threads pay
     """
-    threads = min(_thread_count, parts)
-    team = _team(os.getpid(), _thread_count - 1) if threads > 1 and macs >= MACS_TO_SHARE else None
+    shared = _thread_count > 1 and step < stop and macs >= MACS_TO_SHARE
+    team = _team(os.getpid(), _thread_count - 1) if shared else None
     if team is None or not team.free.acquire(blocking=False):
-        kernel(arguments, 0, parts)
+        kernel(arguments, 0, stop)
         return
     try:
-        step = min(parts * MACS_AT_A_TIME // macs, parts // (2 * threads))
-        team.run(kernel, arguments, parts, max(1, step))
+        team.run(kernel, arguments, stop, step)
     finally:
         team.free.release()

@@ -18,7 +18,7 @@ from functools import cache
 
 from llvmlite import ir
 
-from zapdeploy.compile.kernels.instruction_sets import I8, I32, InstructionSet
+from zapdeploy.compile.kernels.instruction_sets import I8, I32, InstructionSet, declared
 from zapdeploy.compile.kernels.machine_code import Kernel, kernels
 
 I64, F32 = ir.IntType(64), ir.FloatType()
@@ -31,14 +31,17 @@ class Arguments(ctypes.Structure):
     rows: int64 offsets in x, of all output positions, the last repeated up to a whole tile
     taps: n_taps int64 offsets. steps: of 32 bits per tap
     weights: [panels, n_taps, steps, columns, group]. correction: int32 [panels, columns]
+    block: tiles of rows that are neighbours in the order of tiles
     out: 8-bit or int32; column c of group g in row r lies at g * out_group + r * out_stride + c
     multiplier: float32 [panels, columns]; with zero_point, low and high only to requantize
-    A panel is `columns` outputs of a group, and a group has ceil(n_columns / columns) of them.
+    A panel is `columns` outputs of a group, and a group has ceil(n_columns / columns) of them;
+    panels: of all groups
     """
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("x", "rows", "taps", "weights", "correction", "out")),
         *((name, ctypes.c_int64) for name in ("n_taps", "steps", "n_rows", "n_columns")),
+        *((name, ctypes.c_int64) for name in ("panels", "block")),
         *((name, ctypes.c_int64) for name in ("x_group", "out_group", "out_stride", "multiplier")),
         ("zero_point", ctypes.c_int32),
         ("low", ctypes.c_float),
@@ -135,30 +138,38 @@ class _Writer:
         )  # for tiles of which not all columns are stored
 
     def tiles(self, start: ir.Value, stop: ir.Value) -> None:
-        """Group by group, in each panel by panel, in each from the first rows to the last: the
-        weights of a panel stay in the cache while the rows pass by."""
+        """Block by block of rows, in each panel by panel, in each tile by tile: the weights of a
+        panel stay in the nearest cache while the rows of a block pass by."""
         b, given = self.b, self.given
-        per_panel = _ceiling(b, given["n_rows"], self.how.rows)
-        per_group = _ceiling(b, given["n_columns"], self.how.columns)
-        panel_bytes = b.mul(
-            b.mul(given["n_taps"], given["steps"]),
-            _constant(self.register_bytes * self.how.vectors),
-        )
+        tiles = _ceiling(b, given["n_rows"], self.how.rows)
+        in_block = b.mul(given["block"], given["panels"])
 
         def one(number: ir.Value, state: Values) -> Values:
-            panel = b.udiv(number, per_panel)
-            first_row = b.mul(b.sub(number, b.mul(panel, per_panel)), _constant(self.how.rows))
-            group = b.udiv(panel, per_group)
-            column = b.mul(b.sub(panel, b.mul(group, per_group)), _constant(self.how.columns))
-            weights = b.add(given["weights"], b.mul(panel, panel_bytes))
-            columns = b.mul(panel, _constant(4 * self.how.columns))  # bytes of 32-bit values
-            sums = self.sums(group, first_row, weights, b.add(given["correction"], columns))
-            if self.requantized:
-                sums = self.bytes(sums, b.add(given["multiplier"], columns))
-            self.store(sums, group, first_row, column)
+            block = b.udiv(number, in_block)
+            before = b.mul(block, given["block"])
+            height = _smaller(b, given["block"], b.sub(tiles, before))
+            rest = b.sub(number, b.mul(block, in_block))
+            panel = b.udiv(rest, height)
+            tile = b.add(before, b.sub(rest, b.mul(panel, height)))
+            self.tile(panel, b.mul(tile, _constant(self.how.rows)))
             return []
 
         _loop(b, start, stop, 1, [], one)
+
+    def tile(self, panel: ir.Value, first_row: ir.Value) -> None:
+        b, given, columns = self.b, self.given, self.how.columns
+        per_group = _ceiling(b, given["n_columns"], columns)
+        group = b.udiv(panel, per_group)
+        column = b.mul(b.sub(panel, b.mul(group, per_group)), _constant(columns))
+        steps = b.mul(given["n_taps"], given["steps"])
+        weights = b.mul(b.mul(panel, steps), _constant(4 * columns))
+        shared = b.mul(panel, _constant(4 * columns))  # bytes before its 32-bit values
+        sums = self.sums(
+            group, first_row, b.add(given["weights"], weights), b.add(given["correction"], shared)
+        )
+        if self.requantized:
+            sums = self.bytes(sums, b.add(given["multiplier"], shared))
+        self.store(sums, group, first_row, column)
 
     def vectors_at(self, address: ir.Value, kind: ir.Type) -> Values:
         """As many neighbouring vectors as a tile has side by side."""
@@ -206,12 +217,12 @@ class _Writer:
         return _loop(b, _constant(0), given["n_taps"], 1, [weights, *start], tap)[1:]
 
     def bytes(self, sums: Values, multiplier: ir.Value) -> Values:
-        """int8 vectors: clamp(float32(sum) * multiplier), rounded half to even, + zero point."""
-        b, given = self.b, self.given
-        name = f"llvm.roundeven.v{self.how.lanes}f32"
-        nearest = b.module.globals.get(name) or ir.Function(
-            b.module, ir.FunctionType(self.floats, [self.floats]), name
-        )
+        """int8 vectors: clamp(float32(sum) * multiplier), rounded half to even, + zero point.
+
+        Rounding is the processor's own, which a process leaves at half to even.
+        """
+        b, given, lanes = self.b, self.given, self.how.lanes
+        nearest = declared(b, f"llvm.lrint.v{lanes}i32.v{lanes}f32", self.ints, [self.floats])
         shift = self.repeated(given["zero_point"], self.ints)
         low, high = (self.repeated(given[name], self.floats) for name in ("low", "high"))
         factors = self.vectors_at(multiplier, self.floats)
@@ -220,8 +231,8 @@ class _Writer:
             scaled = b.fmul(b.sitofp(value, self.floats), factors[place % self.how.vectors])
             scaled = b.select(b.fcmp_ordered(">", scaled, low), scaled, low)
             scaled = b.select(b.fcmp_ordered("<", scaled, high), scaled, high)
-            rounded = b.fptosi(b.call(nearest, [scaled]), self.ints)
-            result.append(b.trunc(b.add(rounded, shift), ir.VectorType(I8, self.how.lanes)))
+            value = b.add(b.call(nearest, [scaled]), shift)
+            result.append(b.trunc(value, ir.VectorType(I8, lanes)))
         return result
 
     def store(
