@@ -78,5 +78,8 @@ def test_the_process_ends_while_helpers_are_awake() -> None:
         "import numpy as np; from zapdeploy.compile import kernels; kernels.set_thread_count(3);"
         "kernels.matmul(np.ones((4000, 96), np.uint8), np.ones((96, 200), np.int8))"
     )
-    done = subprocess.run([sys.executable, "-c", code], timeout=60, capture_output=True)
+    try:
+        done = subprocess.run([sys.executable, "-c", code], timeout=60, capture_output=True)
+    except OSError:
+        pytest.skip("this Python is emulated, and cannot be started by itself")
     assert (done.returncode, done.stderr) == (0, b"")
