@@ -4,9 +4,9 @@
 
 On processors without dot products of bytes ONNX Runtime's default kernels saturate: they are fast
 and wrong. So it may use one thread or more, its default kernels or exact ones, and what counts is
-its fastest configuration whose outputs equal those of the simulator in every bit. Blocks of frames take
-turns, so that a busy moment of the machine strikes all of them, and the first of each block are
-left out: the others' threads still spin then.
+its fastest configuration whose outputs equal those of the simulator in every bit. Blocks of frames
+take turns, so that a busy moment of the machine strikes all of them, and the first of each block
+are left out: the others' threads still spin then.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,43 +61,57 @@ def exact_sessions(
         found = session.run(None, dict(inputs))
         if all(np.array_equal(one, other) for one, other in zip(found, expected, strict=True)):
             name = f"{threads} threads, {'exact' if exact == '1' else 'default'} kernels"
-            calls[name] = lambda session=session: session.run(None, dict(inputs))  # type: ignore[misc]
+            calls[name] = partial(session.run, None, dict(inputs))
     return calls
 
 
-def ratio(
-    frame: Callable[[], object],
-    model: Path | bytes,
-    inputs: Mapping[str, Array],
-    expected: Sequence[Array],
-) -> dict[str, float | str]:
-    """Milliseconds of both and their ratio: of the medians, and of the shortest frames."""
-    sessions = exact_sessions(model, inputs, expected)
+@dataclass(frozen=True)
+class Comparison:
+    """Seconds of a frame here and in ONNX Runtime's best exact configuration."""
+
+    configuration: str
+    own_s: list[float]
+    best_s: list[float]
+
+    @property
+    def ratio(self) -> float:
+        return statistics.median(self.own_s) / statistics.median(self.best_s)
+
+    @property
+    def ratio_of_shortest(self) -> float:
+        return min(self.own_s) / min(self.best_s)
+
+    def __str__(self) -> str:
+        own, best = (1e3 * statistics.median(times) for times in (self.own_s, self.best_s))
+        return (
+            f"{own:.1f} ms, ONNX Runtime {best:.1f} ms ({self.configuration}): "
+            f"{self.ratio:.2f} times, {self.ratio_of_shortest:.2f} of the shortest"
+        )
+
+
+def compare(
+    frame: Callable[[], Sequence[Array]], model: Path | bytes, inputs: Mapping[str, Array]
+) -> Comparison:
+    """A call that returns the model's outputs, beside ONNX Runtime."""
+    sessions = exact_sessions(model, inputs, frame())
+    assert sessions, "no configuration of ONNX Runtime gives these values"
     own, *others = taking_turns([frame, *sessions.values()])
     best = min(range(len(others)), key=lambda index: statistics.median(others[index]))
-    median, shortest = statistics.median(own), min(own)
-    return {
-        "onnxruntime": list(sessions)[best],
-        "frame_ms": 1e3 * median,
-        "onnxruntime_ms": 1e3 * statistics.median(others[best]),
-        "ratio": median / statistics.median(others[best]),
-        "ratio_of_shortest": shortest / min(map(min, others)),
-    }
+    return Comparison(list(sessions)[best], own, others[best])
 
 
 def main(model: Path, *backends: str) -> None:
     from zapdeploy.forecasters import sample_inputs
 
     inputs = sample_inputs("resnet50", 1)
-    for backend in backends or (None,):
+    for backend in backends or kernels.available_backends()[:1]:
         kernels.set_backend(backend)
         network = Network.of(import_model(model).graph)
-        found = ratio(lambda: network.run(inputs), model, inputs, list(network.run(inputs).values()))  # noqa: B023
-        print(
-            f"{backend or kernels.available_backends()[0]}: {found['frame_ms']:.1f} ms, "
-            f"ONNX Runtime ({found['onnxruntime']}) {found['onnxruntime_ms']:.1f} ms, "
-            f"ratio {found['ratio']:.2f} ({found['ratio_of_shortest']:.2f} of the shortest)"
-        )
+        print(backend, compare(partial(_frame, network, inputs), model, inputs), sep=": ")
+
+
+def _frame(network: Network, inputs: Mapping[str, Array]) -> list[Array]:
+    return list(network.run(inputs).values())
 
 
 if __name__ == "__main__":

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+
+from zapdeploy.compile import kernels
 
 pytestmark = pytest.mark.slow
 COMMAND = (sys.executable, "-m", "zapdeploy")
@@ -44,18 +44,36 @@ def test_compile_resnet50_int4(speed: Any, resnet50: dict[str, Path], tmp_path: 
 
 def test_functional_frame_of_resnet50_int8(speed: Any, resnet50: dict[str, Path]) -> None:
     """One frame in the functional simulator; `extra_info` has the ratio to ONNX Runtime's best."""
+    _frame(speed, resnet50["int8"])
+
+
+@pytest.mark.parametrize("backend", kernels.available_backends()[1:-1])
+def test_functional_frame_of_resnet50_int8_with(
+    speed: Any, resnet50: dict[str, Path], backend: str
+) -> None:
+    """The same with the kernels for processors that have less. ONNX Runtime takes what is there."""
+    kernels.set_backend(backend)
+    try:
+        _frame(speed, resnet50["int8"])
+    finally:
+        kernels.set_backend(None)
+
+
+def _frame(speed: Any, model: Path) -> None:
+    from tests.speed.beside_onnxruntime import compare
     from zapdeploy.compile.frontend import import_model
     from zapdeploy.forecasters import sample_inputs
     from zapdeploy.sim.functional import Network
 
     inputs = sample_inputs("resnet50", 1)
-    network = Network.of(import_model(resnet50["int8"]).graph)
+    network = Network.of(import_model(model).graph)
     found = speed.pedantic(network.run, args=(inputs,), rounds=15, warmup_rounds=2)
-    best = _onnxruntime_best_s(resnet50["int8"], inputs)
     assert len(found) == 1
     if speed.stats is not None:
-        speed.extra_info["onnxruntime_best_s"] = best
-        speed.extra_info["ratio"] = speed.stats.stats.median / best
+        beside = compare(lambda: list(network.run(inputs).values()), model, inputs)
+        speed.extra_info["onnxruntime"] = beside.configuration
+        speed.extra_info["ratio"] = beside.ratio
+        print(f"\n{beside}")
 
 
 def test_frame_of_resnet50_core_by_core(speed: Any, resnet50: dict[str, Path]) -> None:
@@ -93,21 +111,3 @@ def test_report(speed: Any, tmp_path: Path) -> None:
         lambda: report.report_html(report.load_report_data(tmp_path)), rounds=5, warmup_rounds=1
     )
     assert "linear-c4" in page
-
-
-def _onnxruntime_best_s(model: Path, inputs: dict[str, np.ndarray]) -> float:
-    """Median seconds of a frame with the best number of threads."""
-    import onnxruntime
-
-    medians = []
-    for threads in (1, 2):
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        times = []
-        for _ in range(25):
-            start = time.perf_counter()
-            session.run(None, inputs)
-            times.append(time.perf_counter() - start)
-        medians.append(float(np.median(times[5:])))
-    return min(medians)
