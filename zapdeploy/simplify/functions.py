@@ -9,6 +9,7 @@ import onnx
 from onnx import NodeProto, TypeProto
 
 from zapdeploy.simplify.conditional import inlined
+from zapdeploy.simplify.precision import in_float32
 from zapdeploy.simplify.registry import expands
 from zapdeploy.simplify.walking import Place
 
@@ -25,36 +26,34 @@ def function_body(place: Place) -> Iterable[NodeProto] | None:
     """ONNX's own body for the types of the inputs; None where it has none for them."""
     node, walk = place.node, place.walk
     schema: Any = onnx.defs.get_schema(node.op_type, walk.opset)
-    types = [walk.types.get(name, TypeProto()) for name in node.input]
-    text = b""
     if schema.has_function:
-        text = schema.get_function_with_opset_version(_version(schema, walk.opset))
-    elif schema.has_context_dependent_function:
-        version = _version(schema, walk.opset, dependent=True)
-        text = schema.get_context_dependent_function_with_opset_version(
-            version, node.SerializeToString(), [t.SerializeToString() for t in types]
-        )
-    if not text:
-        return None
+        oldest = min(schema.all_function_opset_versions)  # ONNX wrote it down later, unchanged
+        text = schema.get_function_with_opset_version(max(walk.opset, oldest))
+    else:
+        types = [walk.types.get(name, TypeProto()).SerializeToString() for name in node.input]
+        text = schema.get_context_dependent_function(node.SerializeToString(), types)
     function = onnx.FunctionProto()
     function.ParseFromString(text)
-    return _body(place, function)
+    return _body(place, schema, function) if function.node else None
 
 
-def _version(schema: Any, opset: int, *, dependent: bool = False) -> int:
-    versions = (
-        schema.context_dependent_function_opset_versions
-        if dependent
-        else schema.function_opset_versions
-    )
-    return max(version for version in versions if version <= opset)
+@expands("CastLike")
+def cast_like(place: Place) -> Iterable[NodeProto] | None:
+    """A Cast to the type of another tensor, which is known."""
+    kind = place.walk.types.get(place.input(1))
+    if kind is None:
+        return None
+    out = place.writer()
+    out.node("Cast", place.input(0), output=place.output(0), to=kind.tensor_type.elem_type)
+    return out.nodes
 
 
-def _body(place: Place, function: onnx.FunctionProto) -> list[NodeProto]:
+def _body(place: Place, schema: Any, function: onnx.FunctionProto) -> list[NodeProto]:
     """The function's nodes, with the caller's attributes and names."""
     given = {attribute.name: attribute for attribute in place.node.attribute}
-    for default in function.attribute_proto:
-        given.setdefault(default.name, default)
+    for name, attribute in schema.attributes.items():
+        if attribute.default_value.name:
+            given.setdefault(name, attribute.default_value)
     graph = onnx.GraphProto(name=function.name)
     for node in function.node:
         graph.node.append(node)
@@ -73,4 +72,6 @@ def _body(place: Place, function: onnx.FunctionProto) -> list[NodeProto]:
         graph.output.add(name=name)
     inputs = {name: place.input(index) for index, name in enumerate(function.input)}
     outputs = [place.output(index) for index in range(len(function.output))]
-    return inlined(place.walk, graph, inputs, outputs, place.name)
+    nodes = inlined(place.walk, graph, inputs, outputs, place.name)
+    in_float32(nodes)
+    return nodes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import onnx
@@ -29,6 +29,12 @@ def to_float32(model: onnx.ModelProto) -> tuple[str, ...]:
         return ()
     said = " and ".join("float64" if name == "double" else name for name in names)
     return (f"{said} is computed in float32 here",)
+
+
+def in_float32(nodes: Iterable[onnx.NodeProto]) -> None:
+    """Change what nodes say of other floating types, in place."""
+    for node in nodes:
+        _change_node(node, set())
 
 
 def _is_other(kind: int) -> bool:

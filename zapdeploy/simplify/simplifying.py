@@ -10,8 +10,10 @@ from onnx import numpy_helper
 
 from zapdeploy.errors import UsageError
 from zapdeploy.simplify import (  # noqa: F401  (importing a family registers its expansions)
+    arithmetic,
     conditional,
     functions,
+    indexing,
     loops,
     microsoft,
     recurrent,

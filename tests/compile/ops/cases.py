@@ -25,6 +25,7 @@ from tests.compile.ops.image_cases import IMAGES
 from zapdeploy.compile.graph import (
     BOOL,
     INT32,
+    INT64,
     Array,
     Attribute,
     Call,
@@ -125,6 +126,7 @@ def _pairs() -> Iterator[tuple[str, Call]]:
     b = quantized("b", (3, 1, 4), UINT8, 0.0313, 99)
     y = quantized("y", (), UINT8, 0.0411, 110)
     relu = quantized("y", (), UINT8, 0.0411, 110, limits=(110, 255))
+    yield "mod", call("Mod", [a, positive_divisor()], y, fmod=1)
     for op in ("Add", "Sub", "Mul", "Div", "Min", "Max"):
         yield op.lower(), call(op, [a, b], y)
         yield (
@@ -139,6 +141,10 @@ def _pairs() -> Iterator[tuple[str, Call]]:
     exponent = constant(plain("b", ()), np.float32(1.5))
     yield "pow", call("Pow", [positive, exponent], quantized("y", (), UINT8, 0.05))
     yield "max of three", call("Max", [a, b, quantized("c", (4,), UINT8, 0.02, 3)], y)
+
+
+def positive_divisor() -> Value:
+    return constant(plain("b", (4,)), np.asarray([0.5, 0.75, 1.5, 0.25], np.float32))
 
 
 FUNCTIONS: dict[str, dict[str, Attribute]] = {
@@ -160,6 +166,11 @@ FUNCTIONS: dict[str, dict[str, Attribute]] = {
     "Cos": {},
     "Softplus": {},
     "Swish": {"alpha": 1.0},
+    "Floor": {},
+    "Ceil": {},
+    "Round": {},
+    "Sign": {},
+    "Selu": {"alpha": 1.6732632423543772, "gamma": 1.0507009873554805},
 }
 
 
@@ -197,6 +208,9 @@ def _choices() -> Iterator[tuple[str, Call]]:
     yield "less, of codes", call("Less", [x, plain("b", (5, 1))], y)
     for op in ("And", "Or", "Xor"):
         yield op.lower(), call(op, [plain("a", (2, 5, 4), BOOL), plain("b", (4,), BOOL)], y)
+    yield "is nan", call("IsNaN", [plain("a", (2, 5))], y)
+    both = {"detect_positive": 1, "detect_negative": 1}
+    yield "is infinite", call("IsInf", [plain("a", (2, 5))], y, **both)
     yield "not", call("Not", [plain("a", (2, 5), BOOL)], y)
     mask = plain("c", (3, 1, 4), BOOL)
     yield "where", call("Where", [mask, x, quantized("b", (5, 1), INT8, 0.03)], quantized("y", ()))
@@ -217,6 +231,21 @@ def _reductions() -> Iterator[tuple[str, Call]]:
     yield "sum without dimension", call("ReduceSum", [x], y, axes=(2,), keepdims=0)
     yield "sum float", call("ReduceSum", [real], plain("y", ()), axes=(0, 2), keepdims=0)
     yield "largest float", call("ReduceMax", [real], plain("y", ()), axes=(1,), keepdims=0)
+    once: dict[str, Attribute] = {"keepdims": 1, "select_last_index": 0}
+    last: dict[str, Attribute] = {"keepdims": 0, "select_last_index": 1}
+    yield "index of the largest", call("ArgMax", [x], plain("y", (), INT64), axis=1, **once)
+    yield "index of the smallest", call("ArgMin", [real], plain("y", (), INT64), axis=-1, **last)
+    running: dict[str, Attribute] = {"exclusive": 0, "reverse": 0}
+    yield "running sum", call("CumSum", [x], y, axis=2, **running)
+    back: dict[str, Attribute] = {"exclusive": 1, "reverse": 1}
+    yield "running sum float", call("CumSum", [real], plain("y", ()), axis=-1, **back)
+    top: dict[str, Attribute] = {"axis": -1, "largest": 1}
+    yield "top k", call("TopK", [x], quantized("y", (2, 3, 9, 3), UINT8, 0.5, 60), indices=0, **top)
+    yield "top k indices", call("TopK", [real], plain("y", (4, 2, 3), INT64), indices=1, **top)
+    codes, wide = quantized("a", (3, 7, 10), UINT8, 0.02, 120), plain("w", (10, 6))
+    yield "real product", call("RealMatMul", [codes, wide, real_bias(6)], y)
+    heads = plain("a", (2, 3, 7, 10)), plain("b", (3, 10, 6))
+    yield "real products", call("RealMatMul", [*heads], plain("y", ()))
 
 
 def _representations() -> Iterator[tuple[str, Call]]:

@@ -161,7 +161,14 @@ class OnnxReference:
             self.emit("Tile", [*reals, self.constant(f"{real}.times", times)], real)
         elif op == "Cast":
             self.emit("Cast", reals, real, to=TYPES[call.output.element.numpy.name])
-        elif op == "MatMul" and len(reals) == 3:
+        elif op == "CumSum":
+            axis = self.constant(f"{real}.axis", np.asarray(attributes.pop("axis"), np.int64))
+            self.emit("CumSum", [*reals, axis], real, **attributes)
+        elif op == "TopK":
+            self.top(call, reals[0], real, attributes)
+        elif op == "RealMatMul" and len(reals) == 2:
+            self.emit("MatMul", reals, real)
+        elif op in ("MatMul", "RealMatMul") and len(reals) == 3:
             self.emit("MatMul", reals[:2], f"{real}.product")
             self.emit("Add", [f"{real}.product", reals[2]], real)
         elif op == "Reshape":
@@ -171,6 +178,14 @@ class OnnxReference:
             self.emit(op, [*reals, *self.vectors(call, attributes)], real, **attributes)
         else:
             self.emit(op, reals, real, **attributes)
+
+    def top(self, call: Call, source: str, real: str, attributes: dict[str, Any]) -> None:
+        """Both outputs, of which one is wanted."""
+        k = call.output.shape[attributes["axis"]]
+        inputs = [source, self.constant(f"{real}.k", np.asarray([k], np.int64))]
+        names = [f"{real}.values", f"{real}.places"]
+        names[attributes.pop("indices")] = real
+        self.nodes.append(helper.make_node("TopK", inputs, names, real, **attributes))
 
     def take(self, call: Call, source: str, real: str) -> None:
         """A Gather along each axis."""

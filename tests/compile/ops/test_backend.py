@@ -26,7 +26,8 @@ ELEMENTS = {
 ELEMENTWISE = (
     "Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Relu", "Sigmoid", "Tanh", "Exp", "Log", "Erf",
     "Sqrt", "Reciprocal", "Neg", "Abs", "HardSwish", "Sin", "Cos", "Softplus", "Equal", "Less",
-    "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor", "Not", "Where",
+    "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor", "Not", "Where", "Floor", "Ceil",
+    "Round", "Sign", "IsNaN",
 )  # fmt: skip
 DEFAULTS: dict[str, dict[str, Any]] = {
     "LeakyRelu": {"alpha": 0.01},

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from zapdeploy.compile.frontend.draft import Draft
+from zapdeploy.compile.frontend.draft import WIDE, Draft
 from zapdeploy.compile.frontend.errors import RefusedError
 from zapdeploy.compile.frontend.onnx_node import OnnxNode
 from zapdeploy.compile.frontend.registry import translates
-from zapdeploy.compile.graph import BOOL, FLOAT32, ElementType, Value
-
-_WIDE = 32  # narrower integers may be codes, which mean nothing without their scale
+from zapdeploy.compile.graph import BOOL, FLOAT32, Attribute, ElementType, Value
 
 
 @translates("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual")
@@ -16,6 +14,19 @@ def comparison(draft: Draft, node: OnnxNode) -> None:
     a, b = (_plain(draft, node, index) for index in (0, 1))
     _common_element(a, b)
     draft.emit(node, node.op, (a.name, b.name), element=BOOL)
+
+
+@translates("IsNaN")
+def is_nan(draft: Draft, node: OnnxNode) -> None:
+    draft.emit(node, "IsNaN", (draft.real(node.required(0)).name,), element=BOOL)
+
+
+@translates("IsInf")
+def is_infinite(draft: Draft, node: OnnxNode) -> None:
+    attributes: dict[str, Attribute] = {
+        name: node.integer(name, 1) for name in ("detect_positive", "detect_negative")
+    }
+    draft.emit(node, "IsInf", (draft.real(node.required(0)).name,), attributes, element=BOOL)
 
 
 @translates("And", "Or", "Xor", "Not")
@@ -49,7 +60,7 @@ def _condition(draft: Draft, node: OnnxNode, index: int) -> str:
 
 def _plain(draft: Draft, node: OnnxNode, index: int) -> Value:
     value = draft.value(node.required(index))
-    wide = value.element.bits >= _WIDE and value.quantization is None
+    wide = value.element.bits >= WIDE and value.quantization is None
     if value.element not in (FLOAT32, BOOL) and not wide:
         raise RefusedError(
             f"input '{value.name}' must be real numbers, not {value.element.name} codes; "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -29,10 +29,11 @@ from zapdeploy.compile.ops.base import Unit, operator
 from zapdeploy.errors import ModelError
 from zapdeploy.simplify import Batch
 
+WIDE = 32  # bits; narrower integers may be codes, which mean nothing without their scale
 # Operators that hand codes on unchanged: what the output's codes mean, the inputs' mean.
 CODE_OPERATORS = frozenset(
     ("Requantize", "Reshape", "Transpose", "Slice", "Take", "Tile", "Concat", "MaxPool")
-)
+) | {"Gather", "GatherElements"}
 
 
 @dataclass
@@ -88,6 +89,21 @@ class Draft:
         if value.element != FLOAT32:
             raise RefusedError(f"input '{name}' must be float32, not {value.element.name}")
         return value
+
+    def plain(self, name: str) -> Value:
+        """A value that must be numbers as they are: floating point, or wide integers."""
+        value = self.value(name)
+        wide = value.element.is_integer and value.element.bits >= WIDE and not value.quantization
+        if value.element != FLOAT32 and not wide:
+            raise RefusedError(f"input '{name}' must be float32, not {value.element.name}")
+        return value
+
+    def common_element(self, values: Sequence[Value]) -> ElementType:
+        """The one element type of operands."""
+        found = {value.element.name: value.element for value in values}
+        if len(found) > 1:
+            raise RefusedError(f"operands must have one element type, not {' and '.join(found)}")
+        return values[0].element
 
     def array(self, name: str, what: str) -> Array:
         """A constant's array; `what` names it in the refusal of anything else."""
@@ -204,7 +220,7 @@ class Draft:
                 axis = axis_before(node, before.shape, value.shape, axis)
                 if axis is None:
                     raise RefusedError(f"{node.op} must keep the axis of the scales whole")
-            for source in node.inputs:
+            for source in node.inputs[:1] if node.op.startswith("Gather") else node.inputs:
                 self._interpret_source(source, replace(quantization, axis=axis), node)
         self.values[value.name] = replace(value, quantization=self._bounded(value, quantization))
 

@@ -14,6 +14,8 @@ from zapdeploy.compile.frontend.tensors import element_type
 from zapdeploy.compile.graph import Attribute
 
 _ATTRIBUTES: dict[str, dict[str, float | int | str]] = {
+    "Selu": {"alpha": 1.6732632423543772, "gamma": 1.0507009873554805},
+    "Mod": {"fmod": 0},
     "LeakyRelu": {"alpha": 0.01},
     "HardSigmoid": {"alpha": 0.2, "beta": 0.5},
     "Gelu": {"approximate": "none"},
@@ -26,15 +28,17 @@ _ATTRIBUTES: dict[str, dict[str, float | int | str]] = {
 @translates(
     *("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Sigmoid", "Tanh", "Exp", "Log"),
     *("Erf", "Sqrt", "Reciprocal", "Neg", "Abs", "HardSwish", "Sin", "Cos", "Softplus"),
+    *("Floor", "Ceil", "Round", "Sign"),
     *_ATTRIBUTES,
 )
 def same_name(draft: Draft, node: OnnxNode) -> None:
     """Operators that the graph has under the same name with the same attributes."""
-    names = tuple(draft.real(name).name for name in node.inputs)
+    values = [draft.plain(name) for name in node.inputs]
     attributes: dict[str, Attribute] = {}
     for name, default in _ATTRIBUTES.get(node.op, {}).items():
         attributes[name] = _attribute(node, name, default)
-    draft.emit(node, node.op, names, attributes)
+    element = draft.common_element(values)
+    draft.emit(node, node.op, tuple(value.name for value in values), attributes, element=element)
 
 
 def _attribute(node: OnnxNode, name: str, default: float | int | str) -> Attribute:
@@ -136,11 +140,11 @@ def normalization(draft: Draft, node: OnnxNode) -> None:
 @translates("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin")
 def reduction(draft: Draft, node: OnnxNode) -> None:
     """The axes are an attribute in older opsets, an input in newer ones."""
-    x = draft.real(node.required(0))
+    x = draft.plain(node.required(0))
     axes = node.integers("axes")
     if node.input(1):
         axes = tuple(int(v) for v in draft.array(node.input(1), "axes").ravel())
     if not axes:
         axes = () if node.integer("noop_with_empty_axes", 0) else tuple(range(len(x.shape)))
     attributes: dict[str, Attribute] = {"axes": axes, "keepdims": node.integer("keepdims", 1)}
-    draft.emit(node, node.op, (x.name,), attributes)
+    draft.emit(node, node.op, (x.name,), attributes, element=x.element)

@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 import zapdeploy.compile.ops  # noqa: F401  (registers the operators)
 from zapdeploy.compile.frontend import (  # noqa: F401  (importing a dialect registers it)
+    choosing,
     comparison,
     elementwise,
     group_normalization,
@@ -39,6 +40,7 @@ from zapdeploy.compile.ops.base import Unit, operator
 from zapdeploy.compile.ops.matrix import MatrixOperator
 from zapdeploy.compile.passes import IMPORT_PASSES, Observer, run_passes
 from zapdeploy.compile.passes.check_accumulators import CheckAccumulators
+from zapdeploy.compile.passes.real_products import with_real_products
 from zapdeploy.compile.passes.rewriting import producer_of
 from zapdeploy.compile.state import with_state
 from zapdeploy.errors import ModelError
@@ -119,11 +121,13 @@ def import_model(
     translation = _translate(source, draft)
     graph = _finish(source, translation, tuple(value.name for value in inputs))
     graph = run_passes(graph, IMPORT_PASSES, observe)
+    if dialects_of(translation.nodes):
+        graph = with_real_products(graph)
     dialects = dialects_of(translation.nodes)
     _judge_products(graph, translation)
     decisions = decide(translation.nodes, graph, translation.refused)
     if translation.refused:
-        message = _refusal(translation.refused) if dialects else _not_quantized(path)
+        message = _refusal(translation.refused, path, quantized=bool(dialects))
         raise UnsupportedModel(message, decisions, quantized=bool(dialects))
     graph = CheckAccumulators()(graph)
     graph = with_state(graph, {**_declared_state(source), **(state or {})})
@@ -231,10 +235,8 @@ def _check_declared(value: ir.Value, draft: Draft) -> None:
     shape = draft.value(str(value.name)).shape
     if value.shape is None or draft.batch is not None:
         return
-    declared = [d if isinstance(d, int) else None for d in value.shape]
-    if len(declared) != len(shape) or any(
-        d is not None and d != s for d, s in zip(declared, shape, strict=False)
-    ):
+    declared = [d if isinstance(d, int) and d > 0 else None for d in value.shape]
+    if None not in declared and declared != list(shape):
         raise ModelError(
             f"output '{value.name}' must have shape {declared} as the file declares, "
             f"not {list(shape)}; export the model again"
@@ -259,7 +261,7 @@ def _product_reason(call: Call, dequantized: Collection[str]) -> str:
     if reals:
         names = [name for name in reals if name not in dequantized] or reals
         listed = " and ".join(f"'{name}'" for name in names)
-        return f"operands must be quantized, not float32 ({listed})"
+        return f"{_IN_FLOAT}, not float32 ({listed})"
     product = operator(call.node.op)
     assert isinstance(product, MatrixOperator)
     for index, value in enumerate((x, w)):
@@ -271,16 +273,26 @@ def _product_reason(call: Call, dequantized: Collection[str]) -> str:
     return ""
 
 
-def _refusal(refused: dict[str, Decision]) -> str:
+_IN_FLOAT = "operands must be quantized"
+
+
+def _refusal(refused: dict[str, Decision], path: Path, *, quantized: bool) -> str:
+    """Every node that the chip cannot run; products in float are a matter for `quantize`."""
     rows = [d for d in refused.values() if d.outcome is Outcome.REFUSED]
+    others = [d for d in rows if not d.reason.startswith(_IN_FLOAT)]
+    if not quantized and not others:
+        return f"model must be quantized, not float32 throughout ('{path.name}'); {_quantize(path)}"
+    rows = rows if quantized else others
     listed = "; ".join(f"node '{d.node}' ({d.op}): {d.reason}" for d in rows[:LISTED_REFUSALS])
     more = f"; and {len(rows) - LISTED_REFUSALS} more" if len(rows) > LISTED_REFUSALS else ""
     count = "1 node" if len(rows) == 1 else f"{len(rows)} nodes"
-    return f"every node must be one that the chip can run, and {count} cannot: {listed}{more}"
-
-
-def _not_quantized(path: Path) -> str:
+    advice = f"; {_quantize(path)}" if quantized and not others else ""
     return (
-        f"model must be quantized, not float32 throughout ('{path.name}'); run: zapdeploy quantize "
-        f"{path.name} --weights 8 --activations 8 -o {path.stem}-int8.onnx"
+        f"every node must be one that the chip can run, and {count} cannot: {listed}{more}{advice}"
+    )
+
+
+def _quantize(path: Path) -> str:
+    return (
+        f"run: zapdeploy quantize {path.name} --weights 8 --activations 8 -o {path.stem}-int8.onnx"
     )

@@ -213,23 +213,62 @@ def _stop(stop: int, step: int, length: int) -> int | None:
 
 @translates("Pad")
 def pad(draft: Draft, node: OnnxNode) -> None:
-    """Padding codes (opset 13 allows it) is padding with the real number they stand for."""
+    """Padding codes (opset 13 allows it) is padding with the real number they stand for.
+
+    Padding with what is there already takes elements again, by a table.
+    """
     x = draft.value(node.required(0))
-    if node.text("mode", "constant") != "constant":
-        raise RefusedError(f"mode must be constant, not {node.text('mode', '')}")
+    mode = node.text("mode", "constant")
+    if mode not in PAD_MODES:
+        raise RefusedError(f"mode must be one of {', '.join(PAD_MODES)}, not {mode}")
+    if mode != "constant":
+        _take_padding(draft, node, x, mode)
+        return
     if x.element.is_integer and (x.quantization is None or x.quantization.axis is not None):
         raise RefusedError("integers must come from a quantizer with one scale for the tensor")
-    rank = len(x.shape)
-    given = [int(v) for v in draft.array(node.required(1), "pads").ravel()]
-    axes = _axes_input(draft, replace(node, inputs=("", node.input(3))), rank) or range(rank)
-    pads = [0] * 2 * rank
-    for position, axis in enumerate(axes):
-        pads[axis], pads[rank + axis] = given[position], given[len(given) // 2 + position]
+    pads = _pads(draft, node, len(x.shape))
     fill = float(draft.array(node.input(2), "value").item()) if node.input(2) else 0.0
     if x.quantization is not None:
         fill = (fill - float(x.quantization.zero_point[0])) * float(x.quantization.scale[0])
     attributes: dict[str, Attribute] = {"pads": tuple(pads), "value": fill}
     draft.emit(node, "Pad", (x.name,), attributes, element=x.element, quantization=x.quantization)
+
+
+def _pads(draft: Draft, node: OnnxNode, rank: int) -> list[int]:
+    """Begins, then ends, for every dimension."""
+    given = [int(v) for v in draft.array(node.required(1), "pads").ravel()]
+    axes = _axes_input(draft, replace(node, inputs=("", node.input(3))), rank) or range(rank)
+    pads = [0] * 2 * rank
+    for position, axis in enumerate(axes):
+        pads[axis], pads[rank + axis] = given[position], given[len(given) // 2 + position]
+    return pads
+
+
+PAD_MODES = ("constant", "reflect", "edge", "wrap")
+
+
+def _take_padding(draft: Draft, node: OnnxNode, x: Value, mode: str) -> None:
+    """A Take along the padded dimensions; NumPy's padding of indices makes the table."""
+    rank = len(x.shape)
+    pads = _pads(draft, node, rank)
+    axes = tuple(d for d in range(rank) if pads[d] or pads[rank + d])
+    tables = []
+    for d in axes:
+        begin, end = pads[d], pads[rank + d]
+        kept = np.arange(x.shape[d])[max(-begin, 0) : x.shape[d] + min(end, 0)]
+        if not kept.size or (mode == "reflect" and kept.size == 1):
+            raise ModelError(
+                f"pads must leave enough to {mode} of {list(x.shape)}, not {pads} "
+                f"(node '{node.name}')"
+            )
+        tables.append(np.pad(kept, (max(begin, 0), max(end, 0)), mode))  # type: ignore[call-overload]
+    lengths = dict(zip(axes, map(len, tables), strict=True))
+    shape = tuple(lengths.get(d, length) for d, length in enumerate(x.shape))
+    if not axes:
+        view(draft, node, x, shape)
+        return
+    indices = tuple(int(i) for table in tables for i in table)
+    emit_move(draft, node, x, "Take", {"axes": axes, "indices": indices}, shape)
 
 
 def emit_move(

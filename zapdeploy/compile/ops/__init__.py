@@ -1,9 +1,11 @@
 """Operators, one file per family; importing this package registers all of them."""
 
 from zapdeploy.compile.ops import (
+    choosing,
     comparison,
     conv,
     conv_transpose,
+    cumulative,
     elementwise,
     functions,
     gather,
@@ -12,6 +14,7 @@ from zapdeploy.compile.ops import (
     normalization,
     pooling,
     quantize,
+    real_product,
     reduce,
     resize,
     rms_normalization,
@@ -21,9 +24,11 @@ from zapdeploy.compile.ops import (
 )
 
 __all__ = [
+    "choosing",
     "comparison",
     "conv",
     "conv_transpose",
+    "cumulative",
     "elementwise",
     "functions",
     "gather",
@@ -32,6 +37,7 @@ __all__ = [
     "normalization",
     "pooling",
     "quantize",
+    "real_product",
     "reduce",
     "resize",
     "rms_normalization",

@@ -88,6 +88,26 @@ class Not(Truth):
 
 
 @register
+class IsNaN(Truth):
+    name: ClassVar[str] = "IsNaN"
+    summary: ClassVar[str] = "whether x is no number, as bool"
+    function: ClassVar[np.ufunc] = np.isnan
+
+
+@register
+class IsInf(Truth):
+    """Attributes detect_positive and detect_negative."""
+
+    name: ClassVar[str] = "IsInf"
+    summary: ClassVar[str] = "whether x is infinite, as bool"
+
+    def compute(self, call: Call, inputs: Sequence[Array | None]) -> Array:
+        x = given(inputs)
+        above = np.isposinf(x) & bool(call.int("detect_positive"))
+        return np.asarray(above | (np.isneginf(x) & bool(call.int("detect_negative"))))
+
+
+@register
 class Where(RealOperator):
     """condition (bool), a, b. Codes of one meaning are chosen between as they are.
 

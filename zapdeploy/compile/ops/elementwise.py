@@ -111,6 +111,22 @@ class Pow(RealOperator):
         return ElementWork(vector=1, activation=2 * LOOK_UP)
 
 
+@register
+class Mod(RealOperator):
+    """Attribute fmod: 1 gives the rest the sign of a, 0 that of b. A division, a rounding, a
+    multiply, a subtract."""
+
+    name: ClassVar[str] = "Mod"
+    summary: ClassVar[str] = "the rest of a / b"
+
+    def compute(self, call: Call, inputs: Sequence[Array | None]) -> Array:
+        function = np.fmod if call.int("fmod") else np.mod
+        return np.asarray(function(given(inputs, 0), given(inputs, 1)))
+
+    def work(self, call: Call) -> ElementWork:
+        return ElementWork(DIVIDE.vector + 2, DIVIDE.activation + ROUND_AND_CLAMP)
+
+
 class Extremum(RealOperator):
     """Min and Max of one or more tensors: a compare for each after the first."""
 

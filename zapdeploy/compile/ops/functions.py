@@ -14,7 +14,7 @@ from zapdeploy.compile.graph import Array, Call
 from zapdeploy.compile.kernels.error_function import erf
 from zapdeploy.compile.ops.base import ElementWork, register
 from zapdeploy.compile.ops.codes import RealOperator, given
-from zapdeploy.compile.ops.work import LOOK_UP
+from zapdeploy.compile.ops.work import LOOK_UP, ROUND_AND_CLAMP
 
 
 class Function(RealOperator):
@@ -173,6 +173,64 @@ class Abs(Function):
 
     def function(self, call: Call, x: Array) -> Array:
         return np.abs(x)
+
+
+class Step(Function):
+    """Rounding in one direction or another: one activation operation, as in a quantizer."""
+
+    cost: ClassVar[ElementWork] = ElementWork(vector=0, activation=ROUND_AND_CLAMP)
+
+
+@register
+class Floor(Step):
+    name: ClassVar[str] = "Floor"
+    summary: ClassVar[str] = "the largest whole number that is not above x"
+
+    def function(self, call: Call, x: Array) -> Array:
+        return np.floor(x)
+
+
+@register
+class Ceil(Step):
+    name: ClassVar[str] = "Ceil"
+    summary: ClassVar[str] = "the smallest whole number that is not below x"
+
+    def function(self, call: Call, x: Array) -> Array:
+        return np.ceil(x)
+
+
+@register
+class Round(Step):
+    name: ClassVar[str] = "Round"
+    summary: ClassVar[str] = "the nearest whole number, of two the even one"
+
+    def function(self, call: Call, x: Array) -> Array:
+        return np.rint(x)
+
+
+@register
+class Sign(Function):
+    """Two compares."""
+
+    name: ClassVar[str] = "Sign"
+    summary: ClassVar[str] = "-1, 0 or 1 as x is below, at or above 0"
+    cost: ClassVar[ElementWork] = ElementWork(vector=2, activation=0)
+
+    def function(self, call: Call, x: Array) -> Array:
+        return np.sign(x)
+
+
+@register
+class Selu(Function):
+    """Attributes alpha and gamma. A look-up of exp; two multiplies, a subtract, a choice."""
+
+    name: ClassVar[str] = "Selu"
+    summary: ClassVar[str] = "gamma x, or gamma alpha (exp(x) - 1) where x is negative"
+    cost: ClassVar[ElementWork] = ElementWork(vector=4, activation=LOOK_UP)
+
+    def function(self, call: Call, x: Array) -> Array:
+        alpha, gamma = np.float32(call.number("alpha")), np.float32(call.number("gamma"))
+        return np.asarray(gamma * np.where(x > 0, x, alpha * np.exp(np.minimum(x, 0)) - alpha))
 
 
 @register

@@ -29,41 +29,13 @@ class MatMul(MatrixOperator):
     summary: ClassVar[str] = "matrix product over broadcast leading dimensions, with bias"
 
     def infer(self, call: Call) -> tuple[Shape, ...]:
-        a, b = call.input(0).shape, call.input(1).shape
-        node = call.node.name
         self.check_types(call)
-        if len(a) < 2 or len(b) < 2 or a[-1] != b[-2]:
-            raise ModelError(
-                "inputs must have shapes [..., M, K] and [..., K, N], "
-                f"not {list(a)} and {list(b)} (node '{node}')"
-            )
-        bias = call.optional(2)
-        if bias is not None and bias.shape != (b[-1],):
-            raise ModelError(
-                f"bias must have shape {[b[-1]]}, not {list(bias.shape)} (node '{node}')"
-            )
-        try:
-            leading = np.broadcast_shapes(a[:-2], b[:-2])
-        except ValueError:
-            raise ModelError(
-                f"leading dimensions must broadcast, not {list(a)} and {list(b)} (node '{node}')"
-            ) from None
-        return ((*leading, a[-2], b[-1]),)
+        return (matmul_shape(call),)
 
     def input_regions(
         self, call: Call, out: Region, reduction: Region | None = None
     ) -> tuple[Region | None, ...]:
-        a, b = call.input(0), call.input(1)
-        rank = len(call.output.shape)
-        part = boxes.part_of(reduction, a.shape[-1])
-        empty = boxes.is_empty(out) | (part[1] <= part[0])
-        rows, columns = boxes.span(out, rank - 2), boxes.span(out, rank - 1)
-        regions = [
-            boxes.box([*_leading(out, rank, a.shape), rows, part], empty),
-            boxes.box([*_leading(out, rank, b.shape), part, columns], empty),
-        ]
-        rest = (boxes.per_channel(v, b.shape[-1], columns, empty) for v in call.inputs[2:])
-        return (*regions, *rest)
+        return matmul_regions(call, out, reduction)
 
     def kernel(self, call: Call, operands: Operands) -> Callable[[Array], Array]:
         from zapdeploy.compile.kernels import prepare_matmul
@@ -124,6 +96,42 @@ class MatMul(MatrixOperator):
         positions = np.prod(extent[..., :-2], axis=-1, where=~own) * extent[..., -2]
         values = np.maximum(part[1] - part[0], 0)
         return matrix_tile(positions, groups, extent[..., -1], np.asarray(1), values)
+
+
+def matmul_shape(call: Call) -> Shape:
+    """The output's shape. Raises ModelError when the operands do not go together."""
+    a, b = call.input(0).shape, call.input(1).shape
+    node = call.node.name
+    if len(a) < 2 or len(b) < 2 or a[-1] != b[-2]:
+        raise ModelError(
+            "inputs must have shapes [..., M, K] and [..., K, N], "
+            f"not {list(a)} and {list(b)} (node '{node}')"
+        )
+    bias = call.optional(2)
+    if bias is not None and bias.shape != (b[-1],):
+        raise ModelError(f"bias must have shape {[b[-1]]}, not {list(bias.shape)} (node '{node}')")
+    try:
+        leading = np.broadcast_shapes(a[:-2], b[:-2])
+    except ValueError:
+        raise ModelError(
+            f"leading dimensions must broadcast, not {list(a)} and {list(b)} (node '{node}')"
+        ) from None
+    return (*leading, a[-2], b[-1])
+
+
+def matmul_regions(call: Call, out: Region, reduction: Region | None) -> tuple[Region | None, ...]:
+    """What boxes of the output read of each input."""
+    a, b = call.input(0), call.input(1)
+    rank = len(call.output.shape)
+    part = boxes.part_of(reduction, a.shape[-1])
+    empty = boxes.is_empty(out) | (part[1] <= part[0])
+    rows, columns = boxes.span(out, rank - 2), boxes.span(out, rank - 1)
+    regions = [
+        boxes.box([*_leading(out, rank, a.shape), rows, part], empty),
+        boxes.box([*_leading(out, rank, b.shape), part, columns], empty),
+    ]
+    rest = (boxes.per_channel(v, b.shape[-1], columns, empty) for v in call.inputs[2:])
+    return (*regions, *rest)
 
 
 def _leading(out: Region, rank: int, shape: Shape) -> list[boxes.Span]:
