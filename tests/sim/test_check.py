@@ -322,4 +322,4 @@ def test_reference_inputs_of_other_kinds() -> None:
     assert found["x"].dtype == np.int8
     assert -8 <= found["x"].min() < found["x"].max() <= 7
     assert 0.5 < found["free"].std() < 2
-    assert set(found["whole"].tolist()) <= {0, 1}
+    assert set(found["whole"].tolist()) <= set(range(128))

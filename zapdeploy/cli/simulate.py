@@ -245,8 +245,8 @@ def _print_check(checked: CheckResult, verbose: bool) -> None:
         f"  layer by layer, each fed with the reference's own tensors: {same} of"
         f" {len(checked.nodes)} equal in every element"
     )
-    for failure in checked.failures:
-        print(f"  {failure}")
+    for line in (*checked.notes, *checked.failures):
+        print(f"  {line}")
     layers = checked.nodes if verbose else [c for c in checked.nodes if c.different]
     rows = [("layer", *_comparison(c)) for c in layers]
     rows += [("end to end", *_comparison(c)) for c in checked.outputs]

@@ -11,6 +11,7 @@ from zapdeploy.onnxruntime_sessions.sessions import (
     GPU_PROVIDER,
     Purpose,
     open_session,
+    reason,
     run_time_errors,
 )
 from zapdeploy.onnxruntime_sessions.unsigned_weights import with_unsigned_weights
@@ -20,6 +21,7 @@ __all__ = [
     "GPU_PROVIDER",
     "Purpose",
     "open_session",
+    "reason",
     "run_time_errors",
     "saturates",
     "with_unsigned_weights",

@@ -1,5 +1,9 @@
 """The outside judge: what ONNX Runtime computes for the same file, tensor by tensor.
 
+Its integer kernels judge where they load and mean what ONNX says; where ONNX Runtime refuses the
+optimized network, the one without optimizations judges instead, and `Reference.note` says why. A
+single layer can be asked for as ONNX defines it: `Reference.definition`.
+
 With activations of 8 bits and more and one scale each, ONNX Runtime's own optimizations put integer
 kernels in the place of dequantize, operator, quantize. With others its optimizations are switched
 off, and it computes between the quantizers in float32. Its operator is recorded for every tensor.
@@ -8,8 +12,8 @@ off, and it computes between the quantizers in float32. Its operator is recorded
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +21,7 @@ import numpy as np
 
 from zapdeploy.compile.graph import Array, Graph, Value
 from zapdeploy.errors import DataError, ModelError
-from zapdeploy.onnxruntime_sessions import Purpose, open_session
+from zapdeploy.onnxruntime_sessions import Purpose, open_session, reason, run_time_errors
 
 if TYPE_CHECKING:
     import onnx
@@ -33,22 +37,38 @@ _NARROW = ("INT4", "UINT4", "INT2", "UINT2")
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """`values`: the tensors that both have, by name. `kernels`: which operator made each."""
+    """`values`: the tensors that both have, by name. `kernels`: which operator made each.
+
+    `definition`: a tensor as ONNX defines it, from the reference's own tensors before it; None
+    where that cannot be run. `note`: why these kernels judge, where others were wanted.
+    """
 
     kind: str
     values: Mapping[str, Array]
     kernels: Mapping[str, str]
+    definition: Callable[[str], Array | None] = lambda name: None
+    note: str = ""
 
 
 def reference(graph: Graph, model_path: Path, inputs: Mapping[str, Array]) -> Reference:
     """Run the file's network and collect every tensor that the graph has under the same name."""
+    if not has_integer_kernels(graph):
+        return _reference(graph, model_path, inputs, FLOAT)
+    try:
+        return _reference(graph, model_path, inputs, INTEGER)
+    except ModelError as error:
+        plain = _reference(graph, model_path, inputs, FLOAT)
+        return replace(plain, note=f"its integer kernels do not run: {error}")
+
+
+def _reference(graph: Graph, model_path: Path, inputs: Mapping[str, Array], kind: str) -> Reference:
     import onnx
 
     model = _load(model_path)
-    kind = INTEGER if has_integer_kernels(graph) else FLOAT
     made = {name for node in model.graph.node for name in node.output}
     wanted = [name for node in graph.nodes for name in node.outputs if name in made]
-    if missing := [name for name in graph.outputs if name not in wanted]:
+    computed = [name for name in graph.outputs if not graph.values[name].is_constant]
+    if missing := [name for name in computed if name not in wanted]:
         raise ModelError(
             f"file must be the one that the graph was made from, and has no output '{missing[0]}' "
             f"('{model_path}')"
@@ -62,7 +82,77 @@ def reference(graph: Graph, model_path: Path, inputs: Mapping[str, Array]) -> Re
         kernels = kernels_of(source.graph, wanted)
         del model, source
         values = _run(session, graph, {name: exposed[name] for name in wanted}, inputs)
-    return Reference(kind, values, kernels)
+
+    def definition(name: str) -> Array | None:
+        return one_layer(_load(model_path), model_path.parent, name, {**values, **inputs})
+
+    return Reference(kind, values, kernels, definition)
+
+
+def one_layer(
+    model: onnx.ModelProto, folder: Path, name: str, known: Mapping[str, Array]
+) -> Array | None:
+    """A tensor from the known ones before it, as ONNX defines it: optimizations off.
+
+    None where a tensor before it is not known, or ONNX Runtime does not run the piece.
+    """
+    from onnx import helper
+
+    makers = {output: node for node in model.graph.node for output in node.output}
+    held = {tensor.name: tensor for tensor in model.graph.initializer}
+    nodes, inputs, used = _piece(name, makers, held, known)
+    graph = helper.make_graph(
+        nodes,
+        "one layer",
+        [
+            helper.make_tensor_value_info(
+                n, helper.np_dtype_to_tensor_dtype(known[n].dtype), known[n].shape
+            )
+            for n in inputs
+        ],
+        [helper.make_empty_tensor_value_info(name)],
+        [held[n] for n in used],
+    )
+    piece = helper.make_model(
+        graph,
+        opset_imports=model.opset_import,
+        ir_version=model.ir_version,
+        functions=model.functions,
+    )
+    try:
+        session = open_session(piece, Purpose.PLAIN, folder=folder)
+    except ModelError:
+        return None
+    try:
+        found: Array = session.run([name], {n: known[n] for n in inputs})[0]
+    except run_time_errors():
+        return None
+    return found
+
+
+def _piece(
+    name: str,
+    makers: Mapping[str, onnx.NodeProto],
+    held: Mapping[str, onnx.TensorProto],
+    known: Mapping[str, Array],
+) -> tuple[list[onnx.NodeProto], list[str], list[str]]:
+    """Nodes between a tensor and the known ones before it, in order; these; the initializers."""
+    nodes: dict[str, onnx.NodeProto] = {}
+    inputs: dict[str, None] = {}
+    used: dict[str, None] = {}
+    waiting: list[tuple[str, bool]] = [(name, False)]
+    while waiting:
+        wanted, ready = waiting.pop()
+        if ready:
+            nodes.setdefault(makers[wanted].output[0], makers[wanted])
+        elif wanted in held:
+            used[wanted] = None
+        elif wanted in known and wanted != name:
+            inputs[wanted] = None
+        elif wanted in makers and makers[wanted].output[0] not in nodes:
+            waiting.append((wanted, True))
+            waiting += [(n, False) for n in makers[wanted].input if n]
+    return list(nodes.values()), list(inputs), list(used)
 
 
 def _load(path: Path) -> onnx.ModelProto:
@@ -176,10 +266,13 @@ def _run(
 ) -> dict[str, Array]:
     """The exposed tensors; a file with a fixed smaller batch is run several times."""
     names = list(exposed)
-    parts = [
-        session.run([exposed[name] for name in names], part)
-        for part in _batches(session, graph, inputs)
-    ]
+    try:
+        parts = [
+            session.run([exposed[name] for name in names], part)
+            for part in _batches(session, graph, inputs)
+        ]
+    except run_time_errors() as error:
+        raise ModelError(f"model must be one that ONNX Runtime runs: {reason(error)}") from None
     return {
         name: _joined([part[index] for part in parts], graph.values[name])
         for index, name in enumerate(names)
