@@ -25,7 +25,7 @@ ORDER = (
     "cli",
 )
 FOUNDATION = {"__init__", "errors", "quantities", "files", "arrays", "verbs", "machine", "exporter"}
-FOUNDATION |= {"extras", "onnxruntime_sessions", "platforms", "revin"}
+FOUNDATION |= {"extras", "onnxruntime_sessions", "platforms", "revin", "scaling"}
 APART = {"recordings", "quantize", "forecasters"}  # meet the compiler only at the ONNX file
 READ_BY_ALL = {"simplify", "recordings"}  # what these may import of the rest
 ONLY_IN = {

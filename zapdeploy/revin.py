@@ -95,7 +95,9 @@ def host_normalisation(notes: Notes, where: str) -> HostNormalisation | None:
     Raises ModelError when the entry is damaged.
     """
     if KEY not in notes:
-        return None
+        from zapdeploy.scaling import noted_scaling
+
+        return noted_scaling(notes, where)
     try:
         held = json.loads(notes[KEY])
         scale, bias = (

@@ -14,8 +14,8 @@ pytest.importorskip("tensorstore")
 
 from tests.cli.conftest import Call
 from tests.recordings import examples as recordings
-from zapdeploy.recordings.conditions import FRAMES
 from zapdeploy.recordings.synthetic_recording import stimulus_features
+from zapdeploy.recordings.zapbench import FRAMES
 
 Damage = Callable[[Path], None]
 NEURONS = 3
@@ -60,7 +60,7 @@ def lose_stimuli(place: Path) -> None:
         (swap_axes, "traces must be [7879 frames, neurons], not [3, 7879]"),
         (cut_short, "traces must be [7879 frames, neurons], not [200, 3]"),
         (lose_stimuli, "stimulus features must be [7879 frames, 26], not [7878, 26]"),
-        (lambda place: place.mkdir(), "recording must have a zarr array 'traces', not none"),
+        (lambda place: place.mkdir(), "data must be of a known format, not an empty folder ("),
     ],
 )
 def test_a_bad_recording(zapdeploy: Call, tmp_path: Path, damage: Damage, message: str) -> None:

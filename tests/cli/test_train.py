@@ -66,15 +66,19 @@ def test_another_training_needs_restart(zapdeploy: Call, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("lstm",), "forecaster must be one of linear, time-mix, tsmixer, tide, residual-mlp"),
-        (("resnet50",), "forecaster must be one of linear, time-mix, tsmixer, tide, residual"),
-        (("linear", "--context", 8), "--context must be 4 or 256 frames, not 8"),
+        (
+            ("lstm",),
+            "forecaster must be one of linear, low-rank, time-mix, tsmixer, tide, residual",
+        ),
+        (("resnet50",), "forecaster must be one of linear, low-rank, time-mix, tsmixer, tide"),
+        (("linear", "--context", 257), "context must be 1 to 256 frames, not 257"),
+        (("linear", "--context", 0), "--context must be at least 1 frame, not 0"),
         (("linear-c4", "--context", 256), "--context must be 4 for linear-c4, not 256"),
         (("linear", "--width", 3), "width must be left out for linear-c4, not 3"),
         (("tide", "--nlinear"), "nlinear must be left out for tide-c4, not set"),
         (("linear", "--threads", 0), "threads must be at least 1, not 0"),
         (("linear", "--neurons", 0), "neurons must be 1 to 71721, not 0"),
-        (("linear", "--data", "/nowhere"), "recording must have a zarr array 'traces', not none"),
+        (("linear", "--data", "/nowhere"), "data must be there, not missing (/nowhere)"),
         (("linear", "--neuron-list", "x"), "--neurons and --neuron-list must not be given"),
     ],
 )

@@ -16,8 +16,9 @@ from zapdeploy.forecasters.evaluation import (
     mean_forecast,
     windows_of,
 )
-from zapdeploy.recordings.conditions import Condition, Split
+from zapdeploy.recordings.conditions import Split
 from zapdeploy.recordings.recording import Recording
+from zapdeploy.recordings.zapbench import stimulus_condition
 
 
 def perfect(recording: Recording, error: float) -> Any:
@@ -59,7 +60,7 @@ def test_the_metric_written_out_once_more() -> None:
         target = small.traces[start + 4 : start + 36]
         guess = small.traces[start + 2 : start + 4].mean(axis=0)
         errors.append(np.abs(target - guess).mean(axis=1))
-    assert len(errors) == len(condition.window_starts(Split.TEST, 4))
+    assert len(errors) == len(condition.window_starts(Split.TEST, 4, 32))
     np.testing.assert_allclose(scores.conditions[0].mae, np.mean(errors, axis=0), rtol=1e-5)
 
 
@@ -90,7 +91,7 @@ def test_nan_counts_as_zero_and_is_reported() -> None:
 
 
 def test_windows_are_spread_evenly() -> None:
-    condition = Condition("long", 0, 702, flag=1)
+    condition = stimulus_condition("long", 0, 702, flag=1)
     assert len(windows_of(condition, 4)) == 700 // 5 + 4 - 35
     chosen = windows_of(condition, 4, 3)
     assert chosen[0] == windows_of(condition, 4)[0]
@@ -137,13 +138,13 @@ def test_a_recording_too_short_for_the_context() -> None:
     short = Recording(
         np.zeros((60, 2), np.float32),
         np.zeros((60, 26), np.float32),
-        (Condition("short", 0, 60, flag=1),),
+        (stimulus_condition("short", 0, 60, flag=1),),
     )
     with pytest.raises(DataError) as caught:
         evaluate(mean_forecast(1), short, 4)
     assert str(caught.value) == (
-        "the test split must have at least 36 frames in a condition, not fewer; "
-        "take a shorter context or a longer recording"
+        "the test split must have a window of 36 frames in a condition, not none (60 frames in the "
+        "longest, 321 needed); take a shorter context or a longer recording"
     )
 
 

@@ -18,9 +18,10 @@ from zapdeploy.forecasters import export_model
 from zapdeploy.forecasters.calibration import calibration_windows
 from zapdeploy.forecasters.folder import ForecasterSpec
 from zapdeploy.quantize import quantize_onnx
-from zapdeploy.recordings.conditions import Condition, Split
+from zapdeploy.recordings.conditions import Split
 from zapdeploy.recordings.recording import Recording
 from zapdeploy.recordings.synthetic import synthetic_windows
+from zapdeploy.recordings.zapbench import stimulus_condition
 
 NEURONS, FRAMES = 71_721, 440
 # Below 8 bits ONNX Runtime computes in floating point, which steps over a few ties.
@@ -33,7 +34,7 @@ def recording() -> Recording:
     return Recording(
         synthetic_windows(NEURONS, FRAMES, 1)[0],
         np.zeros((FRAMES, 26), np.float32),
-        (Condition("short", 0, FRAMES, flag=1),),
+        (stimulus_condition("short", 0, FRAMES, flag=1),),
     )
 
 
@@ -54,7 +55,7 @@ def test_a_full_round(
     tmp_path: Path, recording: Recording, name: str, windows: int, bits: int
 ) -> None:
     """With 256 frames RevIN is the host's, so that a frame is 18 MB to the chip and not 73."""
-    assert len(recording.conditions[0].window_starts(Split.TEST, 4)) == 56
+    assert len(recording.conditions[0].window_starts(Split.TEST, 4, 32)) == 56
     export_model(name, tmp_path / "float.onnx")
     quantize_onnx(
         tmp_path / "float.onnx",

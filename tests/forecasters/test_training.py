@@ -56,10 +56,10 @@ def test_every_forecaster_learns(tmp_path: Path, info: Any) -> None:
 def test_a_context_of_256_with_reversible_normalisation(tmp_path: Path) -> None:
     values = np.concatenate([recordings.traces(seed=s) for s in range(3)])
     stimuli = np.concatenate([recordings.stimuli()] * 3)
-    from zapdeploy.recordings.conditions import Condition
     from zapdeploy.recordings.recording import Recording
+    from zapdeploy.recordings.zapbench import stimulus_condition
 
-    long = Recording(values, stimuli, (Condition("long", 0, 3000, flag=1),), "long")
+    long = Recording(values, stimuli, (stimulus_condition("long", 0, 3000, flag=1),), "long")
     spec = ForecasterSpec("time-mix-c256", 5)
     result = train(spec, long, tmp_path, TrainingOptions(steps=6, validate_every=3))
     assert result.history[1][1] < result.history[0][1]

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from zapdeploy.recordings.conditions import Condition
-from zapdeploy.recordings.recording import STIMULI, Recording
+from zapdeploy.recordings.recording import Recording
 from zapdeploy.recordings.stores import create_store, write_store
+from zapdeploy.recordings.zapbench import STIMULI, stimulus_condition
 
 FRAMES = 1000
 CONDITIONS = (
-    Condition("one", 0, 330, flag=1, cycle=10),
-    Condition("two", 330, 650, flag=3),
-    Condition("kept apart", 650, FRAMES, flag=5, held_out=True),
+    stimulus_condition("one", 0, 330, flag=1, cycle=10),
+    stimulus_condition("two", 330, 650, flag=3),
+    stimulus_condition("kept apart", 650, FRAMES, flag=5, held_out=True),
 )
 _places = count()
 

@@ -15,13 +15,9 @@ from tests.recordings import examples as recordings
 from zapdeploy.errors import DataError, ZapdeployError
 from zapdeploy.recordings import recording as recording_module
 from zapdeploy.recordings import stores
-from zapdeploy.recordings.recording import (
-    Recording,
-    open_recording,
-    read_neuron_list,
-    read_positions,
-    read_response,
-)
+from zapdeploy.recordings.recording import Recording, open_recording, read_neuron_list
+from zapdeploy.recordings.zapbench import ZAPBENCH_URL
+from zapdeploy.recordings.zapbench_extras import read_positions, read_response
 
 
 def read(location: str, neurons: Any = None, **options: Any) -> Recording:
@@ -59,8 +55,8 @@ def test_neurons_can_be_chosen(tmp_path: Path, neurons: Any) -> None:
 def test_windows_are_context_then_target() -> None:
     small = recordings.small()
     np.testing.assert_array_equal(small.contexts([7, 9], 4)[1], small.traces[9:13])
-    np.testing.assert_array_equal(small.targets([7, 9], 4)[1], small.traces[13:45])
-    np.testing.assert_array_equal(small.covariates([7, 9], 4)[1], small.stimuli[13:45])
+    np.testing.assert_array_equal(small.targets([7, 9], 4, 32)[1], small.traces[13:45])
+    np.testing.assert_array_equal(small.covariates([7, 9], 4, 32)[1], small.stimuli[13:45])
 
 
 def test_positions_and_response_are_read_for_the_chosen_neurons(tmp_path: Path) -> None:
@@ -222,7 +218,7 @@ def test_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_public_bucket_is_read_over_https() -> None:
-    assert stores.key_value_store(stores.ZAPBENCH_URL, "traces") == {
+    assert stores.key_value_store(ZAPBENCH_URL, "traces") == {
         "driver": "http",
         "base_url": "https://storage.googleapis.com",
         "path": "/zapbench-release/volumes/20240930/traces/",
@@ -248,7 +244,7 @@ def test_without_tensorstore(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setitem(sys.modules, "tensorstore", None)
     with pytest.raises(ZapdeployError) as caught:
-        recording_module.open_recording("/nowhere")
+        recording_module.open_recording("memory://nowhere")
     assert str(caught.value) == (
         "tensorstore must be installed to read recordings, not missing; "
         "run: pip install tensorstore"

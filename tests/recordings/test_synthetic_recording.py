@@ -12,8 +12,9 @@ pytest.importorskip("tensorstore")
 
 from zapdeploy.errors import UsageError
 from zapdeploy.recordings import synthetic_recording
-from zapdeploy.recordings.conditions import CONDITIONS
-from zapdeploy.recordings.recording import Recording, open_recording, read_positions
+from zapdeploy.recordings.recording import Recording, open_recording
+from zapdeploy.recordings.zapbench import CONDITIONS
+from zapdeploy.recordings.zapbench_extras import read_positions
 
 FLAGS = [1, 3, 5, 8, 12, 17, 18, 20, 21]
 

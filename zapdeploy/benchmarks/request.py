@@ -30,8 +30,9 @@ class BenchmarkRequest:
     targets: "cpu", "gpu", names of chips, or paths of core arrays' TOML files. frame_rate_hz: the
     microscope's, for deadlines and for energy with waiting included. published: whether to add
     published results. data: the recording that event-driven chips are fed with, and that trained
-    forecasters are judged on. thresholds: of event-driven neurons, in steps of each layer's code.
-    recorded: folders of results from other machines, whose measured rows are added.
+    forecasters are judged on; None: what each was trained on, else the synthetic one. thresholds:
+    of event-driven neurons, in steps of each layer's code. recorded: folders of results from
+    other machines, whose measured rows are added.
     """
 
     models: tuple[str, ...] = ("resnet50", "tsmixer-c4")
@@ -41,7 +42,7 @@ class BenchmarkRequest:
     size: ModelSize = field(default_factory=ModelSize)
     effort: Effort = field(default_factory=Effort)
     published: bool = True
-    data: str = "synthetic"
+    data: str | None = None
     thresholds: tuple[int, ...] = (0, 2, 4, 8, 16)
     recorded: tuple[str, ...] = ()
 

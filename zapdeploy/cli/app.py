@@ -20,6 +20,7 @@ COMMANDS = (
     "simulate",
     "sweep",
     "quantize",
+    "data",
     "train",
     "evaluate",
     "stream",

@@ -35,9 +35,13 @@ def _bench(
         int | None, typer.Option("--neurons", help="Neurons of forecasters (default: all 71,721).")
     ] = None,
     data: Annotated[
-        str,
-        typer.Option("--data", metavar="synthetic|PATH|URL", help="Recording to judge on."),
-    ] = "synthetic",
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="PATH|URL|synthetic",
+            help="Recording to judge on (default: what a model was trained on, else synthetic).",
+        ),
+    ] = None,
     recorded: Annotated[
         list[Path] | None,
         typer.Option("--recorded", metavar="DIR", help="Results of another machine; repeatable."),
@@ -58,12 +62,13 @@ def _bench(
     Example: zapdeploy bench --models resnet50 --targets northpole-sim,cpu -o results --resume
     """
     from zapdeploy.benchmarks import BenchmarkRequest, ModelSize, run_benchmark
+    from zapdeploy.benchmarks.accuracy.training_data import frame_rate_of
 
     request = BenchmarkRequest(
         models=_listed(models),
         targets=_listed(targets),
         precisions=_listed(precisions),
-        frame_rate_hz=frame_rate,
+        frame_rate_hz=frame_rate or frame_rate_of(_listed(models)),
         size=ModelSize(neurons=neurons),
         data=data,
         recorded=tuple(str(folder) for folder in recorded or ()),

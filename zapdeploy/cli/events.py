@@ -25,8 +25,13 @@ def _events(
         str, typer.Option("--target", metavar="NAME", help="An event-driven chip.")
     ] = "loihi2-sim",
     data: Annotated[
-        str, typer.Option("--data", metavar="synthetic|PATH|URL", help="The recording.")
-    ] = "synthetic",
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="PATH|URL|synthetic",
+            help="The recording (default: what the model was trained on, else synthetic).",
+        ),
+    ] = None,
     neurons: Annotated[
         int | None, typer.Option("--neurons", help="Of the recording (default: the model's).")
     ] = None,
@@ -48,19 +53,24 @@ def _events(
     Example: zapdeploy events time-mix-c4-int8.onnx --data synthetic --plot curve.html
     """
     from zapdeploy.api import compile_model, simulate
+    from zapdeploy.benchmarks.accuracy.training_data import data_to_read
     from zapdeploy.benchmarks.simulated.event_driven import curve, neurons_read, open_stream
     from zapdeploy.recordings.recording import open_recording
-    from zapdeploy.recordings.synthetic import FRAME_PERIOD_S
+    from zapdeploy.recordings.zapbench import FRAME_PERIOD_S
 
     steps = _thresholds(thresholds)
     if frames is not None and frames < 1:
         raise UsageError(f"--frames must be at least 1, not {frames}; leave it out for all")
     with show.progress(not as_json) as progress:
-        recording = open_recording(data, neurons or neurons_read(model), progress=progress)
+        place, reading = data_to_read(str(model), data)
+        recording = open_recording(
+            place, neurons or neurons_read(model), options=reading, progress=progress
+        )
         stream = open_stream(model, recording, target, frames)
         points = curve(stream, steps, progress=progress)
+        rate = recording.frame_rate_hz or 1 / FRAME_PERIOD_S
         dense = compile_model(model, "northpole-sim", batch=1, objective="latency")
-        beside = simulate(dense, frame_rate_hz=1 / FRAME_PERIOD_S) if dense.fits else None
+        beside = simulate(dense, frame_rate_hz=rate) if dense.fits else None
     if plot is not None:
         _draw(plot, model.stem, points, beside)
     if as_json:

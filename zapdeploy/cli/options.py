@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zapdeploy.errors import UsageError
+
+if TYPE_CHECKING:
+    from zapdeploy.recordings.options import ReadOptions
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="A quantized ONNX file.")]
 Target = Annotated[
@@ -50,6 +53,108 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 FrameRate = Annotated[
     float | None, typer.Option("--frame-rate", metavar="HZ", help="Frames per second that come in.")
 ]
+
+
+NeuronCount = Annotated[
+    int | None, typer.Option("--neurons", help="The first N (default: all, or the model's).")
+]
+NeuronList = Annotated[
+    Path | None, typer.Option("--neuron-list", metavar="FILE", help="Columns, one per line.")
+]
+SeriesPath = Annotated[
+    str | None,
+    typer.Option("--path", metavar="NAME", help="The array or series inside a file."),
+]
+Axes = Annotated[
+    str | None,
+    typer.Option("--axes", metavar="time,neurons|neurons,time", help="Default: from the shape."),
+]
+RecordingRate = Annotated[
+    float | None,
+    typer.Option("--frame-rate", metavar="HZ", help="The recording's, where its file has none."),
+]
+Unit = Annotated[str | None, typer.Option("--unit", help="Of the traces: dF/F, a.u., ...")]
+Neuropil = Annotated[
+    float | None,
+    typer.Option("--neuropil", metavar="SHARE", help="Neuropil to subtract (suite2p: 0.7)."),
+]
+Dff = Annotated[
+    str | None,
+    typer.Option("--dff", metavar="P:S", help="dF/F over the Pth percentile of S seconds before."),
+]
+BinRate = Annotated[
+    float | None,
+    typer.Option("--bin-rate", metavar="HZ", help="Bins per second for spikes (default 50)."),
+]
+Average = Annotated[
+    int | None, typer.Option("--average", metavar="N", help="Average every N frames to one.")
+]
+Nan = Annotated[
+    str | None,
+    typer.Option("--nan", help="refuse, zero, or interpolate (the last value before)."),
+]
+NanAsZero = Annotated[bool, typer.Option("--nan-as-zero", help="The same as --nan zero.")]
+Stimuli = Annotated[
+    str | None,
+    typer.Option("--stimuli", metavar="FILE", help="Covariates known before their frame."),
+]
+Behavior = Annotated[
+    str | None,
+    typer.Option("--behavior", metavar="FILE", help="Covariates known at their frame."),
+]
+Conditions = Annotated[
+    str | None,
+    typer.Option(
+        "--conditions",
+        metavar="TABLE|NAME",
+        help="CSV or TOML: name,start,stop,held_out; or intervals of an NWB file.",
+    ),
+]
+HoldOut = Annotated[
+    list[str] | None,
+    typer.Option("--hold-out", metavar="NAME", help="A condition not to train on; repeatable."),
+]
+AllRois = Annotated[bool, typer.Option("--all-rois", help="ROIs that are no cells, too.")]
+
+
+def read_options(
+    path: str | None = None,
+    axes: str | None = None,
+    frame_rate: float | None = None,
+    unit: str | None = None,
+    neuropil: float | None = None,
+    dff: str | None = None,
+    bin_rate: float | None = None,
+    average: int | None = None,
+    nan: str | None = None,
+    nan_as_zero: bool = False,
+    stimuli: str | None = None,
+    behavior: str | None = None,
+    conditions: str | None = None,
+    hold_out: list[str] | None = None,
+    all_rois: bool = False,
+) -> ReadOptions:
+    """The options of a recording, as they were given."""
+    from zapdeploy.recordings.options import ReadOptions
+
+    if nan_as_zero and nan not in (None, "zero"):
+        raise UsageError(f"--nan-as-zero and --nan {nan} must not be given together; choose one")
+    return ReadOptions(
+        path=path,
+        axes=axes,
+        frame_rate_hz=frame_rate,
+        unit=unit,
+        neuropil=neuropil,
+        dff=dff,
+        bin_rate_hz=bin_rate,
+        average=average,
+        nan="zero" if nan_as_zero else nan or "refuse",
+        stimuli=stimuli,
+        behavior=behavior,
+        conditions=conditions,
+        hold_out=tuple(hold_out or ()),
+        all_rois=all_rois,
+    )
 
 
 def state_pairs(given: list[str] | None) -> dict[str, str]:

@@ -109,13 +109,15 @@ def _replay(
 ) -> tuple[Source, float | None]:
     """The recording's frames at its own rate, or at the one asked for; and the deadline's rate."""
     from zapdeploy.benchmarks.accuracy.contenders import neurons_of
+    from zapdeploy.benchmarks.accuracy.training_data import training_data
     from zapdeploy.recordings.recording import open_recording
     from zapdeploy.streaming.replay import Replay
 
     known = neurons_of(model)
     columns = known[1] if known is not None else None
-    recording = open_recording(data, columns or forecaster.neurons)
-    rate = frame_rate_hz or FRAME_RATE_HZ
+    _, reading = training_data(model)
+    recording = open_recording(data, columns or forecaster.neurons, options=reading)
+    rate = frame_rate_hz or recording.frame_rate_hz or FRAME_RATE_HZ
     return Replay(recording.traces, rate, pace), rate * pace if pace else None
 
 

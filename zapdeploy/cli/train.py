@@ -11,10 +11,10 @@ from zapdeploy.cli import options, show
 from zapdeploy.errors import UsageError
 
 if TYPE_CHECKING:
+    from zapdeploy.forecasters.folder import ForecasterSpec
     from zapdeploy.forecasters.training import TrainingResult
+    from zapdeploy.forecasters.training_options import TrainingOptions
     from zapdeploy.recordings.recording import Recording
-
-CONTEXTS = (4, 256)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -23,56 +23,90 @@ def add_to(app: typer.Typer) -> None:
 
 def _train(
     forecaster: Annotated[
-        str, typer.Argument(metavar="FORECASTER", help="linear, time-mix, tsmixer, tide, ...")
+        str, typer.Argument(metavar="FORECASTER", help="linear, low-rank, tsmixer, gru, ...")
     ],
     data: Annotated[
-        str, typer.Option("--data", metavar="synthetic|zapbench|PATH|URL", help="The recording.")
+        str,
+        typer.Option(
+            "--data",
+            metavar="PATH|URL|synthetic|zapbench",
+            help="The recording: suite2p, NWB, CaImAn, zarr, HDF5, .mat, .npy, .npz, .csv, ...",
+        ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR")],
     context: Annotated[
-        int | None, typer.Option("--context", help="Frames of context: 4 or 256.")
+        int | None, typer.Option("--context", help="Frames of context (16; ZAPBench: 4 or 256).")
     ] = None,
-    neurons: Annotated[
-        int | None, typer.Option("--neurons", help="The first so many (default: all).")
+    horizon: Annotated[
+        int | None, typer.Option("--horizon", help="Frames to forecast (default 32).")
     ] = None,
-    neuron_list: Annotated[
-        Path | None, typer.Option("--neuron-list", metavar="FILE", help="Columns, one per line.")
-    ] = None,
+    neurons: options.NeuronCount = None,
+    neuron_list: options.NeuronList = None,
     width: Annotated[
         int | None, typer.Option("--width", help="Hidden width, if it has one.")
     ] = None,
     nlinear: Annotated[
         bool, typer.Option("--nlinear", help="Linear: forecast the change from the last frame.")
     ] = False,
+    scaling: Annotated[
+        str | None,
+        typer.Option(
+            "--scaling",
+            help="Of each neuron, on the host: robust, or none (default: robust; ZAPBench: none).",
+        ),
+    ] = None,
     revin: Annotated[bool, typer.Option(help="Reversible instance normalisation.")] = True,
-    steps: Annotated[int, typer.Option("--steps", help="Batches at most.")] = 20_000,
-    batch: Annotated[int, typer.Option("--batch", help="Windows per batch.")] = 8,
-    learning_rate: Annotated[float, typer.Option("--learning-rate")] = 1e-3,
+    steps: Annotated[
+        int | None, typer.Option("--steps", help="Batches at most (default: from the recording).")
+    ] = None,
+    batch: Annotated[int | None, typer.Option("--batch", help="Windows per batch.")] = None,
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate")] = None,
     schedule: Annotated[
-        str, typer.Option("--schedule", help="Of the rate: constant, or cosine over --steps.")
-    ] = "constant",
-    weight_decay: Annotated[float, typer.Option("--weight-decay")] = 1e-4,
-    validate_every: Annotated[int, typer.Option("--validate-every", metavar="STEPS")] = 250,
+        str | None,
+        typer.Option("--schedule", help="The rate over --steps: constant, or cosine."),
+    ] = None,
+    weight_decay: Annotated[float | None, typer.Option("--weight-decay")] = None,
+    validate_every: Annotated[int | None, typer.Option("--validate-every", metavar="STEPS")] = None,
     validation_windows: Annotated[
-        int | None, typer.Option("--validation-windows", help="How many (default: all 469).")
+        int | None, typer.Option("--validation-windows", help="How many to validate on.")
     ] = None,
     patience: Annotated[
-        int, typer.Option("--patience", help="Validations without improvement before it stops.")
-    ] = 20,
+        int | None,
+        typer.Option("--patience", help="Validations without improvement before it stops."),
+    ] = None,
     min_improvement: Annotated[
-        float, typer.Option("--min-improvement", help="Of the validation MAE, to count as one.")
-    ] = 1e-4,
+        float | None,
+        typer.Option("--min-improvement", help="Of the validation MAE, to count as one."),
+    ] = None,
     neurons_per_step: Annotated[
         int | None, typer.Option("--neurons-per-step", help="Linear and TiDE: draw so many.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed")] = 0,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            "--seeds", metavar="N", help="Train N times; DIR is the best on validation data."
+        ),
+    ] = 1,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[
         int | None, typer.Option("--threads", help="On the CPU (default: torch's own choice).")
     ] = None,
-    nan_as_zero: Annotated[
-        bool, typer.Option("--nan-as-zero", help="Count NaN in the traces as 0.")
-    ] = False,
+    path: options.SeriesPath = None,
+    axes: options.Axes = None,
+    frame_rate: options.RecordingRate = None,
+    unit: options.Unit = None,
+    neuropil: options.Neuropil = None,
+    dff: options.Dff = None,
+    bin_rate: options.BinRate = None,
+    average: options.Average = None,
+    nan: options.Nan = None,
+    nan_as_zero: options.NanAsZero = False,
+    stimuli: options.Stimuli = None,
+    behavior: options.Behavior = None,
+    conditions: options.Conditions = None,
+    hold_out: options.HoldOut = None,
+    all_rois: options.AllRois = False,
     restart: Annotated[bool, typer.Option("--restart", help="Forget what DIR holds.")] = False,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
@@ -80,47 +114,51 @@ def _train(
 ) -> int:
     """Train a forecaster; run it again after an interruption and it goes on where it stopped.
 
-    Example: zapdeploy train tsmixer --context 4 --data synthetic --neurons 2000 -o tsmixer
+    Example: zapdeploy train tsmixer --data suite2p/plane0 --context 16 -o tsmixer
     """
     from zapdeploy.forecasters.devices import choose_device, use_threads
     from zapdeploy.forecasters.extras import require
-    from zapdeploy.forecasters.folder import ForecasterSpec
-    from zapdeploy.forecasters.training import train
-    from zapdeploy.forecasters.training_options import TrainingOptions
+    from zapdeploy.forecasters.seeds import train_seeds
     from zapdeploy.recordings.recording import open_recording, read_neuron_list
 
     require("torch", "safetensors", "tensorstore")
     use_threads(threads)
-    chosen = TrainingOptions(
-        steps=steps,
-        batch=batch,
-        learning_rate=learning_rate,
-        schedule=schedule,
-        weight_decay=weight_decay,
-        validate_every=validate_every,
-        patience=patience,
-        min_improvement=min_improvement,
-        validation_windows=validation_windows,
-        neurons_per_step=neurons_per_step,
-        seed=seed,
-        device=choose_device(device),
-    )
-    name = _name(forecaster, context)
+    family, own_context = _family(forecaster, context)
     if neurons is not None and neuron_list is not None:
         raise UsageError("--neurons and --neuron-list must not be given together; choose one")
-    ForecasterSpec(name, neurons or 1, width, revin, nlinear).check()
+    if seeds < 1:
+        raise UsageError(f"--seeds must be at least 1, not {seeds}")
+    given = {
+        "steps": steps,
+        "batch": batch,
+        "learning_rate": learning_rate,
+        "schedule": schedule,
+        "weight_decay": weight_decay,
+        "validate_every": validate_every,
+        "patience": patience,
+        "min_improvement": min_improvement,
+        "validation_windows": validation_windows,
+        "neurons_per_step": neurons_per_step,
+        "device": choose_device(device),
+    }
+    reading = options.read_options(
+        path, axes, frame_rate, unit, neuropil, dff, bin_rate, average, nan, nan_as_zero, stimuli,
+        behavior, conditions, hold_out, all_rois,
+    )  # fmt: skip
+    _check_early(family, own_context, neurons, width, nlinear, scaling, given)
     with show.progress() as progress:
         recording = open_recording(
             data,
             neurons if neuron_list is None else read_neuron_list(neuron_list),
-            nan_as_zero=nan_as_zero,
+            options=reading,
             progress=progress,
         )
-        spec = ForecasterSpec(name, recording.neurons, width, revin, nlinear)
+        spec = _spec(family, own_context, horizon, recording, width, revin, nlinear, scaling)
+        chosen = _training_options(recording, spec, given, seed)
         if restart:
             _forget(output)
-        result = train(spec, recording, output, chosen, progress=progress)
-    document = _document(name, output, recording, result)
+        results = train_seeds(spec, recording, output, chosen, seeds, progress=progress)
+    document = _document(spec, output, recording, results)
     if as_json:
         show.print_json(document)
         return 0
@@ -128,41 +166,118 @@ def _train(
     return 0
 
 
+def _spec(
+    family: str,
+    context: int | None,
+    horizon: int | None,
+    recording: Recording,
+    width: int | None,
+    revin: bool,
+    nlinear: bool,
+    scaling: str | None,
+) -> ForecasterSpec:
+    """What is trained: as asked for, and otherwise as the recording suggests."""
+    from zapdeploy.forecasters import defaults
+    from zapdeploy.forecasters.folder import ForecasterSpec
+    from zapdeploy.forecasters.registry import FAMILIES
+
+    frames = context or defaults.default_context(recording)
+    name = f"{family}-c{frames}"
+    reads = FAMILIES[family].covariates
+    covariates = int(recording.stimuli.shape[1])
+    if reads and not covariates:
+        raise UsageError(
+            f"{family} must have covariates to read, and the recording has none; give --stimuli "
+            "FILE or --behavior FILE, or take residual-mlp"
+        )
+    chosen = scaling or defaults.default_scaling(recording)
+    spec = ForecasterSpec(
+        name,
+        recording.neurons,
+        width if width is not None else defaults.default_width(name, recording),
+        revin and chosen == "none",
+        nlinear,
+        horizon=horizon or defaults.default_horizon(recording),
+        covariates=covariates if reads and not recording.is_zapbench else None,
+        scaling=chosen,
+    )
+    spec.check()
+    return spec
+
+
+def _check_early(
+    family: str,
+    context: int | None,
+    neurons: int | None,
+    width: int | None,
+    nlinear: bool,
+    scaling: str | None,
+    given: dict[str, Any],
+) -> None:
+    """Refuse what is wrong whatever the recording, before it is read."""
+    from zapdeploy.forecasters.folder import ForecasterSpec
+    from zapdeploy.forecasters.training_options import TrainingOptions
+
+    if scaling not in (None, "robust", "none"):
+        raise UsageError(f"--scaling must be robust or none, not '{scaling}'")
+    if context is not None and context < 1:
+        raise UsageError(f"--context must be at least 1 frame, not {context}")
+    ForecasterSpec(f"{family}-c{context or 4}", neurons or 1, width, True, nlinear).check()
+    TrainingOptions(**{name: value for name, value in given.items() if value is not None})
+
+
+def _training_options(
+    recording: Recording, spec: ForecasterSpec, given: dict[str, Any], seed: int
+) -> TrainingOptions:
+    from dataclasses import replace
+
+    from zapdeploy.forecasters.defaults import default_options
+
+    plain = default_options(recording, spec.context, spec.horizon)
+    asked = {name: value for name, value in given.items() if value is not None}
+    return replace(plain, **asked, seed=seed)
+
+
 def _document(
-    name: str, output: Path, recording: Recording, result: TrainingResult
+    spec: ForecasterSpec, output: Path, recording: Recording, results: list[TrainingResult]
 ) -> dict[str, Any]:
+    result = min(results, key=lambda one: one.validation_mae)
     return {
-        "forecaster": name,
+        "forecaster": spec.name,
         "folder": str(output),
         "data": recording.source,
         "synthetic": recording.is_synthetic,
+        "recording": recording.description.as_json(),
+        "unit": recording.unit,
         "neurons": recording.neurons,
+        "context": spec.context,
+        "horizon": spec.horizon,
+        "scaling": spec.scaling,
         "parameters": result.parameters,
         "steps": result.steps,
         "best_step": result.best_step,
         "validation_mae": result.validation_mae,
+        "seeds": [one.validation_mae for one in results],
         "stopped": result.stopped,
         "history": [{"step": step, "validation_mae": mae} for step, mae in result.history],
     }
 
 
-def _name(forecaster: str, context: int | None) -> str:
-    """ "tsmixer" with a context of 4 is "tsmixer-c4", which may also be given as it is."""
-    from zapdeploy.forecasters.registry import find_forecaster, forecaster_families
+def _family(forecaster: str, context: int | None) -> tuple[str, int | None]:
+    """Family and context: "tsmixer-c4" may be given as it is; None: the recording's default."""
+    from zapdeploy.forecasters.registry import forecaster_families
 
     stem, _, ending = forecaster.rpartition("-c")
-    if stem and ending.isdigit():
-        name, own = find_forecaster(forecaster)[0].name, int(ending)
-        if context not in (None, own):
-            raise UsageError(f"--context must be {own} for {name}, not {context}; leave it out")
-        return name
+    if stem in forecaster_families() and ending.isdigit():
+        if context not in (None, int(ending)):
+            raise UsageError(
+                f"--context must be {ending} for {forecaster}, not {context}; leave it out"
+            )
+        return stem, int(ending)
     if forecaster not in forecaster_families():
         known = ", ".join(forecaster_families())
         raise UsageError(f"forecaster must be one of {known}, not '{forecaster}'")
-    given = CONTEXTS[0] if context is None else context
-    if given not in CONTEXTS:
-        raise UsageError(f"--context must be 4 or 256 frames, not {given}")
-    return find_forecaster(f"{forecaster}-c{given}")[0].name
+    return forecaster, context
 
 
 def _forget(folder: Path) -> None:
@@ -180,6 +295,14 @@ def _say(document: dict[str, Any], recording: Recording) -> None:
         f"{document['parameters']:,} parameters)"
     )
     print(
-        f"validation MAE {document['validation_mae']:.5f} at step {document['best_step']} of "
-        f"{document['steps']} (stopped: {document['stopped']}{label})"
+        f"validation MAE {document['validation_mae']:.5f} {recording.unit} at step "
+        f"{document['best_step']} of {document['steps']} (stopped: {document['stopped']}{label})"
     )
+    found = document["seeds"]
+    if len(found) > 1:
+        print(
+            f"{len(found)} seeds: validation MAE {min(found):.5f} to {max(found):.5f}; the best is "
+            f"in {document['folder']}, each in {document['folder']}/seeds"
+        )
+    for step in recording.description.processing:
+        print(f"  {step}")

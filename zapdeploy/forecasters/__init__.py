@@ -23,11 +23,10 @@ from zapdeploy.forecasters.registry import ModelInfo, find_model, list_models
 from zapdeploy.forecasters.samples import sample_inputs
 from zapdeploy.forecasters.training import TrainingResult, train
 from zapdeploy.forecasters.training_options import TrainingOptions
-from zapdeploy.recordings.conditions import CONDITIONS, Condition, Split, window_starts
+from zapdeploy.recordings.conditions import Condition, Split, window_starts
 from zapdeploy.recordings.recording import Recording, open_recording
 
 __all__ = [
-    "CONDITIONS",
     "Condition",
     "ForecasterSpec",
     "MeanBaseline",

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from zapdeploy.errors import UsageError
 from zapdeploy.forecasters.registry import (
     ATTENTION,
+    FAMILIES,
     ZAPBENCH_NEURONS,
     ModelInfo,
     find_forecaster,
     find_model,
 )
 from zapdeploy.forecasters.transformers import build_transformer, check_transformer
+from zapdeploy.recordings.zapbench import HORIZON, STIMULI
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from zapdeploy.forecasters.folder import ForecasterSpec
 
 CALIBRATION_FRAMES = 16
-SMALLEST_WIDTH = {"residual-mlp": 2}  # half of it is the width of the global state
+ROBUST, NO_SCALING = "robust", "none"
 
 
 def build_model(
@@ -33,14 +35,19 @@ def build_model(
     checkpoint: str | Path | None = None,
     revin: bool = True,
     nlinear: bool = False,
+    horizon: int = HORIZON,
+    covariates: int | None = None,
+    scaling: str = NO_SCALING,
 ) -> nn.Module:
     """The network `name` in evaluation mode, as it is trained (BatchNorm not folded).
 
     neurons, width, revin, nlinear: for forecasters only; width defaults to the published one,
     `revin=False` leaves reversible instance normalisation out where the network has it, and
-    `nlinear` lets the linear forecaster forecast the change from the last frame. Weights are drawn
-    from `seed`, unless a checkpoint gives them: a file of tensors, or a folder that training wrote,
-    which also says the sizes and switches.
+    `nlinear` lets the linear forecaster forecast the change from the last frame. horizon: frames to
+    forecast. covariates: how many it reads, where it does (None: the benchmark's 26). scaling:
+    "robust" puts each neuron's own scaling around the network (`zapdeploy.scaling`). Weights are
+    drawn from `seed`, unless a checkpoint gives them: a file of tensors, or a folder that training
+    wrote, which also says the sizes and switches.
     """
     info = find_model(name)
     if info.kind == ATTENTION:
@@ -49,11 +56,25 @@ def build_model(
     if checkpoint is not None and _is_trained(Path(checkpoint)):
         spec = _trained_spec(Path(checkpoint), name, neurons, width)
         neurons, width, revin, nlinear = spec.neurons, spec.width, spec.revin, spec.nlinear
+        horizon, covariates, scaling = spec.horizon, spec.covariates, spec.scaling
     check_options(info, neurons, width, nlinear=nlinear)
     if info.kind == "image":
         module = _resnet50(seed, random=checkpoint is None)
     else:
-        module = _forecaster(info, neurons, width, seed, revin=revin, nlinear=nlinear)
+        import torch
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            module = make_forecaster(
+                name,
+                neurons,
+                width,
+                revin=revin,
+                nlinear=nlinear,
+                horizon=horizon,
+                covariates=covariates,
+                scaling=scaling,
+            )
     if checkpoint is not None:
         from zapdeploy.forecasters.checkpoint import load_checkpoint
 
@@ -109,7 +130,17 @@ def check_options(info: ModelInfo, neurons: int, width: int | None, *, nlinear: 
     for what, value in (("neurons", neurons), ("width", 1 if width is None else width)):
         if value < 1:
             raise UsageError(f"{what} must be at least 1, not {value} ({info.name}); give a size")
-    least = SMALLEST_WIDTH.get(info.family, 1)
+    family = FAMILIES.get(info.family)
+    least = 1 if family is None else family.least_width or 1
+    if family is not None and family.most_neurons is not None and neurons > family.most_neurons:
+        raise UsageError(
+            f"neurons must be at most {family.most_neurons:,} for {info.name}, not {neurons:,}; "
+            "every neuron attends to every other: take residual-mlp, or --neurons N"
+        )
+    if info.family == "transformer" and width is not None and width % 4:
+        raise UsageError(
+            f"width must be a multiple of 4, not {width} ({info.name}): it has 4 heads"
+        )
     if width is not None and width < least:
         raise UsageError(f"width must be at least {least}, not {width} ({info.name}); give a size")
 
@@ -126,36 +157,65 @@ def _resnet50(seed: int, *, random: bool) -> nn.Module:
     return random_resnet50(seed, torch.from_numpy(photograph_frames(CALIBRATION_FRAMES, seed)))
 
 
-def _forecaster(
-    info: ModelInfo, neurons: int, width: int | None, seed: int, *, revin: bool, nlinear: bool
-) -> nn.Module:
-    """The network with torch's default initialisation, drawn from `seed` alone."""
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return make_forecaster(info.name, neurons, width, revin=revin, nlinear=nlinear)
-
-
 def make_forecaster(
-    name: str, neurons: int, width: int | None = None, *, revin: bool = True, nlinear: bool = False
+    name: str,
+    neurons: int,
+    width: int | None = None,
+    *,
+    revin: bool = True,
+    nlinear: bool = False,
+    horizon: int = HORIZON,
+    covariates: int | None = None,
+    scaling: str = NO_SCALING,
 ) -> nn.Module:
     """A forecaster as torch's present state initialises it, on its present device."""
+    from zapdeploy.forecasters.scaled import Scaled, ScaledWithCovariates
+
+    info, context = find_forecaster(name)
+    size = width if width is not None else info.width or 1
+    read = STIMULI if covariates is None else covariates
+    scaled = scaling == ROBUST
+    network = _network(
+        info, neurons, context, size, horizon, read, revin and not scaled, nlinear, scaled
+    )
+    if not scaled:
+        return network
+    return (ScaledWithCovariates if info.covariates else Scaled)(network, neurons)
+
+
+def _network(
+    info: ModelInfo,
+    neurons: int,
+    context: int,
+    size: int,
+    horizon: int,
+    covariates: int,
+    revin: bool,
+    nlinear: bool,
+    scaled: bool,
+) -> nn.Module:
+    from zapdeploy.forecasters.gru import GRUForecaster
     from zapdeploy.forecasters.linear import LinearForecaster
+    from zapdeploy.forecasters.low_rank import LowRankForecaster
     from zapdeploy.forecasters.residual_mlp import ResidualMLPForecaster
+    from zapdeploy.forecasters.small_transformer import TransformerForecaster
     from zapdeploy.forecasters.tide import TiDE
     from zapdeploy.forecasters.time_mix import TimeMixForecaster
     from zapdeploy.forecasters.tsmixer import TSMixer
 
-    info, context = find_forecaster(name)
     normalised = info.revin and revin
-    size = width if width is not None else info.width or 1
     if info.family == "linear":
-        return LinearForecaster(context, nlinear=nlinear)
+        return LinearForecaster(context, horizon, nlinear=nlinear)
+    if info.family == "low-rank":
+        return LowRankForecaster(neurons, context, size, horizon)
     if info.family == "time-mix":
-        return TimeMixForecaster(neurons, context, revin=normalised)
+        return TimeMixForecaster(neurons, context, horizon, revin=normalised)
     if info.family == "tide":
-        return TiDE(context)
+        return TiDE(context, horizon, covariates)
     if info.family == "residual-mlp":
-        return ResidualMLPForecaster(neurons, context, size)
-    return TSMixer(neurons, context, size, revin=normalised)
+        return ResidualMLPForecaster(neurons, context, size, horizon, adds_last=not scaled)
+    if info.family == "gru":
+        return GRUForecaster(neurons, context, size, horizon)
+    if info.family == "transformer":
+        return TransformerForecaster(neurons, context, size, horizon)
+    return TSMixer(neurons, context, size, horizon, revin=normalised)

@@ -23,12 +23,12 @@ def calibration_windows(
 
     count: None for 1,024 frames of every neuron, and at least 8 windows.
     """
-    starts = window_starts(Split.TRAIN, spec.context, recording.conditions)
+    starts = window_starts(Split.TRAIN, spec.context, spec.horizon, recording.conditions)
     affordable = CALIBRATION_BYTES // (4 * spec.context * recording.neurons)
     asked = max(FRAMES // spec.context, LEAST_WINDOWS) if count is None else count
     wanted = min(asked, max(1, affordable), starts.size)
     chosen = np.sort(np.random.default_rng((seed, 2)).choice(starts, wanted, replace=False))
     windows = {INPUT_NAME: recording.contexts(chosen.tolist(), spec.context)}
     if spec.info.covariates:
-        windows[COVARIATES_NAME] = recording.covariates(chosen.tolist(), spec.context)
+        windows[COVARIATES_NAME] = recording.covariates(chosen.tolist(), spec.context, spec.horizon)
     return windows

@@ -1,13 +1,14 @@
-"""How good forecasts are: mean absolute and mean squared error per condition and step.
+"""How good forecasts are: mean absolute and mean squared error per condition, step and neuron.
 
 As ZAPBench has it: the mean over neurons and over all windows of a condition's test split, one
-frame apart; then the plain mean over conditions, the held-out one apart. NaN counts as 0.
+frame apart; then the plain mean over conditions, the held-out ones apart. NaN counts as 0. Errors
+are in the unit of the traces.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,47 +16,80 @@ from numpy.typing import NDArray
 
 from zapdeploy.errors import DataError, UsageError
 from zapdeploy.forecasters.baselines import MeanBaseline, stimulus_response
-from zapdeploy.recordings.conditions import HORIZON, Condition, Split, check_context
+from zapdeploy.recordings.conditions import Condition, Split, check_window, frames_needed
 from zapdeploy.recordings.recording import Recording
+from zapdeploy.recordings.zapbench import HORIZON
 
 Array = NDArray[np.float32]
+Errors = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
-# Contexts [windows, context, neurons], stimuli to come [windows, 32, 26] -> [windows, 32, neurons].
+# Contexts [windows, context, neurons], covariates to come [windows, horizon, any number] ->
+# forecasts [windows, horizon, neurons].
 Forecast = Callable[[Array, Array], Array]
 
 
 @dataclass(frozen=True)
+class Traced:
+    """What intervals are computed from. windows: MAE [windows, horizon], in time order. neurons:
+    absolute error [stretches, neurons], the mean over steps of each stretch of `length` windows.
+    """
+
+    windows: Errors
+    neurons: Errors
+    lengths: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class ConditionScore:
-    """Errors of one condition, one number for each of the 32 steps."""
+    """Errors of one condition, one number for each step."""
 
     name: str
     held_out: bool
     windows: int
     mae: tuple[float, ...]
     mse: tuple[float, ...]
+    traced: Traced = field(repr=False, compare=False, default=None)  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Errors of one forecaster. nan_share: the part of its forecasts that was NaN and counts 0."""
+    """Errors of one forecaster. nan_share: the part of its forecasts that was NaN and counts 0.
+    stretch: frames of one window, after which errors are taken to be independent.
+    """
 
     conditions: tuple[ConditionScore, ...]
     nan_share: float
+    stretch: int = 1
 
     @property
     def trained(self) -> tuple[ConditionScore, ...]:
-        """The conditions that a mean is over: all but the held-out one."""
-        return tuple(score for score in self.conditions if not score.held_out)
+        """The conditions that a mean is over: all but the held-out ones, or these if there are no
+        others.
+        """
+        kept = tuple(score for score in self.conditions if not score.held_out)
+        return kept or self.conditions
 
     @property
     def mae(self) -> tuple[float, ...]:
-        """Mean over conditions, the held-out one apart, for each step."""
+        """Mean over conditions, the held-out ones apart, for each step."""
         return _mean([score.mae for score in self.trained])
 
     @property
     def mse(self) -> tuple[float, ...]:
         """As `mae`, of the squared error."""
         return _mean([score.mse for score in self.trained])
+
+    @property
+    def neuron_mae(self) -> Errors:
+        """[neurons]: the mean over conditions, windows and steps."""
+        found: Errors = np.mean(
+            [
+                (s.traced.neurons * s.traced.lengths[:, None]).sum(axis=0) / s.windows
+                for s in self.trained
+            ],
+            axis=0,
+        )
+        return found
 
     def as_json(self) -> dict[str, Any]:
         """Every number, with how many conditions and windows a mean is over."""
@@ -75,6 +109,8 @@ def evaluate(
     recording: Recording,
     context: int,
     *,
+    horizon: int = HORIZON,
+    lead: int | None = None,
     windows: int | None = None,
     batch: int = 8,
     what: str = "evaluating",
@@ -82,53 +118,64 @@ def evaluate(
 ) -> Scores:
     """Score a forecaster on the test split.
 
-    windows: at most so many of each condition, evenly spread; None: all 1,557. `batch` windows are
-    handed to the forecaster at a time, fewer at the end of a condition.
+    lead: frames before the first target by which windows are chosen, at least `context`: the
+    longest context of the forecasters that are compared. windows: at most so many of each
+    condition, evenly spread; None: all. `batch` windows are handed to the forecaster at a time,
+    fewer at the end of a condition.
     """
-    check_context(context)
+    check_window(context, horizon)
+    reach = max(context, lead or 0)
     chosen = [
-        (condition, windows_of(condition, context, windows)) for condition in recording.conditions
+        (condition, windows_of(condition, reach, windows, horizon))
+        for condition in recording.conditions
     ]
     total = sum(len(starts) for _, starts in chosen)
     if not total:
+        longest = max(condition.frames for condition in recording.conditions)
         raise DataError(
-            f"the test split must have at least {context + HORIZON} frames in a condition, not "
-            "fewer; take a shorter context or a longer recording"
+            f"the test split must have a window of {reach + horizon} frames in a condition, not "
+            f"none ({longest} frames in the longest, {frames_needed(reach, horizon)} needed); take "
+            "a shorter context or a longer recording"
         )
     scores, done, nans = [], 0, 0
     for condition, starts in chosen:
         if not starts:
             continue
-        sums = np.zeros((2, HORIZON))
+        sums = _Sums(horizon, recording.neurons, reach + horizon)
         for first in range(0, len(starts), batch):
-            part = starts[first : first + batch]
-            errors, missing = _errors(forecast, recording, part, context)
-            sums += errors
-            nans += missing
+            part = [start + reach - context for start in starts[first : first + batch]]
+            nans += sums.add(*_forecasts(forecast, recording, part, context, horizon))
             done += len(part)
             progress(what, done, total)
-        scores.append(_score(condition, len(starts), sums / len(starts)))
-    return Scores(tuple(scores), nans / (total * HORIZON * recording.neurons))
+        scores.append(sums.score(condition))
+    return Scores(tuple(scores), nans / (total * horizon * recording.neurons), reach + horizon)
 
 
-def windows_of(condition: Condition, context: int, windows: int | None = None) -> list[int]:
+def windows_of(
+    condition: Condition, context: int, windows: int | None = None, horizon: int = HORIZON
+) -> list[int]:
     """First frames of a condition's test windows; at most `windows`, evenly spread."""
-    starts = condition.window_starts(Split.TEST, context)
+    starts: list[int] = condition.window_starts(Split.TEST, context, horizon).tolist()
     if windows is None or len(starts) <= windows:
-        return list(starts)
+        return starts
     if windows < 1:
         raise UsageError(f"windows must be at least 1, not {windows}; leave it out for all")
     return [starts[len(starts) * index // windows] for index in range(windows)]
 
 
-def mean_forecast(window: int) -> Forecast:
+def mean_forecast(window: int, horizon: int = HORIZON) -> Forecast:
     """The naive mean of the last `window` frames."""
-    baseline = MeanBaseline(window)
+    baseline = MeanBaseline(window, horizon)
     return lambda contexts, _: baseline.forecast(contexts)
 
 
 def evaluate_response(
-    recording: Recording, response: Array | None = None, *, windows: int | None = None
+    recording: Recording,
+    response: Array | None = None,
+    *,
+    horizon: int = HORIZON,
+    lead: int = 1,
+    windows: int | None = None,
 ) -> Scores:
     """Score the stimulus baseline: what the stimulus evoked before is what it will evoke.
 
@@ -140,43 +187,71 @@ def evaluate_response(
             f"stimulus-evoked response must be {list(recording.traces.shape)}, not "
             f"{list(evoked.shape)}; give that of the same recording"
         )
-    context, scores = 1, []
+    scores = []
     for condition in recording.conditions:
-        starts = windows_of(condition, context, windows)
-        sums = np.zeros((2, HORIZON))
+        starts = windows_of(condition, lead, windows, horizon)
+        sums = _Sums(horizon, recording.neurons, lead + horizon)
         for start in starts:
-            span = slice(start + context, start + context + HORIZON)
-            sums += _sums((evoked[span] - recording.traces[span])[None])
+            span = slice(start + lead, start + lead + horizon)
+            sums.add(evoked[span][None], recording.traces[span][None])
         if starts:
-            scores.append(_score(condition, len(starts), sums / len(starts)))
-    return Scores(tuple(scores), 0.0)
+            scores.append(sums.score(condition))
+    return Scores(tuple(scores), 0.0, lead + horizon)
 
 
-def _errors(
-    forecast: Forecast, recording: Recording, starts: list[int], context: int
-) -> tuple[NDArray[np.float64], int]:
-    """Sums over windows of absolute and squared error, [2, 32], and how many forecasts were NaN."""
-    found = forecast(recording.contexts(starts, context), recording.covariates(starts, context))
-    wanted = recording.targets(starts, context)
+def _forecasts(
+    forecast: Forecast, recording: Recording, starts: list[int], context: int, horizon: int
+) -> tuple[Array, Array]:
+    """Forecasts and what came, [windows, horizon, neurons] each."""
+    given = recording.contexts(starts, context), recording.covariates(starts, context, horizon)
+    found = forecast(*given)
+    wanted = recording.targets(starts, context, horizon)
     if found.shape != wanted.shape:
         raise DataError(f"forecast must be {list(wanted.shape)}, not {list(found.shape)}")
-    missing = int(np.isnan(found).sum())
-    return _sums(found - wanted), missing
+    return found, wanted
 
 
-def _sums(difference: Array) -> NDArray[np.float64]:
-    """[windows, 32, neurons] -> sums over windows of the neurons' mean |error| and error^2."""
-    magnitude = np.nan_to_num(np.abs(difference), nan=0.0, posinf=np.inf)
-    absolute = magnitude.mean(axis=2, dtype=np.float64).sum(axis=0)
-    np.square(magnitude, out=magnitude)
-    squared = magnitude.mean(axis=2, dtype=np.float64).sum(axis=0)
-    sums: NDArray[np.float64] = np.stack([absolute, squared])
-    return sums
+class _Sums:
+    """Adds up the errors of a condition, window by window."""
 
+    def __init__(self, horizon: int, neurons: int, stretch: int) -> None:
+        self.horizon, self.stretch = horizon, stretch
+        self.absolute: list[Errors] = []
+        self.squared = np.zeros(horizon)
+        self.stretches: list[Errors] = []
+        self.lengths: list[int] = []
+        self.neurons = neurons
+        self.count = 0
 
-def _score(condition: Condition, windows: int, errors: NDArray[np.float64]) -> ConditionScore:
-    mae, mse = (tuple(float(value) for value in row) for row in errors)
-    return ConditionScore(condition.name, condition.held_out, windows, mae, mse)
+    def add(self, found: Array, wanted: Array) -> int:
+        """Count these windows in; how many of the forecasts were NaN."""
+        missing = int(np.isnan(found).sum())
+        magnitude = np.nan_to_num(np.abs(found - wanted), nan=0.0, posinf=np.inf)
+        self.absolute.append(magnitude.mean(axis=2, dtype=np.float64))
+        for window in magnitude:
+            if self.count % self.stretch == 0:
+                self.stretches.append(np.zeros(self.neurons))
+                self.lengths.append(0)
+            self.stretches[-1] += window.mean(axis=0, dtype=np.float64)
+            self.lengths[-1] += 1
+            self.count += 1
+        np.square(magnitude, out=magnitude)
+        self.squared += magnitude.mean(axis=2, dtype=np.float64).sum(axis=0)
+        return missing
+
+    def score(self, condition: Condition) -> ConditionScore:
+        windows = np.concatenate(self.absolute)
+        lengths = np.array(self.lengths)
+        neurons = np.stack(self.stretches) / lengths[:, None]
+        mae, mse = windows.mean(axis=0), self.squared / len(windows)
+        return ConditionScore(
+            condition.name,
+            condition.held_out,
+            len(windows),
+            tuple(mae.tolist()),
+            tuple(mse.tolist()),
+            Traced(windows, neurons, lengths),
+        )
 
 
 def _mean(rows: list[tuple[float, ...]]) -> tuple[float, ...]:

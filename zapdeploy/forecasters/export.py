@@ -10,7 +10,7 @@ from zapdeploy.errors import UsageError
 from zapdeploy.exporter import quiet_exporter
 from zapdeploy.files import replacing
 from zapdeploy.forecasters.build import build_model, neurons_to_build
-from zapdeploy.forecasters.folder import folder_notes
+from zapdeploy.forecasters.folder import folder_notes, trained_spec
 from zapdeploy.forecasters.registry import (
     ATTENTION,
     VOLUME,
@@ -24,8 +24,7 @@ from zapdeploy.forecasters.transformers import (
     export_transformer,
 )
 from zapdeploy.forecasters.volumes import Volume, build_volume_network, export_volume_network
-from zapdeploy.recordings.conditions import HORIZON
-from zapdeploy.recordings.recording import STIMULI
+from zapdeploy.recordings.zapbench import HORIZON, STIMULI
 
 if TYPE_CHECKING:
     from torch import nn
@@ -86,7 +85,18 @@ def export_model(
     )
     built = neurons_to_build(name, neurons, checkpoint)
     notes = folder_notes(checkpoint)
-    return export_module(module, info, path, neurons=built, batch=batch, revin=revin, notes=notes)
+    spec = None if checkpoint is None else trained_spec(checkpoint)
+    return export_module(
+        module,
+        info,
+        path,
+        neurons=built,
+        batch=batch,
+        revin=revin,
+        notes=notes,
+        horizon=HORIZON if spec is None else spec.horizon,
+        covariates=STIMULI if spec is None or spec.covariates is None else spec.covariates,
+    )
 
 
 def export_module(
@@ -98,6 +108,8 @@ def export_module(
     batch: int = 1,
     revin: bool = False,
     notes: Mapping[str, str] | None = None,
+    horizon: int = HORIZON,
+    covariates: int = STIMULI,
 ) -> Path:
     """Write a network that is at hand, in evaluation mode, as `export_model` does.
 
@@ -115,7 +127,7 @@ def export_module(
     shape = info.input_shape if info.kind == "image" else (info.input_shape[0], neurons)
     inputs = {INPUT_NAME: (batch, *shape)}
     if info.covariates:
-        inputs[COVARIATES_NAME] = (batch, HORIZON, STIMULI)
+        inputs[COVARIATES_NAME] = (batch, horizon, covariates)
     normalisation = None if revin else take_out_norm(module)
     with replacing(target) as temporary:
         _write_onnx(module, inputs, temporary)
@@ -160,7 +172,10 @@ def _write_onnx(module: nn.Module, inputs: Mapping[str, tuple[int, ...]], path: 
 
     from zapdeploy.forecasters.residual_mlp import ResidualMLPForecaster, fold_residual_mlp
     from zapdeploy.forecasters.resnet50 import ResNet50, fold_batchnorm
+    from zapdeploy.forecasters.scaled import Scaled
 
+    if isinstance(module, Scaled):
+        module = module.network if module.plain else module
     if isinstance(module, ResNet50):
         module = fold_batchnorm(module)
     elif isinstance(module, ResidualMLPForecaster):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from zapdeploy.forecasters.path_maps import Piece
 from zapdeploy.forecasters.registry import find_model
-from zapdeploy.recordings.conditions import HORIZON
+from zapdeploy.recordings.zapbench import HORIZON
 
 Arrays = Mapping[str, NDArray[Any]]
 Rows = tuple[int, int]

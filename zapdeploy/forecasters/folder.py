@@ -10,17 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 from zapdeploy.errors import DataError
 from zapdeploy.files import atomic_write
-from zapdeploy.forecasters.build import build_model, check_options
+from zapdeploy.forecasters.build import NO_SCALING, build_model, check_options
 from zapdeploy.forecasters.checkpoint import WEIGHTS_FILE
 from zapdeploy.forecasters.extras import require
 from zapdeploy.forecasters.registry import ModelInfo, find_forecaster
 from zapdeploy.recordings.columns import Columns, columns_notes, columns_text, parse_columns
+from zapdeploy.recordings.description import Description
+from zapdeploy.recordings.description import read_description as read_recording
+from zapdeploy.recordings.options import ReadOptions, read_options
+from zapdeploy.recordings.zapbench import HORIZON
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 DESCRIPTION = "forecaster.json"
 WEIGHTS = WEIGHTS_FILE
+READ_KEY = "zapdeploy.read"  # in the metadata of files: how the recording was read
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,8 @@ class ForecasterSpec:
     """What it takes to build a forecaster again; other arguments as for `build_model`.
 
     columns: which columns of the recording its neurons are; None: the first so many, or unknown.
+    horizon: frames that it forecasts. covariates: how many it reads, where it does; None: as many
+    as the benchmark's. scaling: "robust" or "none", what the host does around it.
     """
 
     name: str
@@ -36,6 +43,9 @@ class ForecasterSpec:
     revin: bool = True
     nlinear: bool = False
     columns: Columns | None = None
+    horizon: int = HORIZON
+    covariates: int | None = None
+    scaling: str = NO_SCALING
 
     @property
     def info(self) -> ModelInfo:
@@ -56,6 +66,9 @@ class ForecasterSpec:
             checkpoint=checkpoint,
             revin=self.revin,
             nlinear=self.nlinear,
+            horizon=self.horizon,
+            covariates=self.covariates,
+            scaling=self.scaling,
         )
 
     def check(self) -> None:
@@ -66,6 +79,8 @@ class ForecasterSpec:
         """What forecaster.json says; nothing of columns that are the first so many, or unknown."""
         found = asdict(self)
         columns = found.pop("columns")
+        plain = {"horizon": HORIZON, "covariates": None, "scaling": NO_SCALING}
+        found = {name: v for name, v in found.items() if name not in plain or v != plain[name]}
         return found if columns is None else {**found, "columns": columns_text(columns)}
 
 
@@ -120,7 +135,8 @@ def read_description(folder: Path) -> tuple[ForecasterSpec, dict[str, Any]]:
 
 
 def _read_spec(given: Mapping[str, Any]) -> ForecasterSpec:
-    kept = {"columns": None, **given}
+    plain = {"columns": None, "horizon": HORIZON, "covariates": None, "scaling": NO_SCALING}
+    kept = {**plain, **given}
     spec = ForecasterSpec(**{f.name: kept[f.name] for f in fields(ForecasterSpec)})
     if kept["columns"] is None:
         return spec
@@ -130,13 +146,41 @@ def _read_spec(given: Mapping[str, Any]) -> ForecasterSpec:
     return replace(spec, columns=columns)
 
 
+def trained_spec(folder: str | Path) -> ForecasterSpec | None:
+    """What the forecaster of a folder is; None where the path is no such folder."""
+    path = Path(folder)
+    return read_description(path)[0] if is_forecaster_folder(path) else None
+
+
+def read_training_data(folder: Path) -> tuple[Description | None, ReadOptions]:
+    """What the recording was that a folder's forecaster was trained on, and how it was read.
+
+    None and no options in folders that were written before this was written down.
+    """
+    found = read_description(folder)[1].get("recording")
+    if found is None:
+        return None, ReadOptions()
+    try:
+        return read_recording(found["description"]), read_options(found.get("read", {}))
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{DESCRIPTION} must describe its recording, not {type(error).__name__}: {error} "
+            f"({folder}); train it again"
+        ) from None
+
+
 def folder_notes(folder: str | Path | None) -> dict[str, str]:
     """What the metadata of a file made from that folder is to say; nothing where it is no folder
     that training wrote.
     """
     if folder is None or not is_forecaster_folder(Path(folder)):
         return {}
-    return columns_notes(read_description(Path(folder))[0].columns)
+    place = Path(folder)
+    notes = columns_notes(read_description(place)[0].columns)
+    known, options = read_training_data(place)
+    if known is not None:
+        notes |= {**known.notes(), READ_KEY: json.dumps(options.as_json())}
+    return notes
 
 
 def load_forecaster(folder: str | Path) -> Trained:

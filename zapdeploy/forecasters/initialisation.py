@@ -15,7 +15,9 @@ import torch
 from torch import nn
 
 from zapdeploy.forecasters.linear import LinearForecaster
+from zapdeploy.forecasters.low_rank import LowRankForecaster
 from zapdeploy.forecasters.residual_mlp import ResidualMLPForecaster
+from zapdeploy.forecasters.scaled import Scaled
 
 # Standard deviation of a unit normal that is cut off at two deviations (as Flax and TensorFlow do).
 TRUNCATED_DEVIATION = 0.87962566103423978
@@ -30,7 +32,13 @@ def initialise(network: nn.Module, seed: int) -> None:
                 _lecun_normal(layer.weight)
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
-        if isinstance(network, LinearForecaster):
+        if isinstance(network, Scaled):
+            last = getattr(network.network, "forecast", None)
+            if isinstance(last, nn.Linear | nn.Conv1d):  # it starts by forecasting no change
+                nn.init.zeros_(last.weight)
+            if isinstance(network.network, LowRankForecaster):
+                nn.init.zeros_(network.network.factors.weight)
+        elif isinstance(network, LinearForecaster):
             weight = network.forecast.weight
             nn.init.constant_(weight, 1 / weight.shape[1])
         elif isinstance(network, ResidualMLPForecaster):

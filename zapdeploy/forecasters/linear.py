@@ -1,26 +1,26 @@
-"""ZAPBench's linear forecaster: one map from the context to 32 frames, shared by all neurons.
+"""ZAPBench's linear forecaster: one map from the context to the horizon, shared by all neurons.
 
-160 parameters with a context of 4 frames, 8,224 with one of 256.
+For 32 frames 160 parameters with a context of 4 frames, 8,224 with one of 256.
 """
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from zapdeploy.recordings.conditions import HORIZON
+from zapdeploy.recordings.zapbench import HORIZON
 
 
 class LinearForecaster(nn.Module):
-    """dF/F float [batch, context, neurons] -> forecast [batch, 32, neurons].
+    """dF/F float [batch, context, neurons] -> forecast [batch, horizon, neurons].
 
     nlinear: the last frame is subtracted before and added after (Zeng et al. 2022), so that the
     map forecasts a change, whose range is smaller and survives narrow integers better.
     """
 
-    def __init__(self, context: int, *, nlinear: bool = False) -> None:
+    def __init__(self, context: int, horizon: int = HORIZON, *, nlinear: bool = False) -> None:
         super().__init__()
         self.nlinear = nlinear
-        self.forecast = nn.Conv1d(context, HORIZON, 1)
+        self.forecast = nn.Conv1d(context, horizon, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.nlinear:

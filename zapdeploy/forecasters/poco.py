@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from zapdeploy.forecasters.attention import Attention, check_heads, from_heads, in_heads
-from zapdeploy.recordings.conditions import HORIZON
+from zapdeploy.recordings.zapbench import HORIZON
 
 LATENTS = 8
 HEADS = 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zapdeploy.errors import UsageError
-from zapdeploy.recordings.conditions import ZAPBENCH_NEURONS as ZAPBENCH_NEURONS
+from zapdeploy.recordings.zapbench import ZAPBENCH_NEURONS as ZAPBENCH_NEURONS
 
 ATTENTION = "attention"  # the kind of the networks in transformers.py
 VOLUME = "volume"  # the kind of the network in volumes.py
@@ -73,6 +73,55 @@ _TSMIXER = "ZAPBench TSMixer"
 _TIDE = "ZAPBench TiDE with the stimuli to come"
 _RESIDUAL_MLP = "residual MLP per neuron with embedding and global state"
 
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of forecaster. least_width: the least hidden width; None: it has none. most_neurons:
+    None where any number will do. onnx_only: whether it is quantized as an ONNX file.
+    """
+
+    name: str
+    summary: str
+    least_width: int | None = None
+    covariates: bool = False
+    most_neurons: int | None = None
+    onnx_only: bool = False
+
+    def info(self, context: int) -> ModelInfo:
+        """The network for a context that nobody has published: its size is for a recording to say,
+        so nothing is said of parameters and work.
+        """
+        return _forecaster(
+            self.name,
+            context,
+            self.summary,
+            0,
+            0,
+            width=None if self.least_width is None else SMALL_WIDTH,
+            covariates=self.covariates,
+        )
+
+
+SMALL_WIDTH = 32  # hidden channels where nobody says how many
+FAMILIES = {
+    family.name: family
+    for family in (
+        Family("linear", "one map shared by all neurons"),
+        Family("low-rank", "linear, with factors that all neurons share", 1),
+        Family("time-mix", "five residual mixes of time"),
+        Family("tsmixer", "mixes of time and of neurons", 1),
+        Family("tide", "residual MLP with covariates to come", covariates=True),
+        Family("residual-mlp", _RESIDUAL_MLP, 2),
+        Family("gru", "gated recurrent unit over each neuron's context", 1, onnx_only=True),
+        Family(
+            "transformer",
+            "neurons that attend to each other",
+            4,
+            most_neurons=4_096,
+            onnx_only=True,
+        ),
+    )
+}
 _MODELS = (
     ModelInfo(
         name="resnet50",
@@ -144,17 +193,23 @@ def list_models() -> tuple[ModelInfo, ...]:
 
 
 def find_model(name: str) -> ModelInfo:
-    """The network of that name; raises UsageError for any other."""
+    """The network of that name; raises UsageError for any other.
+
+    Forecasters exist for any context: "tsmixer-c16".
+    """
     for info in _MODELS:
         if info.name == name:
             return info
+    family, _, context = name.rpartition("-c")
+    if family in FAMILIES and context.isdigit() and int(context) > 0:
+        return FAMILIES[family].info(int(context))
     names = ", ".join(info.name for info in _MODELS)
     raise UsageError(f"model must be one of {names}, not {name!r}; run: zapdeploy models list")
 
 
 def forecaster_families() -> tuple[str, ...]:
     """The kinds of forecasters, each of which has one network per context."""
-    return tuple(dict.fromkeys(info.family for info in _MODELS if info.context is not None))
+    return tuple(FAMILIES)
 
 
 def find_forecaster(name: str) -> tuple[ModelInfo, int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from zapdeploy.recordings.conditions import HORIZON
+from zapdeploy.recordings.zapbench import HORIZON
 
 BLOCKS = 3
 EMBEDDING_DEVIATION = 0.1
@@ -51,10 +51,22 @@ class GlobalState(nn.Module):
 
 
 class ResidualMLPForecaster(nn.Module):
-    """dF/F float [batch, context, neurons] -> forecast [batch, 32, neurons]."""
+    """dF/F float [batch, context, neurons] -> forecast [batch, horizon, neurons].
 
-    def __init__(self, neurons: int, context: int, width: int) -> None:
+    adds_last: whether the forecast is the last frame and the change; else it is the change alone.
+    """
+
+    def __init__(
+        self,
+        neurons: int,
+        context: int,
+        width: int,
+        horizon: int = HORIZON,
+        *,
+        adds_last: bool = True,
+    ) -> None:
         super().__init__()
+        self.adds_last = adds_last
         self.enter = nn.Conv1d(context, width, 1)
         self.norm = nn.BatchNorm1d(width)
         self.embedding = nn.Parameter(torch.empty(1, width, neurons))
@@ -62,14 +74,14 @@ class ResidualMLPForecaster(nn.Module):
         self.state = GlobalState(neurons, context, width)
         self.relu = nn.ReLU()
         self.blocks = nn.Sequential(*(MLPBlock(width) for _ in range(BLOCKS)))
-        self.forecast = nn.Conv1d(width, HORIZON, 1)
+        self.forecast = nn.Conv1d(width, horizon, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         last = x[:, -1:]
         own = self.norm(self.enter(x)) + self.embedding
         mixed = self.blocks(self.relu(own + self.state(x)))
         change: Tensor = self.forecast(mixed)
-        return change + last
+        return change + last if self.adds_last else change
 
 
 def fold_residual_mlp(network: ResidualMLPForecaster) -> ResidualMLPForecaster:

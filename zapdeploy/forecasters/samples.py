@@ -12,8 +12,8 @@ from zapdeploy.forecasters.images import photograph_frames
 from zapdeploy.forecasters.registry import ATTENTION, VOLUME, ZAPBENCH_NEURONS, find_model
 from zapdeploy.forecasters.transformers import build_transformer, transformer_samples
 from zapdeploy.forecasters.volumes import Volume, build_volume_network, volume_samples
-from zapdeploy.recordings.conditions import FRAMES, HORIZON
 from zapdeploy.recordings.synthetic import synthetic_windows
+from zapdeploy.recordings.zapbench import FRAMES, HORIZON
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

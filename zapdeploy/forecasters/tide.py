@@ -15,8 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from zapdeploy.recordings.conditions import HORIZON
-from zapdeploy.recordings.recording import STIMULI
+from zapdeploy.recordings.zapbench import HORIZON, STIMULI
 
 HIDDEN = 128
 FEATURES = 32  # of a frame's stimuli, and of the decoder for each frame of the horizon
@@ -68,22 +67,27 @@ class SplitResidualMLP(nn.Module):
 
 
 class TiDE(nn.Module):
-    """dF/F [batch, context, neurons], stimuli to come [batch, 32, 26] -> [batch, 32, neurons]."""
+    """dF/F [batch, context, neurons], covariates to come [batch, horizon, K] -> forecast [batch,
+    horizon, neurons].
+    """
 
-    def __init__(self, context: int) -> None:
+    def __init__(self, context: int, horizon: int = HORIZON, covariates: int = STIMULI) -> None:
         super().__init__()
-        self.covariates = ResidualMLP(STIMULI, FEATURES)
-        self.encoder = SplitResidualMLP(context, HORIZON * FEATURES, HIDDEN)
-        self.decoder = ResidualMLP(HIDDEN, FEATURES * HORIZON)
+        self.horizon = horizon
+        self.covariates = ResidualMLP(covariates, FEATURES)
+        self.encoder = SplitResidualMLP(context, horizon * FEATURES, HIDDEN)
+        self.decoder = ResidualMLP(HIDDEN, FEATURES * horizon)
         self.temporal = SplitResidualMLP(FEATURES, FEATURES, 1)
-        self.skip = nn.Conv1d(context, HORIZON, 1)
+        self.skip = nn.Conv1d(context, horizon, 1)
 
     # Named as the ONNX file names its inputs, so that calibration windows serve both.
     def forward(self, input: Tensor, covariates: Tensor) -> Tensor:  # noqa: A002
         features = self.covariates(covariates.transpose(1, 2))  # [batch, features, 32]
-        encoded = self.encoder(input.unsqueeze(2), features.reshape(-1, FEATURES * HORIZON, 1, 1))
+        encoded = self.encoder(
+            input.unsqueeze(2), features.reshape(-1, FEATURES * self.horizon, 1, 1)
+        )
         decoded = self.decoder(encoded.squeeze(2))
-        steps = decoded.reshape(-1, FEATURES, HORIZON, input.shape[2])
+        steps = decoded.reshape(-1, FEATURES, self.horizon, input.shape[2])
         temporal: Tensor = self.temporal(steps, features.unsqueeze(3)).squeeze(1)
         return temporal + self.skip(input)
 
@@ -92,10 +96,12 @@ class TiDE(nn.Module):
         batch, _, neurons = x.shape
         rows = x.transpose(1, 2)  # [batch, neurons, context]
         features = self.covariates(stimuli.transpose(1, 2))
-        copied = features.flatten(1).unsqueeze(1).expand(batch, neurons, FEATURES * HORIZON)
+        copied = features.flatten(1).unsqueeze(1).expand(batch, neurons, FEATURES * self.horizon)
         encoded = self.encoder.whole(torch.cat([rows, copied], dim=2))
         decoded = self.decoder(encoded.transpose(1, 2)).transpose(1, 2)
-        steps = decoded.reshape(batch, neurons, FEATURES, HORIZON).transpose(2, 3)
-        frames = features.transpose(1, 2).unsqueeze(1).expand(batch, neurons, HORIZON, FEATURES)
+        steps = decoded.reshape(batch, neurons, FEATURES, self.horizon).transpose(2, 3)
+        frames = (
+            features.transpose(1, 2).unsqueeze(1).expand(batch, neurons, self.horizon, FEATURES)
+        )
         temporal: Tensor = self.temporal.whole(torch.cat([steps, frames], dim=3)).squeeze(3)
         return temporal.transpose(1, 2) + self.skip(x)

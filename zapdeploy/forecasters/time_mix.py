@@ -9,19 +9,19 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from zapdeploy.forecasters.tsmixer import ReversibleInstanceNorm, TimeMix
-from zapdeploy.recordings.conditions import HORIZON
+from zapdeploy.recordings.zapbench import HORIZON
 
 BLOCKS = 5
 
 
 class TimeMixForecaster(nn.Module):
-    """dF/F float [batch, context, neurons] -> forecast [batch, 32, neurons]."""
+    """dF/F float [batch, context, neurons] -> forecast [batch, horizon, neurons]."""
 
-    def __init__(self, neurons: int, context: int, *, revin: bool) -> None:
+    def __init__(self, neurons: int, context: int, horizon: int = HORIZON, *, revin: bool) -> None:
         super().__init__()
         self.norm = ReversibleInstanceNorm(neurons) if revin else None
         self.blocks = nn.Sequential(*(TimeMix(context) for _ in range(BLOCKS)))
-        self.forecast = nn.Conv1d(context, HORIZON, 1)
+        self.forecast = nn.Conv1d(context, horizon, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.norm is None:

@@ -87,16 +87,19 @@ class _Run:
         import torch
 
         from zapdeploy.forecasters.initialisation import initialise
+        from zapdeploy.forecasters.scaled import Scaled
 
         self.spec, self.recording, self.options, self.folder = spec, recording, options, folder
         self.device = torch.device(options.device)
         self.network = spec.build(options.seed)
         initialise(self.network, options.seed)
+        if isinstance(self.network, Scaled):
+            self.network.fit(recording)
         self.network.to(self.device)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
         )
-        self.starts = window_starts(Split.TRAIN, spec.context, recording.conditions)
+        self.starts = window_starts(Split.TRAIN, spec.context, spec.horizon, recording.conditions)
         self.state = Progressed()
 
     @classmethod
@@ -116,7 +119,9 @@ class _Run:
         forecaster = self.spec.as_json()
         if self.spec.columns is not None:
             forecaster["columns"] = brief_columns(self.spec.columns)
-        return {"forecaster": forecaster, "data": self.recording.source, "options": options}
+        read = self.recording.options.as_json()
+        found = {"forecaster": forecaster, "data": self.recording.source, "options": options}
+        return {**found, "read": read} if read else found
 
     @property
     def finished(self) -> bool:
@@ -190,9 +195,11 @@ class _Run:
         context = self.spec.context
         arrays = [self.recording.contexts(starts, context)]
         if self.spec.info.covariates:
-            arrays.append(self.recording.covariates(starts, context))
+            arrays.append(self.recording.covariates(starts, context, self.spec.horizon))
         inputs = tuple(torch.from_numpy(array).to(self.device) for array in arrays)
-        targets = torch.from_numpy(self.recording.targets(starts, context)).to(self.device)
+        targets = torch.from_numpy(self.recording.targets(starts, context, self.spec.horizon)).to(
+            self.device
+        )
         return inputs, targets
 
     def _validate(self) -> None:
@@ -205,6 +212,10 @@ class _Run:
         write_resume(self.folder, self.identity, self.state, self.network, self.optimizer)
         record = {
             **self.identity,
+            "recording": {
+                "description": self.recording.description.as_json(),
+                "read": self.recording.options.as_json(),
+            },
             "steps": self.state.step,
             "best_step": self.state.best_step,
             "validation_mae": self.state.best,
@@ -232,7 +243,10 @@ def validation_mae(
     options: TrainingOptions,
 ) -> float:
     """The mean over conditions of the error over their validation windows."""
-    ranges = [condition.window_starts(Split.VALIDATION, spec.context) for condition in conditions]
+    ranges = [
+        condition.window_starts(Split.VALIDATION, spec.context, spec.horizon)
+        for condition in conditions
+    ]
     total = sum(map(len, ranges))
     stride = 1 if options.validation_windows is None else -(-total // options.validation_windows)
     errors = [judge(list(starts[::stride])) for starts in ranges if len(starts)]
@@ -249,6 +263,8 @@ def _check(spec: ForecasterSpec, recording: Recording, options: TrainingOptions)
         raise UsageError(
             f"neurons must be the recording's {recording.neurons}, not {spec.neurons} ({spec.name})"
         )
+    for split in (Split.TRAIN, Split.VALIDATION):
+        window_starts(split, spec.context, spec.horizon, recording.conditions)
     if options.neurons_per_step is not None and not _treats_neurons_alike(spec):
         raise UsageError(
             f"neurons_per_step must be left out for {spec.name}, not {options.neurons_per_step}; "

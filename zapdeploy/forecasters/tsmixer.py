@@ -13,7 +13,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from zapdeploy.recordings.conditions import HORIZON
+from zapdeploy.forecasters.scaled import Scaled
+from zapdeploy.recordings.zapbench import HORIZON
 from zapdeploy.revin import VARIANCE_FLOOR, HostNormalisation
 
 BLOCKS = 2
@@ -83,6 +84,8 @@ def take_out_norm(network: nn.Module) -> HostNormalisation | None:
 
     None where the forecaster has none.
     """
+    if isinstance(network, Scaled):
+        return network.take_out()
     norm = getattr(network, "norm", None)
     if not isinstance(norm, ReversibleInstanceNorm):
         return None
@@ -93,16 +96,18 @@ def take_out_norm(network: nn.Module) -> HostNormalisation | None:
 
 
 class TSMixer(nn.Module):
-    """dF/F float [batch, context, neurons] -> forecast [batch, 32, neurons]."""
+    """dF/F float [batch, context, neurons] -> forecast [batch, horizon, neurons]."""
 
-    def __init__(self, neurons: int, context: int, width: int, *, revin: bool) -> None:
+    def __init__(
+        self, neurons: int, context: int, width: int, horizon: int = HORIZON, *, revin: bool
+    ) -> None:
         super().__init__()
         self.norm = ReversibleInstanceNorm(neurons) if revin else None
         blocks: list[nn.Module] = []
         for _ in range(BLOCKS):
             blocks += [TimeMix(context), FeatureMix(context, neurons, width)]
         self.blocks = nn.Sequential(*blocks)
-        self.forecast = nn.Conv1d(context, HORIZON, 1)
+        self.forecast = nn.Conv1d(context, horizon, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.norm is None:

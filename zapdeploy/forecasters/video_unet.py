@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from zapdeploy.errors import UsageError
-from zapdeploy.recordings.conditions import HORIZON
+from zapdeploy.recordings.zapbench import HORIZON
 
 WIDTHS = (32, 64, 112, 128)
 GROUPS = 8

@@ -14,7 +14,7 @@ import numpy as np
 from zapdeploy.errors import UsageError
 from zapdeploy.exporter import quiet_exporter
 from zapdeploy.files import replacing
-from zapdeploy.recordings.conditions import HORIZON
+from zapdeploy.recordings.zapbench import HORIZON
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,25 +1,31 @@
 """Which frames belong to which condition and split, and which windows they hold.
 
-Rules of ZAPBench (arXiv 2503.02618): one frame of padding at both ends of a condition; per
-condition, in time order, 70 % training, 10 % validation, 20 % test; validation and test begin
-`context` frames early, so that their first target is the split's first frame.
+A window is `context` frames that a forecaster is given and the `horizon` frames after it, its
+targets. A condition is one or more blocks of frames without a break; no window reaches over the end
+of a block. In time order, the last 20 % of a condition's frames are the targets of the test split
+and 10 % before them those of validation; between two splits a gap of context plus horizon is left
+out, so that no frame of a test or validation window is trained on. Contexts reach into the gap:
+the targets of the test split are the same frames whatever the context.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.errors import DataError
 
-HORIZON = 32
-LONGEST_CONTEXT = 256
-PADDING = 1
 VALIDATION_SHARE = 0.1
 TEST_SHARE = 0.2
+TRAIN_SHARE = 1 - VALIDATION_SHARE - TEST_SHARE
+WHOLE = "whole recording"
+Block = tuple[int, int]
 
 
 class Split(Enum):
@@ -32,83 +38,111 @@ class Split(Enum):
 
 @dataclass(frozen=True)
 class Condition:
-    """Frames [start, stop) shown one kind of stimulus, repeated every `cycle` frames if it is.
+    """Blocks of frames [start, stop), in time order, recorded under one condition.
 
-    `flag` is the column of the stimulus features that is 1 while the condition lasts; a `held_out`
-    condition is never trained on.
+    A `held_out` condition is never trained on: all its windows are test windows. cycle: frames
+    after which its stimulus repeats, where it does.
     """
 
     name: str
-    start: int
-    stop: int
-    flag: int
-    cycle: int | None = None
+    blocks: tuple[Block, ...]
     held_out: bool = False
-
-    def frames(self, split: Split, context: int) -> range:
-        """The frames of a split, with the context before its first target."""
-        start, stop = self.start + PADDING, self.stop - PADDING
-        test, validation = self._lengths
-        if self.held_out:
-            if split is not Split.TEST:
-                return range(start, start)
-            return range(start + LONGEST_CONTEXT - context, stop)
-        if split is Split.TRAIN:
-            return range(start, stop - test - validation)
-        if split is Split.VALIDATION:
-            return range(stop - test - validation - context, stop - test)
-        return range(stop - test - context, stop)
-
-    def window_starts(self, split: Split, context: int) -> range:
-        """First frames of the windows of `context` + 32 frames, one for every frame of stride."""
-        frames = self.frames(split, context)
-        return range(frames.start, max(frames.start, frames.stop - HORIZON - context + 1))
+    cycle: int | None = None
 
     @property
-    def _lengths(self) -> tuple[int, int]:
-        """Frames of the test and of the validation split."""
-        length = self.stop - self.start - 2 * PADDING
-        return int(TEST_SHARE * length), int(VALIDATION_SHARE * length)
+    def frames(self) -> int:
+        """How many frames it has."""
+        return sum(stop - start for start, stop in self.blocks)
+
+    def window_starts(self, split: Split, context: int, horizon: int) -> NDArray[np.int64]:
+        """First frames of the windows of a split, one for every frame of stride."""
+        low, high = self._targets(split, context, horizon)
+        found, passed = [np.empty(0, np.int64)], 0
+        for start, stop in self.blocks:
+            shift = passed - start  # from a frame of the recording to one of the condition
+            first = max(start + context, low - shift)
+            last = min(stop, high - shift) - horizon
+            found.append(np.arange(first - context, last - context + 1, dtype=np.int64))
+            passed += stop - start
+        return np.concatenate(found)
+
+    def known_frames(self) -> NDArray[np.int64]:
+        """The frames that may be learnt from, whatever the context: those before validation; of a
+        held-out condition none.
+        """
+        _, high = self._targets(Split.TRAIN, 0, 0)
+        frames = np.concatenate([np.arange(*block, dtype=np.int64) for block in self.blocks])
+        return frames[: max(high, 0)]
+
+    def _targets(self, split: Split, context: int, horizon: int) -> tuple[int, int]:
+        """Where the targets of a split lie, counted in frames of the condition."""
+        count, gap = self.frames, context + horizon
+        if self.held_out:
+            return (0, count) if split is Split.TEST else (0, 0)
+        test, validation = int(TEST_SHARE * count), int(VALIDATION_SHARE * count)
+        if split is Split.TEST:
+            return count - test, count
+        if split is Split.VALIDATION:
+            return count - test - gap - validation, count - test - gap
+        return 0, count - test - gap - validation - gap
 
 
-CONDITIONS = (
-    Condition("gain", 0, 649, flag=1, cycle=66),
-    Condition("dots", 649, 2422, flag=3, cycle=591),
-    Condition("flash", 2422, 3078, flag=5, cycle=66),
-    Condition("taxis", 3078, 3735, flag=8, cycle=131, held_out=True),
-    Condition("turning", 3735, 5047, flag=12, cycle=262),
-    Condition("position", 5047, 5638, flag=17, cycle=197),
-    Condition("open loop", 5638, 6623, flag=18),
-    Condition("rotation", 6623, 7279, flag=20, cycle=66),
-    Condition("dark", 7279, 7879, flag=21),
-)
-FRAMES = CONDITIONS[-1].stop
-ZAPBENCH_NEURONS = 71_721
+def whole(frames: int, breaks: Sequence[int] = ()) -> tuple[Condition, ...]:
+    """One condition of all frames. breaks: frames that do not follow the one before."""
+    return (Condition(WHOLE, cut_blocks(((0, frames),), breaks)),)
+
+
+def cut_blocks(blocks: Sequence[Block], breaks: Sequence[int]) -> tuple[Block, ...]:
+    """The blocks, cut where the recording breaks off."""
+    found: list[Block] = []
+    for start, stop in blocks:
+        edges = [start, *(b for b in breaks if start < b < stop), stop]
+        found += list(pairwise(edges))
+    return tuple(found)
 
 
 def window_starts(
-    split: Split, context: int, conditions: tuple[Condition, ...] = CONDITIONS
+    split: Split, context: int, horizon: int, conditions: Sequence[Condition]
 ) -> NDArray[np.int64]:
-    """First frames of all windows of a split over all conditions, in time order.
+    """First frames of all windows of a split over all conditions, in the order of these.
 
     Raises DataError when no condition is long enough for one window.
     """
-    check_context(context)
-    ranges = [condition.window_starts(split, context) for condition in conditions]
-    starts = np.concatenate([np.arange(r.start, r.stop, dtype=np.int64) for r in ranges])
+    check_window(context, horizon)
+    starts = np.concatenate([c.window_starts(split, context, horizon) for c in conditions])
     if not starts.size:
-        longest = max(len(condition.frames(split, context)) for condition in conditions)
-        raise DataError(
-            f"the {split.value} split must have at least {context + HORIZON} frames in a "
-            f"condition, not {longest}; take a shorter context or a longer recording"
-        )
+        raise _too_short(split, context, horizon, conditions)
     return starts
 
 
-def check_context(context: int) -> None:
-    """Raise DataError unless windows of that context can be cut from the test split."""
-    if not 1 <= context <= LONGEST_CONTEXT:
-        raise DataError(
-            f"context must be 1 to {LONGEST_CONTEXT} frames, not {context}; "
-            "ZAPBench has forecasters for 4 and for 256"
+def check_window(context: int, horizon: int) -> None:
+    """Raise DataError unless windows can be of that size."""
+    for name, value in (("context", context), ("horizon", horizon)):
+        if value < 1:
+            raise DataError(
+                f"{name} must be at least 1 frame, not {value}; give a number of frames"
+            )
+
+
+def frames_needed(context: int, horizon: int) -> int:
+    """Frames of a condition without breaks that has a window in every split."""
+    gap = context + horizon
+    return max(math.ceil(3 * gap / TRAIN_SHARE), math.ceil(horizon / VALIDATION_SHARE)) + 1
+
+
+def _too_short(
+    split: Split, context: int, horizon: int, conditions: Sequence[Condition]
+) -> DataError:
+    longest = max(condition.frames for condition in conditions)
+    if all(condition.held_out for condition in conditions):
+        return DataError(
+            f"conditions must not all be held out, for then nothing is left for the {split.value} "
+            "split; hold out fewer"
         )
+    pieces = max(len(condition.blocks) for condition in conditions)
+    broken = "" if pieces == 1 else f" in {pieces} pieces"
+    return DataError(
+        f"a condition must have at least {frames_needed(context, horizon)} frames without a break "
+        f"for a context of {context} and a horizon of {horizon}, not {longest}{broken}; take a "
+        "smaller --context or --horizon"
+    )

@@ -23,24 +23,27 @@ if TYPE_CHECKING:
 
     Progress = Callable[[str, int, int], None]
 
-ZAPBENCH_URL = "gs://zapbench-release/volumes/20240930"
 GOOGLE_STORAGE = "https://storage.googleapis.com"
 CHUNK = 512  # frames and neurons of one chunk of the published traces: 1 MiB of float32
 # A host that falls silent is given up: before the first byte, for a small array, for 512 neurons.
 _ANSWER_TIMEOUT_S, _OPEN_TIMEOUT_S, _READ_TIMEOUT_S = 5.0, 60.0, 600.0
+_METADATA = {"zarr.json", ".zarray", ".zattrs"}
 _ABSENT = ("does not exist", "NOT_FOUND: Error opening", "no metadata")
 
 
-def open_store(location: str, name: str) -> Any:
+def open_store(location: str, name: str, *, fill_missing: bool | None = None) -> Any:
     """The TensorStore of one array of a recording, zarr version 3 or 2, for reading.
 
-    A missing chunk is an error when it is read, not a block of zeros.
+    fill_missing: whether a chunk that is not stored is read as the fill value, as zarr has it, or
+    is an error; None: the one where no chunk at all is stored, as of an array of zeros, the other
+    where some are, since one that is missing among them was lost.
     """
     tensorstore = _tensorstore()
     kvstore = key_value_store(location, name)
+    fill = _is_empty(kvstore) if fill_missing is None else fill_missing
     reasons = []
     for driver in ("zarr3", "zarr"):
-        spec = {"driver": driver, "kvstore": kvstore, "fill_missing_data_reads": False}
+        spec = {"driver": driver, "kvstore": kvstore, "fill_missing_data_reads": fill}
         try:
             return tensorstore.open(spec, context=_context(), open=True, read=True).result(
                 timeout=_OPEN_TIMEOUT_S
@@ -57,6 +60,18 @@ def open_store(location: str, name: str) -> Any:
         f"array '{name}' must be readable, not refused: {brief(reason)} ({location}); "
         "check the path, the network and the copy"
     )
+
+
+def _is_empty(kvstore: dict[str, Any]) -> bool:
+    """Whether an array on this machine has metadata and no chunk."""
+    if kvstore["driver"] not in ("file", "memory"):
+        return False
+    try:
+        found = _tensorstore().KvStore.open(kvstore, context=_context()).result()
+        keys = [key.decode() for key in found.list().result()]
+    except (ValueError, OSError):
+        return False
+    return bool(keys) and all(key in _METADATA for key in keys)
 
 
 def has_store(location: str, name: str) -> bool:
@@ -148,7 +163,7 @@ def key_value_store(location: str, name: str) -> dict[str, Any]:
     if parts.scheme in ("http", "https"):
         return _http(f"{parts.scheme}://{parts.netloc}/{inside}")
     if parts.scheme in ("", "file"):
-        path = Path(parts.path if parts.scheme else location).expanduser().absolute() / name
+        path = Path(parts.path if parts.scheme else location).expanduser().resolve() / name
         return {"driver": "file", "path": f"{path}/", "file_io_sync": False}
     raise UsageError(
         f"data must be synthetic, zapbench, a folder or a file://, gs://, https:// or memory:// "

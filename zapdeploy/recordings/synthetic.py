@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zapdeploy.errors import UsageError
+from zapdeploy.recordings.zapbench import DFF_RANGE, FRAME_PERIOD_S
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FRAME_PERIOD_S = 0.9141
 SLOW_TAU_S = 41.0
 FAST_TAU_S = 3.1
 NOISE = 0.018
 GAIN_SIGMA = 0.95
 GAIN_MEDIAN = 0.05
-DFF_RANGE = (-0.25, 1.5)
 
 
 def synthetic_windows(neurons: int, context: int, count: int, seed: int = 0) -> NDArray[np.float32]:

@@ -8,7 +8,6 @@ amplitudes are chosen so that a shared linear forecaster has the error curve of 
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -19,9 +18,18 @@ from numpy.typing import NDArray
 
 from zapdeploy.errors import UsageError
 from zapdeploy.extras import load
-from zapdeploy.recordings.conditions import CONDITIONS, FRAMES, ZAPBENCH_NEURONS
+from zapdeploy.recordings.cache import cache_folder
 from zapdeploy.recordings.stores import CHUNK, create_store, write_store
-from zapdeploy.recordings.synthetic import DFF_RANGE, FAST_TAU_S, FRAME_PERIOD_S, SLOW_TAU_S
+from zapdeploy.recordings.synthetic import FAST_TAU_S, SLOW_TAU_S
+from zapdeploy.recordings.zapbench import (
+    CONDITIONS,
+    DFF_RANGE,
+    FRAME_PERIOD_S,
+    FRAMES,
+    POSITIONS,
+    STIMULI,
+    ZAPBENCH_NEURONS,
+)
 
 VERSION = 1  # of the recipe: a recording made by another one is made again
 GAIN_SIGMA = 0.95
@@ -35,7 +43,6 @@ BASELINE_RADIUS = 400
 BASELINE_PERCENTILE = 8
 RESPONSIVE_SHARE = 0.3  # of the neurons, to each stimulus
 BUMP_WIDTH_FRAMES = (3.0, 10.0)
-STIMULI, POSITIONS = 26, 192
 # In units of dF/F at a gain of 1, tuned as the text above says.
 FAST, SLOW, SHARED, BUMP, EVENT, DRIFT = 0.0061, 0.0118, 0.0081, 0.122, 0.0341, 0.0072
 
@@ -59,15 +66,6 @@ def synthetic_location(neurons: int | None, seed: int, progress: Progress) -> st
     if kept is not None:
         return str(root / f"{stem}{kept}")
     return str(_make(root, f"{stem}{wanted}", wanted, seed, progress))
-
-
-def cache_folder() -> Path:
-    """Where made recordings are kept: $ZAPDEPLOY_CACHE, or zapdeploy under the user's cache."""
-    given = os.environ.get("ZAPDEPLOY_CACHE")
-    if given:
-        return Path(given)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "zapdeploy"
 
 
 def write_synthetic(location: str, neurons: int, seed: int, progress: Progress) -> None:

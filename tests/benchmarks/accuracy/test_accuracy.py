@@ -62,7 +62,7 @@ def _mean_error(forecast: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         starts = windows_of(condition, 4, WINDOWS)
         found = [forecast(recording.contexts([s], 4)) for s in starts]
         if not condition.held_out:
-            error = np.abs(np.concatenate(found) - recording.targets(starts, 4))
+            error = np.abs(np.concatenate(found) - recording.targets(starts, 4, 32))
             means.append(error.mean(axis=(0, 2), dtype=np.float64))
     return np.mean(means, axis=0)
 

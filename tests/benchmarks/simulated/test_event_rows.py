@@ -16,8 +16,9 @@ from zapdeploy.benchmarks.simulated import event_rows as rows
 from zapdeploy.benchmarks.simulated.event_driven import open_stream
 from zapdeploy.errors import WorkerError
 from zapdeploy.forecasters.folder import ForecasterSpec, save_forecaster
-from zapdeploy.recordings.conditions import CONDITIONS, Split
+from zapdeploy.recordings.conditions import Split
 from zapdeploy.recordings.recording import open_recording
+from zapdeploy.recordings.zapbench import CONDITIONS
 from zapdeploy.sim.sigma_delta import run_reference
 
 REQUEST = BenchmarkRequest(
@@ -82,11 +83,13 @@ def test_normalisation_that_is_left_to_the_host_is_done(tmp_path: Path) -> None:
     stream = open_stream(file, recording, "loihi2-sim", frames=4)
     (_, simulated) = contenders(str(file), 3, simulate=True)
     assert simulated.forecast is not None
-    start = next(one for one in CONDITIONS if one.name == "dots").window_starts(Split.TEST, 256)[0]
+    start = next(one for one in CONDITIONS if one.name == "dots").window_starts(
+        Split.TEST, 256, 32
+    )[0]
     starts = range(start, start + 4)
-    covariates = recording.covariates(starts, 256)
+    covariates = recording.covariates(starts, 256, 32)
     wanted = simulated.forecast(recording.contexts(starts, 256), covariates)
-    error = np.abs(wanted - recording.targets(starts, 256)).mean(axis=(0, 2))
+    error = np.abs(wanted - recording.targets(starts, 256, 32)).mean(axis=(0, 2))
     assert stream.point(0, run_reference).mae == pytest.approx(error, rel=1e-4)
 
 

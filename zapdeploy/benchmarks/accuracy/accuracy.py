@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from zapdeploy.recordings.recording import Neurons, Recording
 
-WINDOWS = 4  # of each condition's test split
+WINDOWS = 4  # of each condition's test split of the benchmark's recording
+MORE_WINDOWS = 64  # of other recordings, which have fewer conditions and neurons
 IMAGES = 128
 
 
@@ -57,10 +58,11 @@ Judge = Callable[[WorkItem], Accuracy]
 class Accuracies:
     """Judges rows; each network is judged once at each precision for each place where it runs.
 
-    data: as `--data`. models: where made files are. open_recording(data, neurons) reads the data.
+    data: as `--data`; None: what each network was trained on, as its files say, else synthetic.
+    models: where made files are. open_recording(data, neurons) reads the data.
     """
 
-    data: str
+    data: str | None
     models: Path
     open_recording: Callable[[str, Neurons], Recording] | None = None
     images: int = IMAGES
@@ -96,27 +98,35 @@ class Accuracies:
             MEAN_WINDOW,
             SIMULATOR,
             contenders,
+            horizon_of,
             neurons_of,
         )
         from zapdeploy.forecasters.evaluation import evaluate, mean_forecast
+        from zapdeploy.recordings.zapbench import HORIZON
 
         model = str(self._file(item))
         known, simulate = neurons_of(model), is_core_array(item.target)
         assert known is not None
         neurons, columns = known
+        horizon = horizon_of(model) or HORIZON
         forms = list(contenders(model, neurons, simulate=simulate))
         chosen = next(one for one in forms if (one.runner == SIMULATOR) == simulate)
         assert chosen.forecast is not None
-        recording, mean = self._recording(columns or neurons), mean_forecast(MEAN_WINDOW)
+        recording = self._recording(model, columns or neurons)
+        mean = mean_forecast(min(MEAN_WINDOW, chosen.context), horizon)
+        most = WINDOWS if recording.is_zapbench else MORE_WINDOWS
         scores, naive = (
-            evaluate(forecast, recording, chosen.context, windows=WINDOWS, batch=batch)
+            evaluate(
+                forecast, recording, chosen.context, horizon=horizon, windows=most, batch=batch
+            )
             for forecast, batch in ((chosen.forecast, chosen.batch), (mean, WINDOWS))
         )
+        count = len(scores.trained)
         windows = (
-            f"{len(scores.trained)} conditions, up to {WINDOWS} test windows each, "
+            f"{count} condition{'s' * (count != 1)}, up to {most} test windows each, "
             f"{recording.source} data"
         )
-        note = f"MAE ({chosen.kind}): mean of 32 steps and {windows}, in {_place(item)}"
+        note = f"MAE ({chosen.kind}): mean of {horizon} steps and {windows}, in {_place(item)}"
         value = sum(scores.mae) / len(scores.mae)
         return Accuracy(note, value, MAE, Horizon(scores.mae, naive.mae, windows))
 
@@ -139,10 +149,14 @@ class Accuracies:
         chip = is_core_array(item.target)
         return precision_file(item.workload, item.precision, self.models, core_array=chip).path
 
-    def _recording(self, neurons: Neurons) -> Recording:
+    def _recording(self, model: str, neurons: Neurons) -> Recording:
+        from zapdeploy.benchmarks.accuracy.training_data import data_to_read
         from zapdeploy.recordings.recording import open_recording
 
-        return (self.open_recording or open_recording)(self.data, neurons)
+        if self.open_recording is not None:
+            return self.open_recording(self.data or "", neurons)
+        data, options = data_to_read(model, self.data)
+        return open_recording(data, neurons, options=options)
 
 
 def _tried(judge: Judge, item: WorkItem) -> Accuracy:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from zapdeploy.benchmarks.models.onnx_model import load_model, model_facts
 from zapdeploy.errors import DataError, ModelError, UsageError
 from zapdeploy.forecasters.evaluation import Forecast, mean_forecast
+from zapdeploy.forecasters.export import COVARIATES_NAME
 from zapdeploy.forecasters.folder import is_forecaster_folder, load_forecaster, read_description
 from zapdeploy.onnxruntime_sessions import (
     CPU_PROVIDER,
@@ -26,8 +27,8 @@ from zapdeploy.onnxruntime_sessions import (
     open_session,
 )
 from zapdeploy.recordings.columns import Columns, brief_columns, noted_columns
-from zapdeploy.recordings.conditions import HORIZON
-from zapdeploy.recordings.recording import STIMULI, Neurons
+from zapdeploy.recordings.recording import Neurons
+from zapdeploy.recordings.zapbench import HORIZON
 from zapdeploy.revin import host_normalisation
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Contender:
     """A forecaster in one form: where it runs, in what precision, with what context.
 
     forecast: None for the stimulus baseline, which reads no context. columns: of the recording,
-    those it was trained on; None where it does not say.
+    those it was trained on; None where it does not say. horizon: frames that it forecasts.
     """
 
     model: str
@@ -56,6 +57,7 @@ class Contender:
     batch: int
     forecast: Forecast | None
     columns: Columns | None = None
+    horizon: int = HORIZON
 
     @property
     def kind(self) -> str:
@@ -63,14 +65,20 @@ class Contender:
         return "simulated" if self.runner == SIMULATOR else "measured"
 
 
-def contenders(model: str, neurons: int, *, simulate: bool = False) -> Iterator[Contender]:
-    """The forms in which a model is scored; raises ZapdeployError when it is none."""
+def contenders(
+    model: str, neurons: int, *, simulate: bool = False, horizon: int = HORIZON
+) -> Iterator[Contender]:
+    """The forms in which a model is scored; raises ZapdeployError when it is none.
+
+    horizon: of the baselines, which can forecast any number of frames.
+    """
     path = Path(model)
     if model == STIMULUS:
-        yield Contender(model, BASELINE, "float", 1, 8, None)
+        yield Contender(model, BASELINE, "float", 1, 8, None, horizon=horizon)
     elif model == MEAN or model.startswith(f"{MEAN}:"):
         window = _window(model)
-        yield Contender(model, BASELINE, "float", window, 8, mean_forecast(window))
+        forecast = mean_forecast(window, horizon)
+        yield Contender(model, BASELINE, "float", window, 8, forecast, horizon=horizon)
     elif is_forecaster_folder(path):
         yield _torch_contender(path, neurons)
     elif path.suffix == ".onnx":
@@ -107,6 +115,21 @@ def neurons_to_read(models: Sequence[str]) -> Neurons:
                 "evaluate one at a time, or choose with --neuron-list FILE"
             )
     return columns or neurons
+
+
+def horizon_of(model: str) -> int | None:
+    """Frames that a model forecasts; None for a baseline, and for what is no model."""
+    path = Path(model)
+    if is_forecaster_folder(path):
+        return read_description(path)[0].horizon
+    if path.suffix == ".onnx" and path.is_file():
+        return int(open_session(path, Purpose.PLAIN).get_outputs()[0].shape[1])
+    if path.suffix == ".zap" and path.is_file():
+        from zapdeploy.compile.multichip.envelope import load_pipeline
+
+        program = load_pipeline(path)
+        return int(program.graph.values[program.graph.outputs[0]].shape[1])
+    return None
 
 
 def neurons_of(model: str) -> tuple[int, Columns | None] | None:
@@ -153,7 +176,9 @@ def _torch_contender(path: Path, neurons: int) -> Contender:
             found: Array = trained.network(*map(torch.from_numpy, inputs)).numpy()
         return found
 
-    return Contender(str(path), TORCH, "float", spec.context, 8, forecast, spec.columns)
+    return Contender(
+        str(path), TORCH, "float", spec.context, 8, forecast, spec.columns, spec.horizon
+    )
 
 
 def _onnx_contender(path: Path, neurons: int) -> Contender:
@@ -171,7 +196,10 @@ def _onnx_contender(path: Path, neurons: int) -> Contender:
     notes = session.get_modelmeta().custom_metadata_map
     forecast = _around(_in_batches(run, names, shapes), notes, str(path), neurons)
     columns = noted_columns(notes, str(path))
-    return Contender(str(path), ONNXRUNTIME, precision, first[1], first[0], forecast, columns)
+    horizon = int(session.get_outputs()[0].shape[1])
+    return Contender(
+        str(path), ONNXRUNTIME, precision, first[1], first[0], forecast, columns, horizon
+    )
 
 
 def _simulated_contender(
@@ -192,7 +220,10 @@ def _simulated_contender(
     first = shapes[names[0]]
     forecast = _around(_in_batches(run, names, shapes), notes, str(path), neurons)
     columns = noted_columns(notes, str(path))
-    return Contender(str(path), SIMULATOR, precision, first[1], first[0], forecast, columns)
+    horizon = graph.values[graph.outputs[0]].shape[1]
+    return Contender(
+        str(path), SIMULATOR, precision, first[1], first[0], forecast, columns, horizon
+    )
 
 
 def _stored_bits(path: Path) -> set[int]:
@@ -239,14 +270,14 @@ def session_shapes(session: Any) -> dict[str, tuple[int, ...]]:
 
 
 def named_inputs(shapes: Shapes, where: str, neurons: int | None = None) -> tuple[str, ...]:
-    """The input of traces, of so many neurons, then that of stimuli if there is one."""
-    stimuli = [name for name, shape in shapes.items() if shape[1:] == (HORIZON, STIMULI)]
+    """The input of traces, of so many neurons, then that of covariates if there is one."""
+    stimuli = [name for name in shapes if name == COVARIATES_NAME] or list(shapes)[1:2]
     traces = [name for name in shapes if name not in stimuli]
     if len(traces) != 1 or len(shapes[traces[0]]) != 3:
         given = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
         raise ModelError(
-            f"model must have one input [batch, context, neurons], and may have one of stimuli "
-            f"[batch, {HORIZON}, {STIMULI}], not {given} ({where})"
+            f"model must have one input [batch, context, neurons], and may have one of covariates "
+            f"[batch, horizon, any number], not {given} ({where})"
         )
     if neurons is not None and shapes[traces[0]][2] != neurons:
         raise _other_neurons(where, shapes[traces[0]][2], neurons)

@@ -25,6 +25,7 @@ from zapdeploy.forecasters.evaluation import evaluate
 from zapdeploy.forecasters.folder import folder_notes, load_forecaster
 from zapdeploy.recordings.conditions import Split, window_starts
 from zapdeploy.recordings.recording import Recording, open_recording
+from zapdeploy.recordings.zapbench import HORIZON
 
 if TYPE_CHECKING:
     from torch import Tensor, fx, nn
@@ -117,7 +118,7 @@ def run(
 
     trained = load_forecaster(folder)
     network, context = trained.network, trained.spec.context
-    starts = window_starts(Split.TRAIN, context, recording.conditions)
+    starts = window_starts(Split.TRAIN, context, HORIZON, recording.conditions)
     count = max(CALIBRATION_FRAMES // context, LEAST_CALIBRATION_WINDOWS)
     few = starts[:: max(len(starts) // count, 1)][:count]
     prepared = prepare_module(network, {"input": recording.contexts(few.tolist(), context)})
@@ -204,11 +205,11 @@ class _Course:
 
     @cached_property
     def _starts(self) -> NDArray[np.int64]:
-        return window_starts(Split.TRAIN, self.context, self.recording.conditions)
+        return window_starts(Split.TRAIN, self.context, HORIZON, self.recording.conditions)
 
     @cached_property
     def _held(self) -> NDArray[np.int64]:
-        held = window_starts(Split.VALIDATION, self.context, self.recording.conditions)
+        held = window_starts(Split.VALIDATION, self.context, HORIZON, self.recording.conditions)
         return held[:: max(len(held) // VALIDATION_WINDOWS, 1)]
 
     def train(self, graph: fx.GraphModule, rates: Rates) -> int:
@@ -261,7 +262,7 @@ class _Course:
 
         picked = chosen.tolist()
         contexts = self.recording.contexts(picked, self.context)
-        targets = self.recording.targets(picked, self.context)
+        targets = self.recording.targets(picked, self.context, HORIZON)
         return torch.from_numpy(contexts), torch.from_numpy(targets)
 
 

@@ -25,8 +25,8 @@ from zapdeploy.forecasters.devices import use_threads
 from zapdeploy.forecasters.folder import ForecasterSpec
 from zapdeploy.forecasters.training import train
 from zapdeploy.forecasters.training_options import TrainingOptions
-from zapdeploy.recordings.conditions import LONGEST_CONTEXT
 from zapdeploy.recordings.recording import Recording, open_recording
+from zapdeploy.recordings.zapbench import LONGEST_CONTEXT
 
 STEPS = (1, 4, 8, 16, 32)  # of the forecast, counted from 1
 FIRST_JUDGED = 4  # before it, the last frames are nearly as good as any forecast

@@ -24,7 +24,7 @@ from zapdeploy.forecasters.baselines import MeanBaseline
 from zapdeploy.hardware_targets import load_event_target
 from zapdeploy.quantities import Estimate
 from zapdeploy.recordings.columns import check_columns, noted_columns
-from zapdeploy.recordings.conditions import CONDITIONS, Condition, Split
+from zapdeploy.recordings.conditions import Condition, Split, window_starts
 from zapdeploy.recordings.recording import Neurons, Recording
 from zapdeploy.revin import HostNormalisation, host_normalisation
 from zapdeploy.sim.sigma_delta import (
@@ -41,7 +41,7 @@ from zapdeploy.sim.sigma_delta import (
 from zapdeploy.sim.sigma_delta.network import outputs_of, stream_with_drain
 
 THRESHOLDS = (0, 2, 4, 8, 16, 32)
-STREAM_CONDITION = "dots"  # the longest test split of the trained conditions: 354 frames
+MEAN_WINDOW = 4  # of the naive mean
 Run = Callable[[SigmaDeltaNetwork, Spikes], dict[str, IntArray]]
 Restore = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 Progress = Callable[[str, int, int], None]
@@ -79,8 +79,9 @@ class StreamPoint:
 class EventStream:
     """A network and its stream, ready to be run at any threshold.
 
-    `codes`: inputs [frames, x, y, channel]; `targets` float32 [frames, 32, neurons]. `naive_mae`:
-    error of the naive mean at each of the 32 steps. `restore`: what the host does with forecasts.
+    `codes`: inputs [frames, x, y, channel]; `targets` float32 [frames, horizon, neurons].
+    `naive_mae`: error of the naive mean at each step. `condition`: whose test split it is.
+    `data`: the recording's source. `restore`: what the host does with forecasts.
     """
 
     graph: Graph
@@ -91,6 +92,8 @@ class EventStream:
     target_name: str
     naive_mae: tuple[float, ...]
     restore: Restore
+    condition: str = ""
+    data: str = ""
 
     @property
     def frames(self) -> int:
@@ -151,12 +154,14 @@ def open_stream(
     notes = imported.origin.notes
     check_columns(noted_columns(notes, str(model)), recording.columns, str(model))
     network = convert(graph)
-    starts = _condition().window_starts(Split.TEST, value.shape[1])[:frames]
+    horizon = graph.values[graph.outputs[0]].shape[1]
+    condition = stream_condition(recording, value.shape[1], horizon)
+    starts = condition.window_starts(Split.TEST, value.shape[1], horizon)[:frames]
     contexts = recording.contexts(starts, value.shape[1])
     normal, restore = _on_the_host(contexts, host_normalisation(notes, str(model)))
     codes = _codes(normal, value)
     (source,) = network.inputs
-    targets = recording.targets(starts, value.shape[1])
+    targets = recording.targets(starts, value.shape[1], horizon)
     return EventStream(
         graph,
         network,
@@ -164,8 +169,10 @@ def open_stream(
         {source.name: source.layout.to_box(codes)},
         targets,
         target,
-        _mae(MeanBaseline().forecast(contexts), targets),
+        _mae(_naive(value.shape[1], horizon).forecast(contexts), targets),
         restore,
+        condition.name,
+        "synthetic" if recording.is_synthetic else recording.source,
     )
 
 
@@ -203,8 +210,19 @@ def _mae(forecasts: NDArray[np.float32], targets: NDArray[np.float32]) -> tuple[
     return tuple(float(e) for e in error)
 
 
-def _condition() -> Condition:
-    return next(condition for condition in CONDITIONS if condition.name == STREAM_CONDITION)
+def _naive(context: int, horizon: int) -> MeanBaseline:
+    return MeanBaseline(min(MEAN_WINDOW, context), horizon)
+
+
+def stream_condition(recording: Recording, context: int, horizon: int) -> Condition:
+    """The one of the longest test split that was trained on. Raises DataError where none has a
+    window.
+    """
+    trained = [c for c in recording.conditions if not c.held_out] or list(recording.conditions)
+    found = max(trained, key=lambda c: len(c.window_starts(Split.TEST, context, horizon)))
+    if not len(found.window_starts(Split.TEST, context, horizon)):
+        window_starts(Split.TEST, context, horizon, trained)  # raises, saying what is needed
+    return found
 
 
 def _single(values: tuple[Value, ...]) -> tuple[Value, ...]:

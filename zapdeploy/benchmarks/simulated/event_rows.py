@@ -10,7 +10,6 @@ from zapdeploy.benchmarks.models.model_files import ModelFile, precision_file
 from zapdeploy.benchmarks.request import WorkItem
 from zapdeploy.benchmarks.results.rows import MAE, Horizon, Row
 from zapdeploy.benchmarks.simulated.event_driven import (
-    STREAM_CONDITION,
     EventStream,
     StreamPoint,
     in_lava,
@@ -30,7 +29,7 @@ _NOTE = (
 class EventRows:
     """Makes rows; the stream of the model at hand is kept for its next threshold."""
 
-    data: str
+    data: str | None
     versions: Mapping[str, str]
     _streams: dict[tuple[str, str], EventStream] = field(default_factory=dict)
 
@@ -49,15 +48,17 @@ class EventRows:
     def _stream(self, file: ModelFile, target: str) -> EventStream:
         key = (file.sha256, target)
         if key not in self._streams:
+            from zapdeploy.benchmarks.accuracy.training_data import data_to_read
             from zapdeploy.recordings.recording import open_recording
 
             self._streams.clear()
-            recording = open_recording(self.data, neurons_read(file.path))
+            data, options = data_to_read(str(file.path), self.data)
+            recording = open_recording(data, neurons_read(file.path), options=options)
             self._streams[key] = open_stream(file.path, recording, target)
         return self._streams[key]
 
     def _windows(self, stream: EventStream) -> str:
-        return f"{stream.frames} test windows of '{STREAM_CONDITION}', {self.data} data"
+        return f"{stream.frames} test windows of '{stream.condition}', {stream.data} data"
 
     def _as_row(
         self, item: WorkItem, file: ModelFile, stream: EventStream, point: StreamPoint
@@ -71,7 +72,7 @@ class EventRows:
             scenario=item.scenario,
             kind=Provenance.SIMULATED,
             boundary="core array",
-            source=f"Lava's fixed-point simulation, {stream.frames} frames of {self.data} data",
+            source=f"Lava's fixed-point simulation, {stream.frames} frames of {stream.data} data",
             batch=1,
             frames_per_s=1 / point.latency_s,
             latency_s=point.latency_s,

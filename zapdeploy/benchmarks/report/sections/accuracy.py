@@ -14,7 +14,7 @@ from zapdeploy.benchmarks.report.words import row_kind
 from zapdeploy.benchmarks.results.comparison import ModelComparison
 from zapdeploy.benchmarks.results.rows import Horizon, Row
 
-STEPS = (1, 4, 8, 16, 32)  # of the forecast, counted from 1
+STEPS = (1, 4, 8, 16, 32, 64, 128)  # of the forecast, counted from 1
 NAIVE = "naive mean of the last frames"
 # Open, so that marks on the same spot are all seen.
 SYMBOLS = ("circle-open", "square-open", "diamond-open", "cross-open", "triangle-up-open")
@@ -62,12 +62,13 @@ def _chart(model: str, windows: str, curves: list[Curve], index: int) -> Chart:
         "layout": {
             "height": 420,
             "xaxis": {"title": {"text": "forecast step (frames)"}, "rangemode": "tozero"},
-            "yaxis": {"title": {"text": "MAE (dF/F)"}, "rangemode": "tozero"},
+            "yaxis": {"title": {"text": "mean absolute error"}, "rangemode": "tozero"},
             "legend": LEGEND_BELOW,
         },
     }
-    columns = ("device", *(f"step {step}" for step in STEPS), "mean")
-    cells = [_cells(*curve) for curve in curves]
+    steps = tuple(step for step in STEPS if step <= len(curves[0][2]))
+    columns = ("device", *(f"step {step}" for step in steps), "mean")
+    cells = [_cells(*curve, steps) for curve in curves]
     said = "; ".join(f"{name} {_mean(mae):.4f} on average" for name, _, mae in curves)
     title = f"{model}: error over the horizon ({windows})"
     return Chart(
@@ -75,8 +76,8 @@ def _chart(model: str, windows: str, curves: list[Curve], index: int) -> Chart:
     )
 
 
-def _cells(name: str, kind: str, mae: Sequence[float]) -> list[Cell | str]:
-    shown = (*(mae[step - 1] for step in STEPS), _mean(mae))
+def _cells(name: str, kind: str, mae: Sequence[float], steps: Sequence[int]) -> list[Cell | str]:
+    shown = (*(mae[step - 1] for step in steps), _mean(mae))
     return [name, *(Cell(f"{value:.4f}", kind) for value in shown)]
 
 

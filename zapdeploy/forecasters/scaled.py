@@ -1,0 +1,79 @@
+"""A forecaster around which every neuron is scaled, in torch as the host does it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zapdeploy.recordings.recording import Recording
+from zapdeploy.scaling import FixedScaling
+
+LOW, HIGH = 1.0, 99.0  # percentiles between which a neuron's range is taken
+SPREADS = 4.0  # so many spreads make that range: close to a normal distribution's deviation
+NEURONS_AT_ONCE = 256
+
+
+class Scaled(nn.Module):
+    """Traces [batch, context, neurons] -> last + spread x network((traces - centre) / spread).
+
+    `take_out` leaves the network alone, as it is exported and quantized.
+    """
+
+    def __init__(self, network: nn.Module, neurons: int) -> None:
+        super().__init__()
+        self.network = network
+        self.plain = False
+        self.centre: Tensor
+        self.scale: Tensor
+        self.register_buffer("centre", torch.zeros(neurons))
+        self.register_buffer("scale", torch.ones(neurons))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.plain:
+            found: Tensor = self.network(x)
+            return found
+        change: Tensor = self.network((x - self.centre) / self.scale)
+        return x[:, -1:] + change * self.scale
+
+    def take_out(self) -> FixedScaling:
+        """Stop scaling: what the host then has to do."""
+        self.plain = True
+        scale, centre = (v.detach().cpu().numpy().copy() for v in (self.scale, self.centre))
+        return FixedScaling(scale, centre)
+
+    def fit(self, recording: Recording) -> None:
+        """Take each neuron's centre and spread from the frames that may be learnt from."""
+        centre, scale = robust_scales(recording)
+        self.centre.copy_(torch.from_numpy(centre))
+        self.scale.copy_(torch.from_numpy(scale))
+
+
+class ScaledWithCovariates(Scaled):
+    """The same around a network that reads covariates, which are scaled before."""
+
+    def forward(self, input: Tensor, covariates: Tensor) -> Tensor:  # type: ignore[override]  # noqa: A002
+        if self.plain:
+            found: Tensor = self.network(input, covariates)
+            return found
+        change: Tensor = self.network((input - self.centre) / self.scale, covariates)
+        return input[:, -1:] + change * self.scale
+
+
+def robust_scales(recording: Recording, most_frames: int = 20_000) -> tuple[np.ndarray, np.ndarray]:
+    """Centre and spread of every neuron, float32 [neurons]: from the training frames alone, evenly
+    thinned where there are very many. A neuron that never changes has a spread of 1.
+    """
+    known = np.sort(np.concatenate([c.known_frames() for c in recording.conditions]))
+    frames = known[:: max(1, -(-known.size // most_frames))]
+    centre = np.empty(recording.neurons, np.float32)
+    scale = np.empty(recording.neurons, np.float32)
+    for start in range(0, recording.neurons, NEURONS_AT_ONCE):
+        part = slice(start, start + NEURONS_AT_ONCE)
+        block = recording.traces[frames, part]
+        low, middle, high = np.percentile(block, (LOW, 50, HIGH), axis=0)
+        deviation = block.std(axis=0)
+        spread = np.where(high > low, (high - low) / SPREADS, deviation)
+        centre[part] = middle
+        scale[part] = np.where(spread > 1e-6 * (1 + np.abs(middle)), spread, 1.0)
+    return centre, scale

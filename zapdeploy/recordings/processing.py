@@ -1,0 +1,152 @@
+"""What is done to traces between file and forecaster: averaging, NaN, dF/F.
+
+Whatever is done here can be done at the microscope too: no value depends on a later frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zapdeploy.errors import DataError
+from zapdeploy.recordings.conditions import Condition
+from zapdeploy.recordings.options import ReadOptions
+from zapdeploy.recordings.source import (
+    Computed,
+    Covariates,
+    Progress,
+    Source,
+    with_description,
+    with_processing,
+)
+
+FRAMES_AT_ONCE = 256
+NEURONS_AT_ONCE = 64
+Traces = NDArray[np.float32]
+
+
+def averaged(source: Source, count: int) -> Source:
+    """The source with every `count` frames averaged to one; the rest at the end is dropped."""
+    if count == 1:
+        return source
+    frames = source.frames // count
+    if not frames:
+        raise DataError(f"--average must be at most {source.frames} frames, not {count}")
+
+    def read(rows: slice, columns: slice) -> NDArray[np.float32]:
+        if source.neurons_first:
+            wide = slice(columns.start * count, columns.stop * count)
+            block = np.asarray(source.values[rows, wide], np.float32)
+            return block.reshape(len(block), -1, count).mean(axis=2)
+        block = np.asarray(source.values[rows.start * count : rows.stop * count, columns])
+        return block.astype(np.float32).reshape(-1, count, block.shape[1]).mean(axis=1)
+
+    known = source.description
+    shape = (source.neurons, frames) if source.neurons_first else (frames, source.neurons)
+    changed = replace(
+        source,
+        values=Computed(shape, read),
+        read_into=None,
+        covariates=None if source.covariates is None else _averaged(source.covariates, count),
+        conditions=tuple(_shortened(condition, count, frames) for condition in source.conditions),
+    )
+    rate = known.frame_rate_hz
+    changed = with_description(
+        changed,
+        frames=frames,
+        frame_rate_hz=None if rate is None else rate / count,
+        gaps=tuple(gap // count for gap in known.gaps),
+    )
+    return with_processing(changed, f"{count} frames averaged to one")
+
+
+def repaired(traces: Traces, nan: str, where: str, columns: NDArray[np.int64]) -> tuple[str, ...]:
+    """Refuse what is not finite, or put something in its place, in place; what was done."""
+    bad = 0
+    for start in range(0, len(traces), FRAMES_AT_ONCE):
+        block = traces[start : start + FRAMES_AT_ONCE]
+        found = ~np.isfinite(block)
+        if not found.any():
+            continue
+        bad += int(found.sum())
+        if nan == "refuse":
+            frame, neuron = np.argwhere(found)[0].tolist()
+            raise DataError(
+                f"traces must be finite, not {block[frame, neuron]} (frame {start + frame}, neuron "
+                f"{neuron}, {where}); repair them, or have them counted as 0: --nan-as-zero"
+            )
+        if nan == "zero":
+            np.nan_to_num(block, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    if not bad:
+        return ()
+    if nan == "interpolate":
+        _interpolate(traces, where, columns)
+        return (f"{bad:,} values that were not finite took the last one before",)
+    return (f"{bad:,} values that were not finite set to 0",)
+
+
+def _interpolate(traces: Traces, where: str, columns: NDArray[np.int64]) -> None:
+    """The last finite value before, which is known at the microscope; at the start the first."""
+    for neuron in range(traces.shape[1]):
+        trace = traces[:, neuron]
+        good = np.isfinite(trace)
+        if good.all():
+            continue
+        if not good.any():
+            raise DataError(
+                f"a neuron must have finite values, not none (neuron {int(columns[neuron])}, "
+                f"{where}); leave it out: --neuron-list FILE, or set it to 0: --nan zero"
+            )
+        last = np.maximum.accumulate(np.where(good, np.arange(trace.size), 0))
+        last[: int(np.argmax(good))] = int(np.argmax(good))
+        traces[:, neuron] = trace[last]
+
+
+def relative_to_baseline(
+    traces: Traces, options: ReadOptions, rate_hz: float | None, where: str, progress: Progress
+) -> tuple[str, ...]:
+    """(F - F0) / F0 in place, F0 the running percentile of the seconds before; what was done."""
+    if options.baseline is None:
+        return ()
+    from scipy.ndimage import percentile_filter
+
+    if rate_hz is None:
+        raise DataError(
+            f"--dff must have a frame rate, and none is known ({where}); give --frame-rate HZ"
+        )
+    percentile, seconds = options.baseline
+    size = max(2, min(round(seconds * rate_hz), len(traces)))
+    for start in range(0, traces.shape[1], NEURONS_AT_ONCE):
+        stop = min(start + NEURONS_AT_ONCE, traces.shape[1])
+        for neuron in range(start, stop):
+            trace = np.ascontiguousarray(traces[:, neuron])
+            # shifted to end at the frame itself: the window is the frames before and this one
+            base = percentile_filter(
+                trace, percentile, size=size, mode="nearest", origin=(size - 1) // 2
+            )
+            if base.min() <= 0:
+                raise DataError(
+                    f"the baseline must be above 0 for dF/F, not {base.min():.4g} (neuron "
+                    f"{neuron}, {where}); the traces may be dF/F already: leave --dff out"
+                )
+            traces[:, neuron] = (trace - base) / base
+        progress("dF/F", stop, traces.shape[1])
+    return (
+        f"dF/F = (F - F0) / F0, F0 the running {percentile:g}th percentile of the {seconds:g} s "
+        "before",
+    )
+
+
+def _averaged(covariates: Covariates, count: int) -> Covariates:
+    frames = len(covariates.values) // count
+    values = covariates.values[: frames * count].reshape(frames, count, -1).mean(axis=1)
+    return replace(covariates, values=values)
+
+
+def _shortened(condition: Condition, count: int, frames: int) -> Condition:
+    """Blocks of whole averaged frames."""
+    blocks = tuple((-(-a // count), min(b // count, frames)) for a, b in condition.blocks)
+    kept = tuple(block for block in blocks if block[1] > block[0])
+    return replace(condition, blocks=kept)

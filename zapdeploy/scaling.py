@@ -1,0 +1,61 @@
+"""Fixed scaling on the host, around a network that sees every neuron alike.
+
+The network is given each neuron's distance from its centre in units of its spread, and says by how
+many such units the neuron will have changed since the last frame: whoever runs it adds that to the
+last frame. Centre and spread are robust (Huber 1981): the median, and a quarter of the range
+between the 1st and the 99th percentile, so that a few large transients move neither. An ONNX file
+says so in its metadata, under `KEY`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+from zapdeploy.errors import ModelError
+from zapdeploy.revin import Array, HostNormalisation, Notes
+
+KEY = "zapdeploy.scaling"
+
+
+@dataclass(frozen=True, eq=False)
+class FixedScaling(HostNormalisation):
+    """scale, bias: float32 [neurons], each neuron's spread and centre in the data's unit."""
+
+    def normalise(self, x: Array) -> tuple[Array, Array, Array]:
+        """Windows [batch, context, neurons] -> scaled, last frame, spread [batch, 1, neurons]."""
+        return (x - self.bias) / self.scale, x[:, -1:], self.scale[None, None]
+
+    def restore(self, y: Array, mean: Array, deviation: Array) -> Array:
+        """Changes y [batch, horizon, neurons] in the network's unit -> activity in the data's."""
+        restored: Array = y * deviation + mean
+        return restored
+
+    def notes(self) -> dict[str, str]:
+        """What an ONNX file's metadata says of it."""
+        held = {name: base64.b64encode(value.astype("<f4").tobytes()).decode("ascii")
+                for name, value in (("scale", self.scale), ("centre", self.bias))}  # fmt: skip
+        return {KEY: json.dumps(held)}
+
+
+def noted_scaling(notes: Notes, where: str) -> FixedScaling | None:
+    """What a file's metadata says of it; None where it says nothing. Raises ModelError."""
+    if KEY not in notes:
+        return None
+    try:
+        held = json.loads(notes[KEY])
+        scale, centre = (
+            np.frombuffer(base64.b64decode(held[name], validate=True), "<f4").astype(np.float32)
+            for name in ("scale", "centre")
+        )
+        if scale.shape != centre.shape or not (scale > 0).all():
+            raise ValueError(f"{scale.size} scales above 0 and {centre.size} centres")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"metadata '{KEY}' must hold scale and centre, not {type(error).__name__}: {error} "
+            f"({where}); export the model again"
+        ) from None
+    return FixedScaling(scale, centre)
