@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 from importlib import metadata
-from pathlib import Path
+
+from zapdeploy import platforms
 
 PACKAGES = (
     "zapdeploy",
@@ -26,12 +26,12 @@ MISSING = "not installed"
 def examine() -> dict[str, str]:
     """Findings by name, in words."""
     found = {"python": platform.python_version(), "system": platform.platform()}
-    found["processor"] = processor()
-    found["processors"] = str(usable_cores())
+    found["processor"] = platforms.processor()
+    found["processors"] = str(platforms.usable_cores())
     found |= {name: package_version(name) for name in PACKAGES}
     found["ONNX Runtime's int8"] = _integer_kernels()
     found["NVIDIA GPU"] = "nvidia-smi is there" if shutil.which("nvidia-smi") else "none found"
-    readable = _rapl_domains()
+    readable = platforms.readable_power_counters()
     found["RAPL energy meter"] = ", ".join(readable) if readable else "none that can be read"
     return found
 
@@ -52,28 +52,8 @@ def _integer_kernels() -> str:
     )
 
 
-def processor() -> str:
-    """The processor's own name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
-
-
-def usable_cores() -> int:
-    """Processors this process may use: a container's or an affinity mask's, not all there are."""
-    return len(os.sched_getaffinity(0))
-
-
 def package_version(name: str) -> str:
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return MISSING
-
-
-def _rapl_domains() -> list[str]:
-    counters = Path("/sys/class/powercap").glob("intel-rapl:*/energy_uj")
-    return sorted(str(path.parent.name) for path in counters if os.access(path, os.R_OK))

@@ -13,7 +13,6 @@ from zapdeploy.benchmarks.accuracy.accuracy import Accuracies
 from zapdeploy.benchmarks.measured.loadgen import drive
 from zapdeploy.benchmarks.measured.machine import (
     Machine,
-    available_memory_bytes,
     busy_share,
     gpu_name,
     package_versions,
@@ -38,6 +37,7 @@ from zapdeploy.benchmarks.results.results import BenchmarkResult, ResultFolder
 from zapdeploy.benchmarks.results.rows import Outcome, Row
 from zapdeploy.benchmarks.unsupported import not_run, refusal
 from zapdeploy.errors import UsageError, ZapdeployError
+from zapdeploy.platforms import available_memory_bytes
 
 if TYPE_CHECKING:
     from zapdeploy.benchmarks.measured.baselines import Drive, OpenQuery

@@ -9,7 +9,6 @@ powers, because they are nearly independent.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from zapdeploy.errors import UsageError
 from zapdeploy.extras import load
+from zapdeploy.platforms import flush_c_output
 from zapdeploy.quantize.recipes import BitChoice
 
 Quantity = Literal["energy_j", "latency_s", "damage"]
@@ -117,14 +117,13 @@ def _mute() -> Iterator[None]:
 
     HiGHS (in SciPy 1.17) prints a line of its own whatever its options say: it would spoil --json.
     """
-    flush = getattr(ctypes.CDLL(None) if os.name == "posix" else None, "fflush", lambda _: None)
     sys.stdout.flush()
-    flush(None)
+    flush_c_output()
     kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 1)
         yield
-        flush(None)
+        flush_c_output()
     finally:
         os.dup2(kept, 1)
         os.close(kept)

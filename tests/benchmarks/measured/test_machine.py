@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from zapdeploy.benchmarks.measured import machine
+from zapdeploy import platforms
 from zapdeploy.benchmarks.measured.machine import (
-    available_memory_bytes,
     busy_share,
     package_versions,
     this_machine,
@@ -28,18 +27,18 @@ def test_versions_hold_the_package_and_what_it_ran_on() -> None:
 
 
 def test_free_memory_is_less_than_all() -> None:
-    assert 0 < available_memory_bytes() <= this_machine().memory_bytes
+    assert 0 < platforms.available_memory_bytes() <= this_machine().memory_bytes
 
 
 def test_busy_share_is_busy_over_all_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
     """300 of 1,000 ticks while waiting."""
     ticks = iter([(100, 1000), (400, 2000)])
-    monkeypatch.setattr(machine, "_cpu_times", lambda: next(ticks))
+    monkeypatch.setattr(platforms, "cpu_times", lambda: next(ticks))
     assert busy_share(wait=lambda seconds: None) == pytest.approx(0.3)
 
 
 def test_busy_share_is_unknown_without_a_counter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_cpu_times", lambda: None)
+    monkeypatch.setattr(platforms, "cpu_times", lambda: None)
     assert busy_share(wait=lambda seconds: None) is None
 
 

@@ -33,13 +33,14 @@ PUBLISHED = {
 }
 
 _COMPILE = """
-import json, resource, sys
+import json, sys
 from zapdeploy.api import compile_model, simulate
+from zapdeploy.platforms import peak_memory_bytes
 program = compile_model(sys.argv[1], sys.argv[2], output=sys.argv[3])
 if not program.fits:
     sys.exit(f"{program.model} does not fit: {program.violation}")
 found = simulate(program).as_json()
-found["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+found["peak_rss_bytes"] = peak_memory_bytes()
 json.dump(found, sys.stdout)
 """
 

@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from zapdeploy.benchmarks.measured.machine import available_memory_bytes
 from zapdeploy.benchmarks.measured.meters import Meter, Reading
 from zapdeploy.benchmarks.measured.runner import (
     DEFAULT,
@@ -25,6 +24,7 @@ from zapdeploy.benchmarks.models.model_files import ModelFile
 from zapdeploy.benchmarks.results.rows import Scenario
 from zapdeploy.errors import ModelError, ZapdeployError
 from zapdeploy.onnxruntime_sessions import saturates
+from zapdeploy.platforms import available_memory_bytes
 
 FINALISTS = 3
 FINALIST_MARGIN = 0.1

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import zapdeploy
-from zapdeploy.machine import MISSING, package_version, processor, usable_cores
+from zapdeploy import platforms
+from zapdeploy.machine import MISSING, package_version
 
 _PACKAGES = ("onnxruntime", "numpy", "onnx", "mlcommons-loadgen", "zeus")
 BUSY_SHARE = 0.1
@@ -33,9 +32,10 @@ class Machine:
 
 def this_machine() -> Machine:
     """What this process may use: a container's or an affinity mask's cores, not all there are."""
-    pages, page = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     system = f"{platform.system()} {platform.machine()}"
-    return Machine(processor(), usable_cores(), pages * page, system)
+    return Machine(
+        platforms.processor(), platforms.usable_cores(), platforms.memory_bytes(), system
+    )
 
 
 def gpu_name() -> str:
@@ -57,32 +57,11 @@ def package_versions() -> dict[str, str]:
     return versions | {package: text for package, text in found.items() if text != MISSING}
 
 
-def available_memory_bytes() -> int:
-    """Memory that can be had without swapping."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    found = [line for line in lines if line.startswith("MemAvailable:")]
-    return int(found[0].split()[1]) * 1024 if found else this_machine().memory_bytes
-
-
 def busy_share(seconds: float = 0.3, wait: Callable[[float], None] = time.sleep) -> float | None:
     """Share of all cores that others keep busy while this process waits; None if not known."""
-    before = _cpu_times()
+    before = platforms.cpu_times()
     wait(seconds)
-    after = _cpu_times()
+    after = platforms.cpu_times()
     if before is None or after is None or after[1] <= before[1]:
         return None
     return (after[0] - before[0]) / (after[1] - before[1])
-
-
-def _cpu_times() -> tuple[int, int] | None:
-    """(busy, all) clock ticks of all cores since the start, from Linux's /proc/stat."""
-    try:
-        line = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0]
-    except OSError:
-        return None
-    ticks = [int(text) for text in line.split()[1:9]]
-    idle = ticks[3] + ticks[4]
-    return sum(ticks) - idle, sum(ticks)

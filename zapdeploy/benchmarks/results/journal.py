@@ -7,7 +7,6 @@ run out of the folder.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from zapdeploy import platforms
 from zapdeploy.errors import DataError, UsageError
 
 LOCK_NAME = ".lock"
@@ -81,13 +81,11 @@ def locked(folder: Path) -> Iterator[None]:
     """Hold the folder for this process alone; raises UsageError when another one has it."""
     handle = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not platforms.lock(handle):
             raise UsageError(
                 f"output folder must be used by one run at a time, not two ({folder}); wait for "
                 "the other run, or give another folder"
-            ) from None
+            )
         yield
     finally:
         os.close(handle)

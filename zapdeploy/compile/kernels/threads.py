@@ -23,6 +23,7 @@ import numpy as np
 
 from zapdeploy.compile.kernels import processor
 from zapdeploy.compile.kernels.machine_code import Kernel, kernels
+from zapdeploy.platforms import usable_cores
 
 MACS_PER_THREAD = 1_000_000_000  # about 3 ms
 MACS_TO_SHARE = 4_000_000  # about 10 to 40 us: less is not worth a second core
@@ -32,14 +33,7 @@ SPINS = 8_000  # about 0.2 ms
 CALLS_ALONE = 100  # after one that waited for a helper whose core was taken away
 
 
-def _available_cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Linux
-        return os.cpu_count() or 1
-
-
-_thread_count = _available_cores()
+_thread_count = usable_cores()
 
 
 def thread_count() -> int:

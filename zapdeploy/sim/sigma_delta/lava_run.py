@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ import numpy as np
 
 from zapdeploy.compile.regions import IntArray
 from zapdeploy.errors import WorkerError
+from zapdeploy.platforms import end_group
 from zapdeploy.sim.sigma_delta.environment import lava_python
 from zapdeploy.sim.sigma_delta.lava_worker import run as worker
 from zapdeploy.sim.sigma_delta.network import SigmaDeltaNetwork, Spikes
@@ -112,20 +110,13 @@ def _run_worker(python: Path, folder: Path, timeout_s: float) -> None:
                 "neurons"
             ) from None
         finally:
-            _end(process)
+            end_group(process)  # Lava starts processes of its own
     if not (folder / "result.json").exists():
         lines = (folder / "log.txt").read_text(errors="replace").strip().splitlines()
         last = lines[-1] if lines else f"exit status {status}"
         raise WorkerError(
             f"Lava's worker must write its result, not end without one: {last}; run {_REPAIR}"
         )
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Nothing of the worker's group goes on: Lava starts processes of its own."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def _read_result(folder: Path) -> dict[str, Any]:
