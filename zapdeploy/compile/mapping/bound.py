@@ -26,7 +26,10 @@ def layer_bound(layer: Layer, target: Target) -> dict[str, float]:
     works = [operator(call.node.op).element_work(call) for call in layer.calls]
     size = layer.output.size
     moved = layer.output.size * storage_bits(layer.output, target)
-    moved += sum(_elements_read(r, layer) * storage_bits(r.source, target) for r in layer.reads)
+    cuts = _one_core(layer), _one_element(layer)
+    moved += sum(
+        _elements_read(r, layer, *cuts) * storage_bits(r.source, target) for r in layer.reads
+    )
     moved += sum(v.size * storage_bits(v, target) for v in layer.parameters)
     found = {
         "vector": size * sum(w.vector for w in works) / (cores * core.vector_unit.rate.value),
@@ -53,23 +56,35 @@ def _matrix_tiles(layer: Layer) -> tuple[MatrixTile, ...]:
     return layer.operator.matrix_tiles(layer.anchor, whole(layer.anchor.output.shape))
 
 
-def _elements_read(read: Read, layer: Layer) -> int:
+def _one_core(layer: Layer) -> Cuts:
+    """The whole layer on one core."""
+    return _first_of(layer, (1,) * len(layer.anchor.output.shape))
+
+
+def _one_element(layer: Layer) -> Cuts:
+    """A core for each element of the anchor's output, of which the first is looked at."""
+    return _first_of(layer, layer.anchor.output.shape)
+
+
+def _first_of(layer: Layer, factors: Shape) -> Cuts:
+    return Cuts(space_of(layer), np.array([(*factors, 1)], np.int64), 1)
+
+
+def _elements_read(read: Read, layer: Layer, whole_layer: Cuts, one_element: Cuts) -> int:
     """Elements of a tensor that some output needs: a stride may leave some out.
 
     No more than lie in the box around all of them, nor than the outputs need one by one.
     """
-    shape = layer.anchor.output.shape
-    around = _first_box(read, layer, (1,) * len(shape))
+    around = _first_box(read, whole_layer)
     if layer.operator.unit is Unit.MATRIX and read.call is layer.anchor and read.input == 0:
         tiles = _matrix_tiles(layer)
         one_by_one = sum(int(t.positions * t.groups * t.runs * t.run_values) for t in tiles)
         return min(around, one_by_one)
-    return min(around, layer.output.size * max(_first_box(read, layer, shape), 1))
+    return min(around, layer.output.size * max(_first_box(read, one_element), 1))
 
 
-def _first_box(read: Read, layer: Layer, factors: Shape) -> int:
-    """Elements that the first core reads under a cut of the output."""
-    cuts = Cuts(space_of(layer), np.array([(*factors, 1)], np.int64), 1)
+def _first_box(read: Read, cuts: Cuts) -> int:
+    """Elements that the first core reads."""
     return int(read_region(read, cuts).volume[0, 0])
 
 

@@ -176,18 +176,28 @@ def core_work(layer: Layer, cuts: Cuts, target: Target) -> CoreWork:
 
 def read_region(read: Read, cuts: Cuts) -> Region:
     """The box of a stored tensor that each core needs [candidates, cores, rank]."""
-    call = read.call
-    op = operator(call.node.op)
-    if op.unit is Unit.MATRIX:
-        region = op.input_regions(call, cuts.output, cuts.reduction)[read.input]
-    else:
-        region = op.input_regions(call, cuts.held)[read.input]
+    region = _call_regions(read.call, cuts)[read.input]
     assert region is not None
     for view in read.views:
         inner = operator(view.node.op).input_regions(view, region)[0]
         assert inner is not None
         region = inner
     return region
+
+
+_MANY = 8  # inputs; what these read is found out once, not once for each of them
+
+
+def _call_regions(call: Call, cuts: Cuts) -> tuple[Region | None, ...]:
+    """The box of each input that each core needs for one call."""
+    op = operator(call.node.op)
+    if op.unit is Unit.MATRIX:
+        return op.input_regions(call, cuts.output, cuts.reduction)
+    if len(call.inputs) < _MANY:
+        return op.input_regions(call, cuts.held)
+    if id(call) not in cuts.read_boxes:
+        cuts.read_boxes[id(call)] = op.input_regions(call, cuts.held)
+    return cuts.read_boxes[id(call)]
 
 
 def _element_ops(layer: Layer, held: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -54,6 +54,7 @@ class LayerMapping:
     cuts: Cuts
     loads: Loads
     traffic: tuple[Traffic, ...]
+    form: Hashable = None  # equal for layers that cost the same under the same cut
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +128,7 @@ class Mapper:
         for before, after in (carried or {}).items():
             self._producer[before] = self._producer[after]
         self._forms = [layer_form(layer) for layer in layers]
+        self._reading = [reading_form(layer) for layer in layers]
         self._near = self._neighbours()
         self._priced = self._price_layers()
         self._edges, self._inputs = self._price_reads()
@@ -204,7 +206,7 @@ class Mapper:
         for i, layer in enumerate(self.layers):
             self._progress("pricing transfers", i, len(self.layers))
             for order, read in enumerate(layer.reads):
-                reader = (self._priced[i].form, order)
+                reader = (self._priced[i].form, self._reading[i], order)
                 if reader not in needs:
                     needs[reader] = read_region(read, self._priced[i].cuts)
                 source = self._producer.get(read.source.name)
@@ -297,7 +299,8 @@ class Mapper:
             edge.transfer.resolve(pair, self.target)
             traffic.append(edge.transfer.routed[pair])
         loads = _pick(priced.loads, pick)
-        return LayerMapping(self.layers[index], priced.cuts.pick(pick), loads, tuple(traffic))
+        cuts = priced.cuts.pick(pick)
+        return LayerMapping(self.layers[index], cuts, loads, tuple(traffic), self._forms[index])
 
 
 def _least_cost(own: list[FloatArray], pairs: dict[tuple[int, int], Table]) -> float:
@@ -308,12 +311,17 @@ def _least_cost(own: list[FloatArray], pairs: dict[tuple[int, int], Table]) -> f
     return float(sum(table.min() for table in (*own, *pairs.values())))
 
 
+def reading_form(layer: Layer) -> Hashable:
+    """What else layers share that read the same places of equal tensors."""
+    return tuple(tuple(sorted(call.node.attributes.items())) for call in layer.calls)
+
+
 def layer_form(layer: Layer) -> Hashable:
     """What layers priced alike must share: operators, types, shapes, attributes, views."""
     calls = tuple(
         (
             call.node.op,
-            tuple(sorted(call.node.attributes.items())),
+            tuple(sorted(operator(call.node.op).priced_attributes(call).items())),
             tuple(_value_form(v) for v in (*call.inputs, *call.outputs)),
             operator(call.node.op).element_work(call),  # depends on zero points
         )

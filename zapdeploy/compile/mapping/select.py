@@ -40,22 +40,23 @@ def choose(own: Sequence[Table], pairs: Mapping[tuple[int, int], Table]) -> Choi
     factors = [_Factor((i,), np.asarray(table, np.float64)) for i, table in enumerate(own)]
     factors += [_Factor(pair, np.asarray(table, np.float64)) for pair, table in pairs.items()]
     sizes = [len(table) for table in own]
+    order = _Order(factors, sizes)
     decided: dict[int, int] = {}
     steps: list[tuple[int, _Factor]] = []
     exact = True
-    remaining = set(range(len(own)))
-    while remaining:
-        variable, size = _cheapest(factors, remaining, sizes)
+    while order.remaining:
+        variable, size = order.cheapest()
         if size > LARGEST_TABLE:
-            variable = max(remaining, key=lambda v: (len(_scope(factors, v)), -v))
+            variable = order.most_connected()
             decided[variable] = int(np.argmin(own[variable]))
             factors = [_restrict(f, variable, decided[variable]) for f in factors]
+            order.fix(variable)
             exact = False
         else:
             joined, factors = _join(factors, variable, sizes)
             steps.append((variable, joined))
             factors.append(_Factor(joined.variables[1:], joined.table.min(axis=0)))
-        remaining.remove(variable)
+            order.eliminate(variable)
     for variable, joined in reversed(steps):
         column: Any = (slice(None), *(decided[v] for v in joined.variables[1:]))
         decided[variable] = int(np.argmin(joined.table[column]))
@@ -63,22 +64,46 @@ def choose(own: Sequence[Table], pairs: Mapping[tuple[int, int], Table]) -> Choi
     return Choice(tuple(decided[i] for i in range(len(own))), cost, exact)
 
 
-def _scope(factors: Sequence[_Factor], variable: int) -> set[int]:
-    """The variables that share a table with this one, itself included."""
-    return {v for f in factors if variable in f.variables for v in f.variables}
+class _Order:
+    """Which variables share a table with which, and how large a table each would make."""
 
+    def __init__(self, factors: Sequence[_Factor], sizes: Sequence[int]) -> None:
+        self._logs = np.log2(np.maximum(sizes, 1))
+        self._scopes: dict[int, set[int]] = {v: {v} for v in range(len(sizes))}
+        for factor in factors:
+            for variable in factor.variables:
+                self._scopes[variable].update(factor.variables)
+        self._sizes = {v: self._size(v) for v in self._scopes}
 
-def _cheapest(
-    factors: Sequence[_Factor], remaining: set[int], sizes: Sequence[int]
-) -> tuple[int, int]:
-    """The variable whose elimination makes the smallest table, and that table's size."""
-    scopes: dict[int, set[int]] = {v: {v} for v in remaining}
-    for factor in factors:
-        for variable in factor.variables:
-            scopes[variable].update(factor.variables)
-    size = {v: int(np.prod([sizes[u] for u in scope], dtype=float)) for v, scope in scopes.items()}
-    best = min(size, key=lambda v: (size[v], v))
-    return best, size[best]
+    @property
+    def remaining(self) -> bool:
+        return bool(self._scopes)
+
+    def cheapest(self) -> tuple[int, float]:
+        """The variable whose elimination makes the smallest table, and that table's size."""
+        best = min(self._sizes, key=lambda v: (self._sizes[v], v))
+        return best, self._sizes[best]
+
+    def most_connected(self) -> int:
+        return max(self._scopes, key=lambda v: (len(self._scopes[v]), -v))
+
+    def eliminate(self, variable: int) -> None:
+        """Its neighbours share a table from now on."""
+        neighbours = self._scopes.pop(variable) - {variable}
+        del self._sizes[variable]
+        for other in neighbours:
+            self._scopes[other] = (self._scopes[other] | neighbours) - {variable}
+            self._sizes[other] = self._size(other)
+
+    def fix(self, variable: int) -> None:
+        """It is no variable any more."""
+        for other in self._scopes.pop(variable) - {variable}:
+            self._scopes[other].discard(variable)
+            self._sizes[other] = self._size(other)
+        del self._sizes[variable]
+
+    def _size(self, variable: int) -> float:
+        return float(np.exp2(sum(self._logs[u] for u in self._scopes[variable])).round())
 
 
 def _join(
@@ -87,7 +112,7 @@ def _join(
     """Sum of all tables with the variable (its axis first), and the other tables."""
     touching = [f for f in factors if variable in f.variables]
     others = [f for f in factors if variable not in f.variables]
-    scope = (variable, *sorted(_scope(touching, variable) - {variable}))
+    scope = (variable, *sorted({v for f in touching for v in f.variables} - {variable}))
     total = np.zeros([sizes[v] for v in scope])
     for factor in touching:
         order = sorted(range(len(factor.variables)), key=lambda a: scope.index(factor.variables[a]))

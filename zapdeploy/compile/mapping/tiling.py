@@ -66,6 +66,11 @@ class Cuts:
     def __len__(self) -> int:
         return len(self.factors)
 
+    @cached_property
+    def read_boxes(self) -> dict[int, tuple[Region | None, ...]]:
+        """What calls of many inputs read of each, by the call's identity, as it was found out."""
+        return {}
+
     def pick(self, index: int) -> Cuts:
         return Cuts(self.space, self.factors[index : index + 1], self.cores)
 

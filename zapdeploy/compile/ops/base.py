@@ -106,6 +106,13 @@ class Operator:
         inputs, as if these were all: arrays [boxes, length of the attribute]."""
         return {}
 
+    def priced_attributes(self, call: Call) -> Mapping[str, Attribute]:
+        """The attributes that the work depends on, and how much of the inputs is read; not where.
+
+        Calls that are alike in these, in types and in shapes are priced once.
+        """
+        return call.node.attributes
+
     @property
     def is_elementwise(self) -> bool:
         """Whether every output element comes from the elements of the inputs that broadcast to it,

@@ -100,6 +100,9 @@ class Slice(CodeOperator):
             found = found.take(index, axis=d)
         return found
 
+    def priced_attributes(self, call: Call) -> Mapping[str, Attribute]:
+        return {"steps": call.ints("steps")}
+
     def over_cores(self, call: Call) -> Mapping[str, Attribute]:
         starts, steps = (0, *call.ints("starts")), (1, *call.ints("steps"))
         return {**call.node.attributes, "starts": starts, "steps": steps}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -63,9 +63,10 @@ def build_program(
     inputs = frozenset(value.name for value in network_inputs(graph))
     mapper = Mapper(layers, target, cast(Objective, options.objective), progress, _carried(graph))
     mapping, memory = _map_into_memory(mapper, graph, target)
+    shared = _Shared(target)
     return replace(
         program,
-        layers=tuple(_layer_program(m, inputs, target) for m in mapping.layers),
+        layers=tuple(_layer_program(m, inputs, shared) for m in mapping.layers),
         memory=memory,
         mapping_gap=mapping.cost / mapping.least_cost - 1,
         violation=core_violation(memory, layers, options, target)
@@ -91,7 +92,8 @@ def unconstrained_cycles(
     mapper = Mapper(
         group_layers(graph), target, cast(Objective, objective), progress, _carried(graph)
     )
-    return tuple(_layer_program(m, inputs, target).cycles for m in mapper.map().layers)
+    shared = _Shared(target)
+    return tuple(_layer_program(m, inputs, shared).cycles for m in mapper.map().layers)
 
 
 def _carried(graph: Graph) -> dict[str, str]:
@@ -136,8 +138,28 @@ def _demands(graph: Graph, mapping: NetworkMapping) -> list[Demand]:
     ]
 
 
-def _layer_program(m: LayerMapping, inputs: frozenset[str], target: Target) -> LayerProgram:
-    layer, loads = m.layer, m.loads
+class _Shared:
+    """What layers of one form have in common, worked out for the first of them."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self._bounds: dict[Hashable, int] = {}
+        self._hops: dict[Hashable, int] = {}
+
+    def bound(self, m: LayerMapping) -> int:
+        if m.form not in self._bounds:
+            self._bounds[m.form] = bound_cycles(m.layer, self.target)
+        return self._bounds[m.form]
+
+    def weight_bit_hops(self, m: LayerMapping) -> int:
+        key = (m.form, m.cuts.factors.tobytes(), m.cuts.space)
+        if key not in self._hops:
+            self._hops[key] = _weight_bit_hops(m, self.target)
+        return self._hops[key]
+
+
+def _layer_program(m: LayerMapping, inputs: frozenset[str], shared: _Shared) -> LayerProgram:
+    layer, loads, target = m.layer, m.loads, shared.target
     fetches = tuple(
         Fetch(
             source=read.source.name,
@@ -170,15 +192,15 @@ def _layer_program(m: LayerMapping, inputs: frozenset[str], target: Target) -> L
         fetches=fetches,
         unit_cycles=cycles,
         fill_cycles=math.ceil(loads.fill[0]),
-        bound_cycles=bound_cycles(layer, target),
+        bound_cycles=shared.bound(m),
         macs=int(loads.macs[0]),
         bits=loads.mac_bits,
-        counts=_layer_counts(m, fetches, target),
+        counts=_layer_counts(m, fetches, shared),
     )
 
 
-def _layer_counts(m: LayerMapping, fetches: tuple[Fetch, ...], target: Target) -> Counts:
-    loads = m.loads
+def _layer_counts(m: LayerMapping, fetches: tuple[Fetch, ...], shared: _Shared) -> Counts:
+    loads, target = m.loads, shared.target
     counts = Counts(
         vector_ops=math.ceil(loads.vector_ops[0]),
         activation_ops=math.ceil(loads.activation_ops[0]),
@@ -186,7 +208,7 @@ def _layer_counts(m: LayerMapping, fetches: tuple[Fetch, ...], target: Target) -
         memory_bytes=math.ceil(loads.memory_bytes[0])
         + sum(f.total_received_bytes for f in fetches)
         + sum(f.total_sent_bytes for f in fetches if not f.from_framebuffer),
-        model_bit_hops=_weight_bit_hops(m, target),
+        model_bit_hops=shared.weight_bit_hops(m),
         activation_bit_hops=math.ceil(sum(t.bit_hops for t in m.traffic)),
         partial_sum_bit_hops=math.ceil(loads.partial_sum_bit_hops[0]),
         instruction_bit_hops=int(target.programs.bytes_per_layer) * 8 * (target.cores - 1),
