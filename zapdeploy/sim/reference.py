@@ -22,10 +22,11 @@ import numpy as np
 from zapdeploy.compile.graph import Array, Graph, Value
 from zapdeploy.errors import DataError, ModelError
 from zapdeploy.onnxruntime_sessions import Purpose, open_session, reason, run_time_errors
+from zapdeploy.sim.qonnx_executor import KIND as QONNX
+from zapdeploy.sim.qonnx_executor import QonnxExecutor, codes, is_qonnx
 
 if TYPE_CHECKING:
     import onnx
-    import onnxruntime
 
 INTEGER = "onnxruntime integer kernels"
 FLOAT = "onnxruntime float, optimizations off"
@@ -65,6 +66,8 @@ def _reference(graph: Graph, model_path: Path, inputs: Mapping[str, Array], kind
     import onnx
 
     model = _load(model_path)
+    if is_qonnx(model):
+        return _by_qonnx(graph, model, model_path, inputs)
     made = {name for node in model.graph.node for name in node.output}
     wanted = [name for node in graph.nodes for name in node.outputs if name in made]
     computed = [name for name in graph.outputs if not graph.values[name].is_constant]
@@ -87,6 +90,22 @@ def _reference(graph: Graph, model_path: Path, inputs: Mapping[str, Array], kind
         return one_layer(_load(model_path), model_path.parent, name, {**values, **inputs})
 
     return Reference(kind, values, kernels, definition)
+
+
+def _by_qonnx(
+    graph: Graph, model: onnx.ModelProto, path: Path, inputs: Mapping[str, Array]
+) -> Reference:
+    """By the qonnx package's executor; codes, which it has none of, follow from its numbers."""
+    session = QonnxExecutor(model, path.parent)
+    names = [name for node in graph.nodes for name in node.outputs]
+    made = {name: session.made(name, graph.values[name]) for name in names}
+    exposed = {name: found for name, found in made.items() if found is not None}
+    values = {
+        name: codes(array, graph.values[name])
+        for name, array in _run(session, graph, exposed, inputs).items()
+    }
+    kernels = {name: session.kernel(found) for name, found in exposed.items()}
+    return Reference(QONNX, values, kernels)
 
 
 def one_layer(
@@ -259,7 +278,7 @@ def kernels_of(graph: onnx.GraphProto, names: Iterable[str]) -> dict[str, str]:
 
 
 def _run(
-    session: onnxruntime.InferenceSession,
+    session: Any,
     graph: Graph,
     exposed: Mapping[str, str],
     inputs: Mapping[str, Array],
@@ -279,9 +298,7 @@ def _run(
     }
 
 
-def _batches(
-    session: onnxruntime.InferenceSession, graph: Graph, inputs: Mapping[str, Array]
-) -> list[dict[str, Any]]:
+def _batches(session: Any, graph: Graph, inputs: Mapping[str, Array]) -> list[dict[str, Any]]:
     """The inputs in the file's own types, cut along the first dimension to what it asks for."""
     inputs = {v.name: _typed(inputs[v.name], v.type) for v in session.get_inputs()}
     shapes = {value.name: value.shape for value in session.get_inputs()}

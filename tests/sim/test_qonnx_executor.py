@@ -1,0 +1,158 @@
+"""QONNX files against the executor of the qonnx package, which somebody else wrote."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx.external_data_helper import convert_model_to_external_data
+
+from tests.compile.frontend.dialects import (
+    QONNX,
+    Kind,
+    QonnxWriter,
+    Style,
+    depthwise_network,
+    perceptron,
+    residual_network,
+)
+from tests.compile.frontend.onnx_files import Array, OnnxFile
+from zapdeploy.compile.frontend import import_model, qonnx
+from zapdeploy.errors import ModelError, UsageError
+from zapdeploy.sim import qonnx_executor
+from zapdeploy.sim.check import CheckResult, check, reference_inputs
+from zapdeploy.sim.qonnx_executor import KIND, QonnxExecutor
+
+Build = Callable[[QonnxWriter, Style], tuple[OnnxFile, dict[str, Array]]]
+pytest.importorskip("qonnx")
+STYLES = {
+    "int8": Style(),
+    "asymmetric": Style(signed=False, zero=100),
+    "int4 weights per channel": Style(weight_bits=4, per_channel=True),
+    "int4": Style(weight_bits=4, activation_bits=4),
+    "3 and 6 bits": Style(weight_bits=3, activation_bits=6),
+}
+
+
+def checked(path: Path, **shape: Any) -> CheckResult:
+    graph = import_model(path, **shape).graph
+    return check(graph, path, reference_inputs(graph))
+
+
+@pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
+@pytest.mark.parametrize("build", [residual_network, perceptron, depthwise_network])
+def test_every_tensor_equals_the_executor(tmp_path: Path, build: Build, style: Style) -> None:
+    """Scales are powers of two: the executor's float32 is exact."""
+    file, inputs = build(QonnxWriter(), style)
+    path = file.save(tmp_path / "model.onnx")
+    graph = import_model(path).graph
+    result = check(graph, path, inputs)
+    assert result.passed, result.failures
+    assert result.reference == KIND
+    assert [c.different for c in (*result.nodes, *result.free_running)] == [0] * 2 * len(
+        result.nodes
+    )
+    compared = {c.name for c in result.nodes}
+    assert {name for node in graph.nodes for name in node.outputs} == compared
+
+
+def test_a_wrong_scale_is_found(tmp_path: Path) -> None:
+    file, inputs = perceptron(QonnxWriter(), Style())
+    path = file.save(tmp_path / "model.onnx")
+    graph = import_model(path).graph
+    node = next(node for node in graph.nodes if node.op == "Gemm" or node.op == "MatMul")
+    value = graph.values[node.outputs[0]]
+    assert value.quantization is not None
+    wrong = replace(value.quantization, scale=value.quantization.scale * np.float32(1.25))
+    values = {**graph.values, value.name: replace(value, quantization=wrong)}
+    result = check(replace(graph, values=values), path, inputs)
+    assert not result.passed
+    assert f"'{value.name}' must" in result.failures[0]
+
+
+def binary_network(opset: int) -> OnnxFile:
+    """As Brevitas wrote it once: -1 and +1, in a domain that the file does not import."""
+    rng = np.random.default_rng(0)
+    file = OnnxFile(opset=opset)
+    writer = QonnxWriter(file)
+    ternary = Kind(2, True, 1.0)
+    x = writer.activation(file.input("x", (1, 20)), ternary)
+    weights = file.constant(rng.choice(np.float32([-1, 1]), (8, 20)))
+    one = file.constant(np.float32(1))
+    w = file.node("BipolarQuant", [weights, one], domain=QONNX)
+    turned = file.node("Transpose", [w], perm=[1, 0])
+    y = file.node("MatMul", [x.name, turned])
+    ones = [file.constant(rng.uniform(0.5, 2, 8).astype(np.float32)) for _ in range(4)]
+    y = file.node("BatchNormalization", [y, *ones])
+    file.output(writer.activation(y, ternary).name)
+    for node in file.nodes:
+        node.domain = "onnx.brevitas" if node.domain else ""
+    return file
+
+
+@pytest.mark.parametrize("batch", [1, 6])
+def test_binary_weights_in_an_old_file(tmp_path: Path, batch: int) -> None:
+    """Also with another batch than the file's: then the executor runs frame by frame."""
+    model = binary_network(opset=9).model()
+    del model.opset_import[1:]
+    path = tmp_path / "model.onnx"
+    onnx.save(model, path)
+    result = checked(path, batch=batch)
+    assert result.passed, result.failures
+    assert max(c.elements for c in result.nodes) == batch * 20
+    assert sum(c.different for c in result.nodes) == 0
+
+
+def test_weights_in_a_file_of_their_own(tmp_path: Path) -> None:
+    file, _ = perceptron(QonnxWriter(), Style())
+    model, path = file.model(), tmp_path / "model.onnx"
+    convert_model_to_external_data(model, location="weights.bin", size_threshold=0)
+    onnx.save(model, path)
+    assert checked(path).passed
+
+
+def test_truncation(tmp_path: Path) -> None:
+    """Only QONNX has it: the upper bits of a whole number of steps."""
+    file = OnnxFile()
+    writer = QonnxWriter(file)
+    x = writer.start("x", (1, 300), Kind(8, True, 0.25))
+    inputs = [file.constant(np.float32(v)) for v in (0.25, 0, 8, 8)]
+    file.output(file.node("Trunc", [x.name, *inputs], domain=QONNX, rounding_mode="FLOOR"))
+    assert checked(file.save(tmp_path / "model.onnx")).passed
+
+
+def test_the_domains_are_those_that_are_imported() -> None:
+    """Written twice, so that --check of other files loads no part of the importer."""
+    assert qonnx_executor.QONNX == qonnx.QONNX
+
+
+def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, _ = perceptron(QonnxWriter(), Style())
+    path = file.save(tmp_path / "model.onnx")
+    monkeypatch.setitem(sys.modules, "qonnx.core.onnx_exec", None)
+    with pytest.raises(UsageError, match=r"pip install 'zapdeploy\[qonnx\]'"):
+        checked(path)
+
+
+@pytest.mark.parametrize(
+    ("domain", "op"), [("antigravity", "Quant"), (QONNX, "GenericPartition"), ("qonnx", "Quant")]
+)
+def test_no_module_is_loaded_because_a_file_names_it(tmp_path: Path, domain: str, op: str) -> None:
+    file, _ = perceptron(QonnxWriter(), Style())
+    file.nodes[-1].domain, file.nodes[-1].op_type = domain, op
+    with pytest.raises(ModelError, match=f"must be of QONNX .*, not {op} of '{domain}'"):
+        QonnxExecutor(file.model(), tmp_path)
+    assert "antigravity" not in sys.modules
+
+
+def test_what_the_executor_cannot_run(tmp_path: Path) -> None:
+    file, inputs = perceptron(QonnxWriter(), Style())
+    session = QonnxExecutor(file.model(), tmp_path)
+    with pytest.raises(ModelError, match="must be one that the qonnx package's executor runs: "):
+        session.run([file.outputs[0].name], {"x": inputs["x"][:, :-1]})
