@@ -51,7 +51,7 @@ def with_cuts(program: Program, chosen: Sequence[Cuts]) -> Program:
     inputs = frozenset(v.name for v in build.network_inputs(program.graph))
     return replace(
         program,
-        layers=tuple(build._layer_program(m, inputs, build._Shared(target)) for m in mapped),
+        layers=tuple(build._layer_program(m, inputs, build.SharedWork(target)) for m in mapped),
         memory=plan_memory(build._demands(program.graph, mapping), target),
     )
 

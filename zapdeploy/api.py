@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from zapdeploy.compile import checking
+from zapdeploy.compile.frames import frames_of
 from zapdeploy.compile.frontend import Decision, import_model
 from zapdeploy.compile.layers import group_layers
 from zapdeploy.compile.mapping.memory import CapacityViolation
@@ -71,8 +72,7 @@ def compile_model(
         _check_parts(parts, chips, micro_batch, state, output)
         return compile_parts(parts, Path(output or ""), progress)
     imported = import_model(path, batch=batch, shapes=shapes, state=state)
-    first = imported.graph.values[imported.graph.inputs[0]].shape
-    options = Options(batch or (first[0] if first else 1), chips or 1, objective)
+    options = Options(batch or frames_of(imported.graph), chips or 1, objective)
     origin = Origin(imported.origin.file, imported.origin.sha256, imported.origin.notes)
 
     def build(frames: int, chips: int | None) -> Pipeline:

@@ -87,7 +87,9 @@ def received(graph: Graph, name: str) -> tuple[Value, ...]:
     hosted = host_nodes(graph)
     readers = [node for node in graph.nodes if name in node.inputs]
     made = [n.outputs[0] for n in readers if n.name in hosted and n.op == "Quantize"]
-    raw = [name] if not made or any(node.name not in hosted for node in readers) else []
+    raw = [name] if any(node.name not in hosted for node in readers) else []
+    if not readers and name in graph.outputs:
+        raw = [name]
     return tuple(graph.values[n] for n in (*made, *raw))
 
 

@@ -107,10 +107,23 @@ class Draft:
 
     def array(self, name: str, what: str) -> Array:
         """A constant's array; `what` names it in the refusal of anything else."""
-        value = self.value(name)
-        if value.data is None:
+        found = self._constant(self.value(name))
+        if found is None:
             raise RefusedError(f"{what} must be constant, not computed at run time ('{name}')")
-        return value.data
+        return found
+
+    def _constant(self, value: Value) -> Array | None:
+        """The value of a tensor that is constant, or computed from constants: dequantized, say."""
+        if value.data is not None:
+            return value.data
+        node = self.producers.get(value.name)
+        if node is None or len(node.outputs) > 1:
+            return None
+        operands = tuple(self.values[name] if name else None for name in node.inputs)
+        arrays = [None if operand is None else self._constant(operand) for operand in operands]
+        if any(o is not None and a is None for o, a in zip(operands, arrays, strict=True)):
+            return None
+        return operator(node.op).evaluate(Call(node, operands, (value,)), arrays)[0]
 
     def constant(self, wish: str, data: Array | float) -> str:
         """A new float32 constant."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -157,14 +157,36 @@ def _translate(source: Source, draft: Draft) -> _Translation:
     draft.taken.update(str(v.name) for node in originals for v in node.outputs if v.name)
     draft.taken.update(draft.initializers)
     used: set[str] = set()
+    wanted = _wanted(source.model.graph, originals)
     for index, original in enumerate(originals):
         name = original.name or f"{original.op_type}_{index}"
         name = f"{name}_{index}" if name in used else name
         used.add(name)
         node = onnx_node(original, name, source.opset)
         result.nodes.append(node)
-        _translate_node(result, node, original)
+        if id(original) in wanted:
+            _translate_node(result, node, original)
     return result
+
+
+def _wanted(graph: ir.Graph, nodes: list[ir.Node]) -> set[int]:
+    """Identities of the nodes that some output depends on; a branch that leads nowhere is left."""
+    needed = {id(value) for value in graph.outputs}
+    found = set()
+    for node in reversed(nodes):
+        if needed.intersection(map(id, node.outputs)):
+            found.add(id(node))
+            needed.update(id(value) for value in node.inputs if value is not None)
+            needed.update(_read_inside(node))
+    return found
+
+
+def _read_inside(node: ir.Node) -> Iterator[int]:
+    """What the graphs inside a node read."""
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            for inner in attribute.value.all_nodes():
+                yield from (id(value) for value in inner.inputs if value is not None)
 
 
 def _translate_node(result: _Translation, node: OnnxNode, original: ir.Node) -> None:

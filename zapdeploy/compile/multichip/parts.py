@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from zapdeploy.compile.frames import frames_of
 from zapdeploy.compile.frontend import import_model
 from zapdeploy.compile.graph import Value
 from zapdeploy.compile.mapping.mapper import Progress
@@ -78,8 +79,7 @@ def _compile_part(parts: Parts, path: Path, borders: list[Border], progress: Pro
     graph = replace(imported.graph, name=path.stem)
     borders.append(border_of(graph, parts.target))
     _network_inputs(borders)
-    first = graph.values[graph.inputs[0]].shape
-    options = Options(parts.batch or (first[0] if first else 1), 1, parts.objective)
+    options = Options(parts.batch or frames_of(graph), 1, parts.objective)
     found = imported.origin
     origin = Origin(found.file, found.sha256, found.notes)
     program = build_program(graph, origin, parts.target, parts.target_toml, options, progress)

@@ -63,7 +63,7 @@ def build_program(
     inputs = frozenset(value.name for value in network_inputs(graph))
     mapper = Mapper(layers, target, cast(Objective, options.objective), progress, _carried(graph))
     mapping, memory = _map_into_memory(mapper, graph, target)
-    shared = _Shared(target)
+    shared = SharedWork(target)
     return replace(
         program,
         layers=tuple(_layer_program(m, inputs, shared) for m in mapping.layers),
@@ -92,7 +92,7 @@ def unconstrained_cycles(
     mapper = Mapper(
         group_layers(graph), target, cast(Objective, objective), progress, _carried(graph)
     )
-    shared = _Shared(target)
+    shared = SharedWork(target)
     return tuple(_layer_program(m, inputs, shared).cycles for m in mapper.map().layers)
 
 
@@ -138,7 +138,7 @@ def _demands(graph: Graph, mapping: NetworkMapping) -> list[Demand]:
     ]
 
 
-class _Shared:
+class SharedWork:
     """What layers of one form have in common, worked out for the first of them."""
 
     def __init__(self, target: Target) -> None:
@@ -158,7 +158,7 @@ class _Shared:
         return self._hops[key]
 
 
-def _layer_program(m: LayerMapping, inputs: frozenset[str], shared: _Shared) -> LayerProgram:
+def _layer_program(m: LayerMapping, inputs: frozenset[str], shared: SharedWork) -> LayerProgram:
     layer, loads, target = m.layer, m.loads, shared.target
     fetches = tuple(
         Fetch(
@@ -199,7 +199,7 @@ def _layer_program(m: LayerMapping, inputs: frozenset[str], shared: _Shared) -> 
     )
 
 
-def _layer_counts(m: LayerMapping, fetches: tuple[Fetch, ...], shared: _Shared) -> Counts:
+def _layer_counts(m: LayerMapping, fetches: tuple[Fetch, ...], shared: SharedWork) -> Counts:
     loads, target = m.loads, shared.target
     counts = Counts(
         vector_ops=math.ceil(loads.vector_ops[0]),
