@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from zapdeploy.benchmarks.measured.machine import (
     this_machine,
 )
 from zapdeploy.benchmarks.measured.meters import Device, MeterSearch, find_meter, idle_power_w
-from zapdeploy.benchmarks.measured.timing_loop import Clock
+from zapdeploy.benchmarks.measured.timing_loop import Clock, time_paced
 from zapdeploy.benchmarks.measured.torch_runner import TORCH_PROVIDER, torch_sees_gpu
 from zapdeploy.benchmarks.request import (
     GPU,
@@ -214,6 +215,7 @@ class _Run:
             tools.open_query or open_query,
             tools.memory_bytes,
             tools.drive,
+            partial(time_paced, sleep=tools.wait),
         )
         return Setting(
             machine=tools.machine,

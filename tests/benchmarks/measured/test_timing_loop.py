@@ -9,7 +9,7 @@ import pytest
 from tests.benchmarks.examples import PretendedMachine, model_file
 from zapdeploy.benchmarks import Effort
 from zapdeploy.benchmarks.measured.runner import Configuration
-from zapdeploy.benchmarks.measured.timing_loop import Timing, time_queries
+from zapdeploy.benchmarks.measured.timing_loop import Timing, time_paced, time_queries
 from zapdeploy.errors import UsageError
 
 ONE = Configuration("float", "float", "CPUExecutionProvider", 1, 1, 1)
@@ -82,3 +82,36 @@ def test_queries_must_be_positive(fields: dict[str, int]) -> None:
 def test_seconds_must_be_in_order(least: float, most: float) -> None:
     with pytest.raises(UsageError, match=r"seconds must be from 0 to max_seconds"):
         Effort(min_seconds=least, max_seconds=most)
+
+
+def test_frames_that_come_at_a_rate_are_waited_for() -> None:
+    """Ten a second, each answered in 20 ms but every fourth in 150: the next one then waits."""
+    now, calls = 0.0, 0
+
+    def query() -> None:
+        nonlocal now, calls
+        calls += 1
+        now += 0.15 if calls % 4 == 0 else 0.02
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    effort = Effort(min_queries=8, min_seconds=0, max_seconds=60)
+    timing = time_paced(query, 10, effort, lambda: now, sleep)
+    late = [0.02, 0.02, 0.15, 0.07, 0.02, 0.02, 0.15, 0.07]
+    assert timing.durations_s == pytest.approx(late)
+    assert timing.latency.p99_9_s == pytest.approx(0.15)
+    assert timing.latency.maximum_s == pytest.approx(0.15)
+    assert timing.driver == "frames at 10 Hz"
+
+
+def test_few_frames_are_enough_when_they_come_slowly() -> None:
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    effort = Effort(min_queries=100, min_seconds=0, max_seconds=3, few_queries=4)
+    assert time_paced(lambda: None, 1, effort, lambda: now, sleep).frames == 4

@@ -21,7 +21,17 @@ from zapdeploy.benchmarks.results.results import ResultFolder
 from zapdeploy.benchmarks.results.rows import Horizon
 
 SECTIONS = [
-    *("summary", "energy", "latency", "accuracy", "events", "roofline", "cores", "layers"),
+    *(
+        "answer",
+        "summary",
+        "energy",
+        "latency",
+        "accuracy",
+        "events",
+        "roofline",
+        "cores",
+        "layers",
+    ),
     *("provenance", "reproduce", "not-run"),
 ]
 
@@ -91,7 +101,7 @@ def test_deadlines_are_judged_by_the_99th_percentile(sections: dict[str, Section
 def test_every_chart_has_a_table_axes_with_units_and_words(sections: dict[str, Section]) -> None:
     charts = [b for s in sections.values() for b in s.blocks if isinstance(b, Chart)]
     assert {chart.id.split("-")[0] for chart in charts} == {
-        *("energy", "latency", "accuracy", "events", "roofline", "provenance")
+        *("answer", "energy", "latency", "accuracy", "events", "roofline", "provenance")
     }
     for chart in charts:
         assert chart.table.rows
@@ -224,3 +234,27 @@ def test_page_is_one_file_and_text_stays_text(page: str) -> None:
 
 def test_same_results_give_the_same_bytes(results: Path, page: str) -> None:
     assert report_html(load_report_data(results)) == page
+
+
+def test_the_first_section_answers_the_question(sections: dict[str, Section]) -> None:
+    answer = sections["answer"]
+    assert answer.title == "Does it keep up, and what does a frame cost?"
+    (sentence, *_), (chart,) = answer.text, answer.blocks
+    assert sentence.startswith("net.onnx at 10 Hz: ")
+    assert " keeps up: " in sentence
+    assert "between frames; a frame costs " in sentence
+    assert "with the waiting" in sentence
+    assert isinstance(chart, Chart)
+    assert chart.title == "net.onnx: energy of a frame at 10 Hz, waiting included"
+    assert {row[-1].text for row in chart.table.rows} <= {"yes", "no"}
+
+
+def test_the_yardstick_comes_after_the_networks_of_the_question(data: ReportData) -> None:
+    from zapdeploy.benchmarks.report.sections.answer import ordered
+
+    first, *rest = data.comparison.models
+    yardstick = replace(first, model="resnet50")
+    models = (yardstick, first, *rest)
+    found = ordered(replace(data, comparison=replace(data.comparison, models=models)))
+    assert found[-1] is yardstick
+    assert found[0] is first

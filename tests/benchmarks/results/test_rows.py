@@ -17,7 +17,15 @@ CONTRACT = {
     *("energy_per_frame_j", "boundary", "kind", "accuracy", "source"),
 }
 ADDED = {
-    *("frames_per_s_per_w", "latency_percentiles_s", "power_w", "energy_kind", "note", "machine"),
+    *(
+        "frames_per_s_per_w",
+        "latency_percentiles_s",
+        "paced_latency_s",
+        "power_w",
+        "energy_kind",
+        "note",
+        "machine",
+    ),
     *("versions", "digest", "configuration", "scenario", "deadline_met", "key", "tried", "noise"),
     *("accuracy_metric", "limiter", "transistors", "recorded_on", "deadlines", "horizon"),
     "frames_per_s_per_billion_transistors",

@@ -19,7 +19,13 @@ from zapdeploy.benchmarks.measured.runner import (
     open_query,
     wrong_share,
 )
-from zapdeploy.benchmarks.measured.timing_loop import Clock, Effort, Timing, time_queries
+from zapdeploy.benchmarks.measured.timing_loop import (
+    Clock,
+    Effort,
+    Timing,
+    time_paced,
+    time_queries,
+)
 from zapdeploy.benchmarks.models.model_files import ModelFile
 from zapdeploy.benchmarks.results.rows import Scenario
 from zapdeploy.errors import ModelError, ZapdeployError
@@ -72,6 +78,7 @@ class Instruments:
     open_query: OpenQuery = open_query
     memory_bytes: Callable[[], int] = available_memory_bytes
     drive: Drive = plain_loop
+    pace: Callable[[Callable[[], None], float, Effort, Clock], Timing] = time_paced
     saturates: Callable[[], bool] = saturates
     wrong_share: Callable[[ModelFile, Configuration, Frames], float] = wrong_share
 
@@ -110,6 +117,7 @@ class Baseline:
     best: Trial
     timing: Timing
     tried: tuple[Trial, ...]
+    paced: Timing | None = None
 
 
 def configurations(
@@ -172,6 +180,15 @@ class Search:
         best, timing = min(_timed(finals), key=lambda pair: _cost(pair[1], self.scenario))
         rest = [trial for trial in tried if trial.configuration not in finalists]
         return Baseline(best, timing, (*finals, *rest))
+
+    def paced(self, baseline: Baseline, frame_rate_hz: float) -> Baseline:
+        """The baseline with the best configuration's latency for frames that come at that rate."""
+        configuration, instruments = baseline.best.configuration, self.instruments
+        file = self._file(configuration)
+        with instruments.open_query(file, configuration, self.frames) as query:
+            effort = replace(self.effort, max_seconds=self.effort.paced_seconds, min_seconds=0)
+            found = instruments.pace(query, frame_rate_hz, effort, instruments.clock)
+        return replace(baseline, paced=found)
 
     def _try(self, configuration: Configuration) -> Trial:
         """A moment of it, in a plain loop without the meter; a refusal is a result, too."""

@@ -81,6 +81,9 @@ def measured_row(
     busy = setting.busy_share()
     search = Search(files, item.scenario, setting.effort, frames, setting.instruments)
     baseline = search.best_of(_candidates(item, files, setting), progress)
+    rate = setting.frame_rate_hz
+    if rate is not None and item.scenario is Scenario.SINGLE_STREAM:
+        baseline = search.paced(baseline, rate)
     energy = _energy(baseline, item, setting)
     return _row(item, files, baseline, energy, setting, _busy_note(busy))
 
@@ -150,6 +153,7 @@ def _row(
         frames_per_s=timing.frames_per_s,
         latency_s=timing.latency.p50_s,
         latency=timing.latency,
+        paced=None if baseline.paced is None else baseline.paced.latency,
         energy_per_frame=energy.active,
         energy_at_frame_rate=energy.at_frame_rate,
         power=None if energy.active is None else energy.active.scaled(timing.frames_per_s),

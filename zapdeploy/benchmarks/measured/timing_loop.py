@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,7 +21,8 @@ PLAIN_LOOP = "a plain loop"
 class Effort:
     """How long to measure: at least so many queries and seconds, but no more than `max_seconds`
     once there are `few_queries`. A trial, which only ranks configurations, takes `trial_seconds`
-    or two queries.
+    or two queries. Frames that come at a rate of their own are waited for `paced_seconds` at most,
+    once there are `few_queries`.
     """
 
     warmup: int = 2
@@ -29,6 +31,7 @@ class Effort:
     max_seconds: float = 60.0
     few_queries: int = 5
     trial_seconds: float = 0.5
+    paced_seconds: float = 30.0
 
     def __post_init__(self) -> None:
         if self.min_queries < 1 or self.few_queries < 1 or self.warmup < 0:
@@ -80,8 +83,8 @@ class Timing:
         ordered = sorted(self.durations_s)
         count = len(ordered)
 
-        def nearest_rank(percent: int) -> float:
-            return ordered[max(0, -(-count * percent // 100) - 1)]
+        def nearest_rank(percent: float) -> float:
+            return ordered[max(0, math.ceil(round(count * percent / 100, 6)) - 1)]
 
         return Latency(
             p50_s=nearest_rank(50),
@@ -89,6 +92,8 @@ class Timing:
             p99_s=nearest_rank(99),
             mean_s=self.total_s / count,
             count=count,
+            p99_9_s=nearest_rank(99.9),
+            maximum_s=ordered[-1],
         )
 
     @property
@@ -114,6 +119,36 @@ def time_queries(
         durations.append(clock() - start)
         total += durations[-1]
     return Timing(tuple(durations), frames_per_query)
+
+
+def time_paced(
+    query: Callable[[], None],
+    frame_rate_hz: float,
+    effort: Effort,
+    clock: Clock,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Timing:
+    """Run `query` when a frame comes, one every 1 / frame_rate_hz seconds.
+
+    A duration is from the frame's arrival to its answer: where one answer is late, the next frame
+    waits. As many frames as the effort asks for, or as come in its time, but at least a few.
+    """
+    query()
+    period = 1 / frame_rate_hz
+    durations: list[float] = []
+    began = clock() + min(period, 1.0)
+    while True:
+        due = began + len(durations) * period
+        if (early := due - clock()) > 0:
+            sleep(early)
+        query()
+        durations.append(clock() - due)
+        passed = (len(durations) + 1) * period
+        if len(durations) >= effort.min_queries and passed >= effort.min_seconds:
+            break
+        if len(durations) >= effort.few_queries and passed >= effort.max_seconds:
+            break
+    return Timing(tuple(durations), 1, driver=f"frames at {frame_rate_hz:g} Hz")
 
 
 def _enough(queries: int, seconds: float, effort: Effort) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, date, datetime
 from importlib import resources
 from typing import Any
 
@@ -15,8 +16,8 @@ from zapdeploy.errors import UsageError
 _UNSAFE_IN_SCRIPTS = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 
 
-def report_html(data: ReportData) -> str:
-    """The page. Raises UsageError without plotly or Jinja2."""
+def report_html(data: ReportData, today: date | None = None) -> str:
+    """The page, dated today. Raises UsageError without plotly or Jinja2."""
     try:
         from jinja2 import Environment, StrictUndefined
         from plotly.offline import get_plotlyjs
@@ -32,6 +33,7 @@ def report_html(data: ReportData) -> str:
     return page.render(
         title=f"zapdeploy report: {', '.join(names)}",
         version=data.result.common["versions"].get("zapdeploy", "of an unknown version"),
+        date=(today or datetime.now(UTC).date()).isoformat(),
         sections=sections,
         figures=_script_json(_figures(sections)),
         style=_file("style.css"),

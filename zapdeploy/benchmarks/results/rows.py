@@ -36,15 +36,25 @@ class Scenario(Enum):
 
 @dataclass(frozen=True)
 class Latency:
-    """Distribution of the time of one query [s]; percentiles by nearest rank."""
+    """Distribution of the time of one query [s]; percentiles by nearest rank.
+
+    p99_9_s, maximum_s: None where whoever measured does not say.
+    """
 
     p50_s: float
     p90_s: float
     p99_s: float
     mean_s: float
     count: int
+    p99_9_s: float | None = None
+    maximum_s: float | None = None
 
-    def as_json(self) -> dict[str, float | int]:
+    @property
+    def tail_s(self) -> float:
+        """The highest percentile that is known: p99.9, else p99."""
+        return self.p99_s if self.p99_9_s is None else self.p99_9_s
+
+    def as_json(self) -> dict[str, float | int | None]:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
@@ -81,6 +91,8 @@ class Row:
     accuracy_metric: MAE or TOP1. horizon: the errors whose mean `accuracy` is, of a forecaster.
     limiter: what sets the pace of a simulated chip. transistors: of all chips together.
     recorded_on: the other machine that a measured row comes from; empty for this one.
+    paced: latency of frames that come at frame_rate_hz, one at a time, as an experiment has them:
+    a processor that waited in between answers more slowly than one that is called back to back.
     """
 
     key: str
@@ -113,6 +125,7 @@ class Row:
     transistors: float | None = None
     recorded_on: str = ""
     horizon: Horizon | None = None
+    paced: Latency | None = None
 
     @property
     def latency_p99_s(self) -> float | None:
@@ -138,10 +151,15 @@ class Row:
     def meets_deadline(self, frame_rate_hz: float | None) -> bool | None:
         """Whether a stream of frames at that rate is kept up with, each before the next arrives.
 
-        A measured latency counts with its 99th percentile. None where it cannot be said: no rate,
-        no latency, or frames that wait for a batch.
+        A measured latency counts with its 99th percentile, and with the highest known percentile
+        of frames that came at that rate, where that was measured. None where it cannot be said: no
+        rate, no latency, or frames that wait for a batch.
         """
-        return None if frame_rate_hz is None else self.meets(1 / frame_rate_hz)
+        if frame_rate_hz is None:
+            return None
+        if self.paced is not None and frame_rate_hz == self.frame_rate_hz:
+            return self.paced.tail_s <= 1 / frame_rate_hz
+        return self.meets(1 / frame_rate_hz)
 
     def meets(self, deadline_s: float) -> bool | None:
         """Whether the answer to one frame is there in that time; None as for `meets_deadline`."""
@@ -157,6 +175,7 @@ class Row:
             "scenario": self.scenario.value,
             "kind": self.kind.value,
             "latency_percentiles_s": None if self.latency is None else self.latency.as_json(),
+            "paced_latency_s": None if self.paced is None else self.paced.as_json(),
             "energy_per_frame_j": _estimate_json(energy),
             "energy_kind": None if energy is None else energy.kind.value,
             "energy_measured_per_frame_j": self.energy_measured_j,
@@ -176,6 +195,7 @@ class Row:
     def from_json(cls, raw: Mapping[str, Any]) -> Row:
         """The row that `as_json` wrote. Raises KeyError, TypeError or ValueError for another."""
         percentiles, horizon = raw["latency_percentiles_s"], raw.get("horizon")
+        paced = raw.get("paced_latency_s")
         return cls(
             **{name: raw[name] for name in (*_PLAIN, "versions", "configuration")},
             **{name: raw[name] for name in _LATER if name in raw},
@@ -183,6 +203,7 @@ class Row:
             kind=Provenance(raw["kind"]),
             latency=None if percentiles is None else Latency(**percentiles),
             horizon=None if horizon is None else Horizon.from_json(horizon),
+            paced=None if paced is None else Latency(**paced),
             energy_per_frame=_estimate(raw["energy_per_frame_j"]),
             energy_at_frame_rate=_estimate(raw["energy_at_frame_rate_j"]),
             power=_estimate(raw["power_w"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from zapdeploy.benchmarks.report.blocks import Section
 from zapdeploy.benchmarks.report.data import ReportData
 from zapdeploy.benchmarks.report.sections.accuracy import accuracy
+from zapdeploy.benchmarks.report.sections.answer import answer
 from zapdeploy.benchmarks.report.sections.cores import cores
 from zapdeploy.benchmarks.report.sections.energy import energy
 from zapdeploy.benchmarks.report.sections.events import events
@@ -17,7 +18,7 @@ from zapdeploy.benchmarks.report.sections.roofline import roofline
 from zapdeploy.benchmarks.report.sections.summary import summary
 
 _SECTIONS = (
-    *(summary, energy, latency, accuracy, events, roofline, cores, layers),
+    *(answer, summary, energy, latency, accuracy, events, roofline, cores, layers),
     *(provenance, reproduce, not_run),
 )
 

@@ -1,13 +1,13 @@
-"""The headline: every device of every model side by side, and the deadlines it meets."""
+"""Every device of every model side by side, and the deadlines it meets."""
 
 from __future__ import annotations
 
 from zapdeploy.benchmarks.report.blocks import Cell, Section, Table, table
 from zapdeploy.benchmarks.report.data import ReportData, model_name
+from zapdeploy.benchmarks.report.sections.answer import ordered
 from zapdeploy.benchmarks.report.words import (
     EMPTY,
     energy_cell,
-    is_here,
     latency_cells,
     per_watt_cell,
     rate_cell,
@@ -16,41 +16,20 @@ from zapdeploy.benchmarks.report.words import (
 from zapdeploy.benchmarks.results.comparison import Line, ModelComparison
 from zapdeploy.benchmarks.results.deadlines import DEADLINES
 from zapdeploy.benchmarks.results.published import MODEL
-from zapdeploy.benchmarks.results.table import BOUNDARY_WORDS, NOTHING, si_text, times_text
+from zapdeploy.benchmarks.results.table import BOUNDARY_WORDS, NOTHING, times_text
 from zapdeploy.benchmarks.results.wide_table import accuracy_text
 
 Cells = tuple[Cell | str, ...]
 
 
 def summary(data: ReportData) -> Section:
-    models = [model for model in data.comparison.models if model.lines]
+    models = [model for model in ordered(data) if model.lines]
     blocks: list[Table] = []
     for model in models:
         blocks += [_speed(model), _energy(model, data.result.frame_rate_hz), _deadlines(model)]
     if any(model.model == MODEL for model in models):
         blocks.append(_ratios(data))
-    text = (*filter(None, map(_sentence, models)), *_notes(data))
-    return Section("summary", "Summary", text, tuple(blocks))
-
-
-def _sentence(model: ModelComparison) -> str:
-    """The least energy of what was run here. A limit says too little to be called the least."""
-    for line in model.lines:
-        if line.energy is None or line.main.energy_is_bound or not is_here(line.main):
-            continue
-        least = f"{si_text(line.energy.value, 'J')} per frame ({line.energy.kind.value})"
-        return (
-            f"{model_name(model.model)}: the least energy is {least}, on {line.device}, "
-            f"boundary {line.main.boundary}.{_against(model, line)}"
-        )
-    return ""
-
-
-def _against(model: ModelComparison, line: Line) -> str:
-    if line.energy_ratio is None or model.baseline in (None, line.device):
-        return ""
-    other = "" if line.same_boundary else ", whose boundary is another: an orientation only"
-    return f" That is {times_text(line.energy_ratio[0])} the frames/J of {model.baseline}{other}."
+    return Section("summary", "All devices", _notes(data), tuple(blocks))
 
 
 def _speed(model: ModelComparison) -> Table:
