@@ -119,6 +119,7 @@ def summary_table(result: Result) -> Any:
         ),
         ("mapping: cheaper by at most", f"{result.mapping_gap:.1%}", "simulated"),
     ]
+    rows += _width_rows(program)
     rows += _sequence_rows(result)
     rate = result.at_frame_rate
     if rate is not None:
@@ -134,6 +135,16 @@ def summary_table(result: Result) -> Any:
     if program.micro_batches > 1:
         title += f" in micro-batches of {program.micro_batch}"
     return show.table(title, ("", "value", "kind"), rows)
+
+
+def _width_rows(program: Pipeline) -> list[tuple[str, str, str]]:
+    """Widths that the chip has not: stored, moved and counted at the next one that it has."""
+    from zapdeploy.sim.documents import widened
+
+    return [
+        (f"tensors of {bits} bits, stored and counted at {stored}", show.count(count), "simulated")
+        for (bits, stored), count in widened(program).items()
+    ]
 
 
 def _sequence_rows(result: Result) -> list[tuple[str, str, str]]:

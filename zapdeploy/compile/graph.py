@@ -94,6 +94,11 @@ class Quantization:
             return which.reshape((1,) * rank)
         return which.reshape(tuple(-1 if d == self.axis else 1 for d in range(rank)))
 
+    def within(self, low: int, high: int) -> Quantization:
+        """The same, for codes that are clamped to [low, high] after their own range."""
+        first, last = (min(max(end, low), high) for end in (self.low, self.high))
+        return replace(self, low=first, high=last)
+
     def same(self, other: Quantization) -> bool:
         """Whether both give every integer the same real value."""
         return (

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from zapdeploy.compile.mapping import cost
 from zapdeploy.compile.mapping.memory import MemoryPlan
 from zapdeploy.compile.mapping.pricing import energy_of
 from zapdeploy.compile.multichip.pipeline import Pipeline, single
@@ -102,6 +104,14 @@ def program_json(program: Pipeline | Program) -> dict[str, Any]:
     return _head_json(pipeline, plans, max(gaps))
 
 
+def widened(pipeline: Pipeline) -> dict[tuple[int, int], int]:
+    """How many integer tensors of all stages are stored wider than they are: see `cost.widened`."""
+    found: Counter[tuple[int, int]] = Counter()
+    for stage in pipeline.stages:
+        found.update(cost.widened(stage.graph, pipeline.target))
+    return dict(sorted(found.items()))
+
+
 def _head_json(pipeline: Pipeline, plans: Sequence[MemoryPlan], gap: float) -> dict[str, Any]:
     cores = pipeline.target.cores
     return {
@@ -117,6 +127,10 @@ def _head_json(pipeline: Pipeline, plans: Sequence[MemoryPlan], gap: float) -> d
         "fits": pipeline.fits,
         "unfit": None if pipeline.violation is None else asdict(pipeline.violation),
         "mapping_gap": gap,
+        "widened": [
+            {"bits": bits, "stored_bits": stored, "tensors": count}
+            for (bits, stored), count in widened(pipeline).items()
+        ],
         "memory": {
             "weights_bytes": cores * sum(plan.bytes_of("parameters") for plan in plans),
             "activations_peak_bytes": cores * sum(plan.activations_peak for plan in plans),

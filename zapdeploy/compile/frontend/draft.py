@@ -252,4 +252,14 @@ class Draft:
     def graph(self, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Graph:
         for name in outputs:
             self.value(name)
-        return Graph(self.name, (), {}, inputs, outputs).with_nodes(tuple(self.nodes), self.values)
+        nodes = tuple(self._settled(node) for node in self.nodes)
+        return Graph(self.name, (), {}, inputs, outputs).with_nodes(nodes, self.values)
+
+    def _settled(self, node: Node) -> Node:
+        """Integers that were clipped and never given a meaning are clipped as the numbers they are;
+        a Requantize clamps to the range of a meaning."""
+        name = node.outputs[0]
+        if node.op != "Requantize" or self.values[name].quantization is not None:
+            return node
+        low, high = self.ranges[name]
+        return replace(node, op="Clip", attributes={"low": low, "high": high})

@@ -8,7 +8,7 @@ import onnx_ir as ir
 from zapdeploy.compile.frontend.draft import Draft
 from zapdeploy.compile.frontend.errors import RefusedError
 from zapdeploy.compile.frontend.onnx_node import MICROSOFT, OnnxNode
-from zapdeploy.compile.frontend.qdq import clip_codes
+from zapdeploy.compile.frontend.qdq import clip_codes, restrict_codes
 from zapdeploy.compile.frontend.registry import translates
 from zapdeploy.compile.frontend.tensors import element_type
 from zapdeploy.compile.graph import Attribute
@@ -60,8 +60,11 @@ def microsoft_gelu(draft: Draft, node: OnnxNode) -> None:
 
 @translates("Relu")
 def relu(draft: Draft, node: OnnxNode) -> None:
-    """On codes (opset 14) it is max(q, 0), which is Relu where the zero point is 0."""
+    """On integers (opset 14) it is max(q, 0), which is Relu of codes whose zero point is 0."""
     x = draft.value(node.required(0))
+    if x.element.is_integer and x.quantization is None:
+        restrict_codes(draft, node, 0, x.element.limits[1])
+        return
     if x.element.is_integer and x.quantization is not None:
         if x.quantization.zero_point.any():
             raise RefusedError("input must have zero point 0 for a Relu on integers")

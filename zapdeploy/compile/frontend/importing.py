@@ -30,6 +30,7 @@ from zapdeploy.compile.frontend.draft import Draft
 from zapdeploy.compile.frontend.errors import RefusedError, UnjudgedError, UnsupportedModel
 from zapdeploy.compile.frontend.folding import fold
 from zapdeploy.compile.frontend.inputs import network_inputs
+from zapdeploy.compile.frontend.integer_kernels import mark_reals
 from zapdeploy.compile.frontend.loading import Source, load
 from zapdeploy.compile.frontend.onnx_node import OnnxNode, check_inputs, onnx_node
 from zapdeploy.compile.frontend.registry import translator
@@ -40,6 +41,7 @@ from zapdeploy.compile.ops.base import Unit, operator
 from zapdeploy.compile.ops.matrix import MatrixOperator
 from zapdeploy.compile.passes import IMPORT_PASSES, Observer, run_passes
 from zapdeploy.compile.passes.check_accumulators import CheckAccumulators
+from zapdeploy.compile.passes.check_scales import CheckScales
 from zapdeploy.compile.passes.real_products import with_real_products
 from zapdeploy.compile.passes.rewriting import producer_of
 from zapdeploy.compile.state import with_state
@@ -120,7 +122,7 @@ def import_model(
         draft.define(value)
     translation = _translate(source, draft)
     graph = _finish(source, translation, tuple(value.name for value in inputs))
-    graph = run_passes(graph, IMPORT_PASSES, observe)
+    graph = run_passes(mark_reals(graph, translation.nodes), IMPORT_PASSES, observe)
     if dialects_of(translation.nodes):
         graph = with_real_products(graph)
     dialects = dialects_of(translation.nodes)
@@ -129,7 +131,7 @@ def import_model(
     if translation.refused:
         message = _refusal(translation.refused, path, quantized=bool(dialects))
         raise UnsupportedModel(message, decisions, quantized=bool(dialects))
-    graph = CheckAccumulators()(graph)
+    graph = CheckScales()(CheckAccumulators()(graph))
     graph = with_state(graph, {**_declared_state(source), **(state or {})})
     entries = source.model.metadata_props.items()
     notes = {str(key): str(text) for key, text in entries if str(key).startswith(OWN_NOTES)}

@@ -6,7 +6,6 @@ bounds are the true range.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import frexp
 
 import numpy as np
@@ -56,10 +55,15 @@ def dequantize_linear(draft: Draft, node: OnnxNode) -> None:
 
 def clip_codes(draft: Draft, node: OnnxNode) -> None:
     """Clip between a quantizer and a dequantizer: the same codes in a narrower range."""
+    low, high = draft.value(node.required(0)).element.limits
+    restrict_codes(draft, node, _bound(draft, node, 1, low), _bound(draft, node, 2, high))
+
+
+def restrict_codes(draft: Draft, node: OnnxNode, low: int, high: int) -> None:
+    """The node's input in a range. Whether the integers mean something may only be known later."""
     x = draft.value(node.required(0))
-    low, high = x.element.limits
-    low = max(low, _bound(draft, node, 1, low))
-    high = min(high, _bound(draft, node, 2, high))
+    lowest, highest = x.element.limits
+    low, high = max(low, lowest), min(high, highest)
     if low > high:
         raise ModelError(
             f"Clip's min must be at most its max, not {low} > {high} (node '{node.name}')"
@@ -68,8 +72,7 @@ def clip_codes(draft: Draft, node: OnnxNode) -> None:
     if quantization is None:
         draft.ranges[node.output] = (low, high)
     else:
-        low, high = max(low, quantization.low), min(high, quantization.high)
-        quantization = replace(quantization, low=low, high=high)
+        quantization = quantization.within(low, high)
     draft.emit(node, "Requantize", (x.name,), element=x.element, quantization=quantization)
 
 

@@ -9,13 +9,14 @@ Activation traffic between layers depends on two cuts; it is in `transfers.py`.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zapdeploy.compile.graph import Call, Value
+from zapdeploy.compile.graph import Call, Graph, Value
 from zapdeploy.compile.layers import Layer, Read
 from zapdeploy.compile.mapping.tiling import Cuts
 from zapdeploy.compile.noc.multicast import Multicast, multicast, numbered
@@ -63,11 +64,26 @@ class Loads:
         return slowest
 
 
+WHOLE_BYTES = (8, 16, 32, 64)  # bits: widths that any chip stores
+
+
 def storage_bits(value: Value, target: Target) -> int:
-    """Bits an element takes on the chip: floats are stored in the vector unit's format."""
+    """Bits an element takes on the chip: the next width that it has, for floats the vector unit's
+    format."""
     if value.element.kind == "float":
         return 16 if target.core.vector_unit.format == "float16" else 32
-    return value.element.bits
+    widths = (*target.core.matrix_unit.widths, *WHOLE_BYTES)
+    return min(width for width in widths if width >= value.element.bits)
+
+
+def widened(graph: Graph, target: Target) -> dict[tuple[int, int], int]:
+    """How many integer tensors are stored wider than they are, by (their width, the stored one)."""
+    pairs = [
+        (value.element.bits, storage_bits(value, target))
+        for value in graph.values.values()
+        if value.element.is_integer
+    ]
+    return dict(sorted(Counter(pair for pair in pairs if pair[0] != pair[1]).items()))
 
 
 def mac_bits(layer: Layer, target: Target) -> int:

@@ -71,6 +71,7 @@ class Operator:
     unit: ClassVar[Unit] = Unit.VECTOR
     summary: ClassVar[str] = ""
     batched: ClassVar[bool] = False  # the first dimension of all tensors runs over a batch
+    finite: ClassVar[bool] = True  # gives finite real numbers for inputs of ordinary size
 
     def infer(self, call: Call) -> tuple[Shape, ...]:
         """Shapes of the outputs. Raises ModelError when the inputs do not go together."""

@@ -19,6 +19,8 @@ from zapdeploy.compile.ops.work import around, moving
 if TYPE_CHECKING:
     from zapdeploy.compile import kernels
 
+REAL = "real"  # attribute of operators that the file computes on real numbers, not on codes
+
 
 def dequantize(codes: Array, quantization: Quantization) -> Array:
     """float32(q - z) * s."""
@@ -60,14 +62,22 @@ def from_real(array: Array, value: Value) -> Array:
 
 
 def bytes_alike(call: Call) -> bool:
-    """Whether all values are 8-bit integers of one type, each with one scale and zero point.
+    """Whether the call is one of ONNX Runtime's integer kernels (QLinearAdd, ...).
 
-    ONNX Runtime has integer kernels for these (QLinearAdd, ...) with formulas of their own. They
-    differ from dequantize, compute, quantize in the last bit, and the graph means what they give.
+    They take 8-bit integers of one type with one scale and zero point each, and have formulas of
+    their own, which differ from dequantize, compute, quantize in the last bit. An operator that the
+    file has among real numbers carries the attribute `REAL` and is none of them.
     """
-    values = [value for value in (*call.inputs, *call.outputs) if value is not None]
-    return len({value.element for value in values}) == 1 and all(
-        v.element.bits == 8 and v.quantization is not None and v.quantization.is_uniform
+    return REAL not in call.node.attributes and all_bytes_alike((*call.inputs, *call.outputs))
+
+
+def all_bytes_alike(values: Sequence[Value | None]) -> bool:
+    """Whether all values are 8-bit integers of one type, each with one scale and zero point."""
+    return len({None if value is None else value.element for value in values}) == 1 and all(
+        v is not None
+        and v.element.bits == 8
+        and v.quantization is not None
+        and v.quantization.is_uniform
         for v in values
     )
 

@@ -86,6 +86,7 @@ class Div(RealOperator):
 
     name: ClassVar[str] = "Div"
     summary: ClassVar[str] = "a / b"
+    finite: ClassVar[bool] = False
 
     def compute(self, call: Call, inputs: Sequence[Array | None]) -> Array:
         a, b = given(inputs, 0), given(inputs, 1)
@@ -103,6 +104,7 @@ class Pow(RealOperator):
 
     name: ClassVar[str] = "Pow"
     summary: ClassVar[str] = "a to the power b"
+    finite: ClassVar[bool] = False
 
     def compute(self, call: Call, inputs: Sequence[Array | None]) -> Array:
         return np.power(given(inputs, 0), given(inputs, 1))

@@ -43,13 +43,19 @@ class Relu(Function):
 
 @register
 class Clip(Function):
-    """Attributes low and high: numbers, infinite where there is no bound."""
+    """Attributes low and high: numbers, infinite where there is no bound; whole for integers."""
 
     name: ClassVar[str] = "Clip"
     summary: ClassVar[str] = "min(max(x, low), high)"
 
     def function(self, call: Call, x: Array) -> Array:
-        return np.minimum(np.maximum(x, call.number("low")), call.number("high"))
+        low, high = call.node.attributes["low"], call.node.attributes["high"]
+        assert isinstance(low, int | float)
+        assert isinstance(high, int | float)
+        if x.dtype.kind != "f":  # bounds beyond the type are none
+            limits = np.iinfo(x.dtype)
+            return np.clip(x, int(max(low, limits.min)), int(min(high, limits.max)))
+        return np.minimum(np.maximum(x, low), high)
 
 
 @register
@@ -84,6 +90,7 @@ class Tanh(Function):
 class Exp(Function):
     name: ClassVar[str] = "Exp"
     summary: ClassVar[str] = "e to the power x"
+    finite: ClassVar[bool] = False
 
     def function(self, call: Call, x: Array) -> Array:
         return np.exp(x)
@@ -93,6 +100,7 @@ class Exp(Function):
 class Log(Function):
     name: ClassVar[str] = "Log"
     summary: ClassVar[str] = "natural logarithm"
+    finite: ClassVar[bool] = False
 
     def function(self, call: Call, x: Array) -> Array:
         return np.log(x)
@@ -111,6 +119,7 @@ class Erf(Function):
 class Sqrt(Function):
     name: ClassVar[str] = "Sqrt"
     summary: ClassVar[str] = "square root"
+    finite: ClassVar[bool] = False
 
     def function(self, call: Call, x: Array) -> Array:
         return np.sqrt(x)
@@ -149,6 +158,7 @@ class Reciprocal(Function):
 
     name: ClassVar[str] = "Reciprocal"
     summary: ClassVar[str] = "1 / x"
+    finite: ClassVar[bool] = False
     cost: ClassVar[ElementWork] = ElementWork(vector=3, activation=LOOK_UP)
 
     def function(self, call: Call, x: Array) -> Array:

@@ -22,8 +22,8 @@ this order:
     the shape it came from, hence remove_identity again.
 15. remove_dead: dequantizers and views that nobody reads any more.
 
-check_accumulators runs last, on its own: it needs the final weights and ranges, and an error about
-operators that are not supported comes first.
+check_accumulators and check_scales run last, on their own: they need the final weights, ranges and
+scales, and an error about operators that are not supported comes first.
 """
 
 from zapdeploy.compile.passes.absorb_clamp import AbsorbClamp

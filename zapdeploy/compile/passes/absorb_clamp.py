@@ -7,12 +7,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from zapdeploy.compile.graph import FLOAT32, Array, Graph, Node, Quantization
+from zapdeploy.compile.ops.base import operator
 from zapdeploy.compile.passes.rewriting import sources_of
 
 
 @dataclass(frozen=True)
 class AbsorbClamp:
-    """Exact, because quantizing is monotonic: Q(clamp(x, a, b)) = clamp(Q(x), Q(a), Q(b))."""
+    """Exact, because quantizing is monotonic: Q(clamp(x, a, b)) = clamp(Q(x), Q(a), Q(b)).
+
+    Not so for NaN, which a clamp hands on and a quantizer makes its lowest code: where real numbers
+    may be none (behind a logarithm, a division), the clamp stays.
+    """
 
     def __call__(self, graph: Graph) -> Graph:
         while True:
@@ -24,8 +29,10 @@ class AbsorbClamp:
     def _once(self, graph: Graph) -> Graph:
         consumers = graph.consumers()
         clamps: dict[str, Node] = {}  # value -> the clamp that makes it
+        unsure = _maybe_nan(graph)
         for node in graph.nodes:
-            if _absorbable(graph, node, consumers[node.outputs[0]]):
+            readers = consumers[node.outputs[0]]
+            if unsure.isdisjoint(node.inputs) and _absorbable(graph, node, readers):
                 clamps[node.outputs[0]] = node
         if not clamps:
             return graph
@@ -37,7 +44,7 @@ class AbsorbClamp:
             if clamp is not None:
                 output = values[node.outputs[0]]
                 assert output.quantization is not None
-                narrowed = _narrowed(output.quantization, *_bounds(clamp))
+                narrowed = clamped(output.quantization, *bounds_of(clamp))
                 values[output.name] = replace(output, quantization=narrowed)
                 node = replace(node, inputs=clamp.inputs, sources=sources_of((node, clamp)))
             nodes.append(node)
@@ -49,7 +56,7 @@ def _absorbable(graph: Graph, node: Node, readers: list[Node]) -> bool:
         return False
     if graph.values[node.inputs[0]].element != FLOAT32:
         return False
-    bounds = _bounds(node)
+    bounds = bounds_of(node)
     return all(
         reader.op == "Quantize" and _one_range(graph.values[reader.outputs[0]].quantization, bounds)
         for reader in readers
@@ -63,7 +70,16 @@ def _one_range(quantization: Quantization | None, bounds: tuple[float, float]) -
     return all(np.ptp(_codes(quantization, bound)) == 0 for bound in bounds)
 
 
-def _bounds(clamp: Node) -> tuple[float, float]:
+def _maybe_nan(graph: Graph) -> set[str]:
+    """Real numbers behind an operator whose results may be infinite or NaN, up to a quantizer."""
+    found: set[str] = set()
+    for node in graph.nodes:
+        if not operator(node.op).finite or not found.isdisjoint(node.inputs):
+            found.update(n for n in node.outputs if graph.values[n].element == FLOAT32)
+    return found
+
+
+def bounds_of(clamp: Node) -> tuple[float, float]:
     if clamp.op == "Relu":
         return 0.0, np.inf
     low, high = clamp.attributes["low"], clamp.attributes["high"]
@@ -72,7 +88,7 @@ def _bounds(clamp: Node) -> tuple[float, float]:
     return low, high
 
 
-def _narrowed(quantization: Quantization, low: float, high: float) -> Quantization:
+def clamped(quantization: Quantization, low: float, high: float) -> Quantization:
     first, last = (int(_codes(quantization, bound).flat[0]) for bound in (low, high))
     return replace(quantization, low=first, high=last)
 

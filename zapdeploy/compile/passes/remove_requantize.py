@@ -45,7 +45,8 @@ def _sweep(graph: Graph) -> Graph:
         before, after = graph.values[node.inputs[0]], graph.values[node.outputs[0]]
         if around.renamable(before):
             names[before.name] = after.name
-            values[after.name] = _tighter(before, after) if _fits(before, after) else after
+            written = _tighter if _fits(before, after) else _both
+            values[after.name] = written(before, after)
             writers[around.producers[before.name].name] = node
         else:
             names[after.name] = before.name
@@ -98,6 +99,14 @@ def _fits(before: Value, after: Value) -> bool:
 def _tighter(before: Value, after: Value) -> Value:
     """The value behind, with the type and range that its codes really have."""
     return replace(after, element=before.element, quantization=before.quantization)
+
+
+def _both(before: Value, after: Value) -> Value:
+    """The value behind, clamped by one operator to the range before and then to its own."""
+    a, b = before.quantization, after.quantization
+    assert a is not None
+    assert b is not None
+    return replace(after, quantization=a.within(b.low, b.high))
 
 
 def _renamed(node: Node, names: dict[str, str], gone: Node | None) -> Node:

@@ -128,7 +128,7 @@ def _in_order(
     stage_order = _common_order(first, events.parameters.slice_of)
     index = (stage_order.T[None], chunk_order.T[:, None], core)  # [chunks, stages, cores]
     low, high = boxes.low[index], boxes.high[index]
-    shape = (-1, *low.shape[2:])
+    shape = (low.shape[0] * low.shape[1], *low.shape[2:])  # a scalar's boxes have no dimension
     return Needs(
         Region(low.reshape(shape), high.reshape(shape)), each > 0, len(boxes.low), max(each, 1)
     )

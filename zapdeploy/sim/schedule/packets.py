@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from zapdeploy.compile.kernels.jit import compiled
 from zapdeploy.compile.noc.messages import Messages
-from zapdeploy.compile.regions import IntArray
+from zapdeploy.compile.regions import IntArray, Region
 
 Masks = NDArray[np.uint64]
 _MOST_EDGES = 32  # along each dimension of a message
@@ -39,10 +39,17 @@ class Packets:
 
 
 def packets(messages: Messages, low: IntArray, high: IntArray) -> Packets:
-    """Cut messages by what their receivers read; `low`, `high` are [steps, cores, rank]."""
+    """Cut messages by what their receivers read; `low`, `high` are [steps, cores, rank].
+
+    A scalar counts as a vector of one element.
+    """
+    boxes = messages.boxes
+    if not low.shape[-1]:
+        boxes = Region(*(np.full((len(messages), 1), end) for end in (0, 1)))
+        low, high = (np.full((*low.shape[:-1], 1), end) for end in (0, 1))
     found = _packets(
-        np.ascontiguousarray(messages.boxes.low),
-        np.ascontiguousarray(messages.boxes.high),
+        np.ascontiguousarray(boxes.low),
+        np.ascontiguousarray(boxes.high),
         np.ascontiguousarray(messages.receivers),
         np.ascontiguousarray(np.moveaxis(low, 0, 2)),
         np.ascontiguousarray(np.moveaxis(high, 0, 2)),
