@@ -55,7 +55,8 @@ def test_core_by_core_is_exact(tmp_path: Path, bits: int, dialect: str) -> None:
 def test_the_next_width_is_the_target_s(tmp_path: Path) -> None:
     """2 bits on a chip that multiplies 8 and 4 are stored, and counted, as 4."""
     file = OnnxFile()
-    file.output(quantized(file, file.input("x", (4, 6)), 2, "QONNX"))
+    x = quantized(file, file.input("x", (4, 6)), 2, "QONNX")
+    file.output(file.node("Sigmoid", [x]))
     graph = compile_model(file.save(tmp_path / "model.onnx")).graph
     codes = next(v for v in graph.values.values() if v.element.bits == 2)
     northpole, tile = load_target("northpole-sim"), load_target("tile64-sim")
