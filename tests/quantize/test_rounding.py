@@ -51,7 +51,11 @@ def test_one_run_rounds_as_brevitas_does(name: str, rounding: Rounding) -> None:
     weights.round_weights(ours, prepared.graph, prepared.samples, 8, rounding, silent)
     found, wanted = ours.state_dict(), theirs.state_dict()
     assert not [key for key in found if "orig" in key]
-    assert all(torch.equal(value, wanted[key]) for key, value in found.items())
+    for key, value in found.items():
+        # Sums in another order may round their last bits otherwise, which depends on the
+        # processor; another code would be off by a fifteenth of the largest weight at least.
+        bound = 1e-5 * float(wanted[key].abs().max()) if value.is_floating_point() else 0.0
+        torch.testing.assert_close(value, wanted[key], rtol=0, atol=bound)
     assert any(not torch.equal(value, before[key]) for key, value in found.items())
 
 
