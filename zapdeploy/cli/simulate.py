@@ -156,17 +156,18 @@ def _functional(
 
 def _reference(program: Pipeline, path: Path, given: Path | None) -> Path:
     """The ONNX file that was compiled, which must be the very same."""
-    import hashlib
+    from zapdeploy.simplify import network_digest
 
     name = program.origin.name
     tried = [given] if given is not None else [path.parent / name, Path(name)]
     found = next((p for p in tried if p.is_file()), None)
     if found is None:
         raise DataError(f"'{tried[0]}' must be there to check against; give --reference MODEL.onnx")
-    with found.open("rb") as file:
-        same = hashlib.file_digest(file, "sha256").hexdigest() == program.origin.sha256
-    if not same:
-        raise DataError(f"'{found}' must be the file that was compiled; compile it again")
+    if network_digest(found) != program.origin.sha256:
+        raise DataError(
+            f"'{found}' must be the file that was compiled, its external data included; "
+            "compile it again"
+        )
     return found
 
 

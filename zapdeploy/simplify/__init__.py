@@ -5,9 +5,21 @@
 shape arithmetic, takes the branch of an `If` whose condition is known, and puts simpler operators
 in the place of those that have an expansion (one file per family: `conditional`, `loops`,
 `recurrent`, `functions`, `microsoft`, ...). Both the compiler and the quantizer begin with this.
+`identity` says whether two files hold the same network.
 """
 
+from zapdeploy.simplify.identity import digest, external_files, network_digest
 from zapdeploy.simplify.shapes import Batch, InputShapes, fix_inputs, lengths_of
 from zapdeploy.simplify.simplifying import Simplified, simplify
 
-__all__ = ["Batch", "InputShapes", "Simplified", "fix_inputs", "lengths_of", "simplify"]
+__all__ = [
+    "Batch",
+    "InputShapes",
+    "Simplified",
+    "digest",
+    "external_files",
+    "fix_inputs",
+    "lengths_of",
+    "network_digest",
+    "simplify",
+]

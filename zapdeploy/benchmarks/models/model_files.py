@@ -18,6 +18,7 @@ from zapdeploy.benchmarks.models.workloads import FLOAT, FLOAT16, INT8, Workload
 from zapdeploy.errors import UsageError
 from zapdeploy.files import atomic_write
 from zapdeploy.revin import host_normalisation, normalised_inputs
+from zapdeploy.simplify import network_digest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -211,7 +212,7 @@ def _given(path: Path, precision: str) -> ModelFile:
             f"precision of a quantized file must be its own, {facts.precision}, not {precision} "
             f"({path}); give the float file to have it quantized"
         )
-    return ModelFile(path, "given", file_digest(path), facts, "")
+    return ModelFile(path, "given", network_digest(path), facts, "")
 
 
 def _repeated(values: NDArray[np.float32], count: int) -> NDArray[np.float32]:

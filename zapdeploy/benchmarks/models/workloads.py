@@ -167,7 +167,9 @@ def find_workload(name: str, size: ModelSize) -> Workload:
     if name.endswith(".onnx"):
         if not path.is_file():
             raise UsageError(f"model must be a file, not missing ({path}); check the path")
-        return Workload(name, file_digest(path), size, path=path)
+        from zapdeploy.simplify import network_digest
+
+        return Workload(name, network_digest(path), size, path=path)
     from zapdeploy.forecasters.registry import find_model, list_models
 
     is_known = name in {info.name for info in list_models()}

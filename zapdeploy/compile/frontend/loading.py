@@ -15,7 +15,14 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from zapdeploy.errors import ModelError, ZapdeployError
-from zapdeploy.simplify import Batch, InputShapes, Simplified, simplify
+from zapdeploy.simplify import (
+    Batch,
+    InputShapes,
+    Simplified,
+    digest,
+    external_files,
+    simplify,
+)
 from zapdeploy.simplify.graphs import all_nodes, inner_graphs
 
 
@@ -37,19 +44,18 @@ class Source:
 
 def load(path: Path, shapes: InputShapes | None = None) -> Source:
     """Read an ONNX file. Big tensors stay in the file's buffer (or on disk) until they are used."""
-    proto, sha256 = _parse(path)
+    proto, content = _parse(path)
     _check_opset(proto, path.name)
     in_order = _check_names(proto.graph)
+    files = external_files(proto, path.parent)
     if not in_order:
         _sort(proto.graph)
     simple = _simplified(proto, path, shapes)
     opset = _opset(simple.model)
     model = _deserialize(simple.model, path)
-    for file in _external_files(model, path.parent):
-        with file.open("rb") as handle:
-            sha256.update(hashlib.file_digest(handle, "sha256").digest())
+    _check_external_files(model, path.parent)
     producer = f"{proto.producer_name} {proto.producer_version}".strip()
-    return Source(model, sha256.hexdigest(), opset, producer, simple.batch, simple.notes)
+    return Source(model, digest(content, files), opset, producer, simple.batch, simple.notes)
 
 
 def _simplified(proto: onnx.ModelProto, path: Path, shapes: InputShapes | None) -> Simplified:
@@ -208,9 +214,8 @@ def _deserialize(proto: onnx.ModelProto, path: Path) -> ir.Model:
     return model
 
 
-def _external_files(model: ir.Model, folder: Path) -> list[Path]:
-    """The files of tensors kept outside the model, each checked to be there, inside its folder."""
-    files: dict[Path, None] = {}
+def _check_external_files(model: ir.Model, folder: Path) -> None:
+    """The files of tensors kept outside the model must be there, whole, inside its folder."""
     for tensor in _external_tensors(model):
         file = Path(tensor.path)
         where = f"(tensor '{tensor.name}')"
@@ -229,8 +234,6 @@ def _external_files(model: ir.Model, folder: Path) -> list[Path]:
                 f"external data file '{tensor.location}' must have {end} bytes, "
                 f"not {file.stat().st_size} {where}; copy it again"
             )
-        files[file] = None
-    return sorted(files)
 
 
 def _external_tensors(model: ir.Model) -> Iterator[ir.ExternalTensor]:
