@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -21,10 +21,22 @@ ORDER = (
     "api",
     "mixed",
     "benchmarks",
+    "commands",
     "streaming",
     "cli",
 )
-FOUNDATION = {"__init__", "errors", "quantities", "files", "arrays", "verbs", "machine", "exporter"}
+FOUNDATION = {
+    "__init__",
+    "errors",
+    "quantities",
+    "files",
+    "arrays",
+    "callable_packages",
+    "tables",
+    "formatting",
+    "machine",
+    "exporter",
+}
 FOUNDATION |= {"extras", "onnxruntime_sessions", "platforms", "revin", "scaling"}
 APART = {"recordings", "quantize", "forecasters"}  # meet the compiler only at the ONNX file
 READ_BY_ALL = {"simplify", "recordings"}  # what these may import of the rest
@@ -97,7 +109,7 @@ def test_imports_go_one_way(path: Path) -> None:
             assert target in READ_BY_ALL - {part}, f"{part} must not import {module}"
             continue
         if target in APART:
-            assert part in ("mixed", "api", "benchmarks", "streaming", "cli"), (
+            assert part in ("mixed", "api", "benchmarks", "commands", "streaming", "cli"), (
                 f"{part} must not import {module}"
             )
             continue
@@ -129,3 +141,105 @@ def test_public_names_are_there() -> None:
         assert callable(getattr(zapdeploy, name)), name
     with pytest.raises(AttributeError, match="no attribute 'frobnicate'"):
         _ = zapdeploy.frobnicate
+
+
+# Inside a part, too, each room may import itself and what stands before it. A file beside the
+# rooms is a room of its own.
+ROOMS = {
+    "compile": (
+        *(
+            "graph",
+            "printing",
+            "kernels",
+            "regions",
+            "axes",
+            "ops",
+            "frames",
+            "passes",
+            "layers",
+            "state",
+        ),
+        *("frontend", "checking", "noc", "mapping", "program", "multichip"),
+    ),
+    "benchmarks": (
+        *("models", "results", "request", "measured", "accuracy", "simulated", "report"),
+        *("unsupported", "run", "experiments"),
+    ),
+}
+# Left to untie: a folder is built, a model is loaded from a folder, a checkpoint may be foreign.
+FORECASTERS = {
+    f"zapdeploy.forecasters.{name}" for name in ("build", "checkpoint", "folder", "importing")
+}
+
+
+def _room(module: str) -> tuple[str, str]:
+    """The part and the room of a module of this package."""
+    part, room, *_ = [*module.split(".")[1:], "", ""]
+    return part, room
+
+
+def _edges(files: Mapping[str, str]) -> dict[str, set[str]]:
+    """What each module imports, imports for types and inside functions included."""
+    found: dict[str, set[str]] = {module: set() for module in files}
+    for module, text in files.items():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                for name in node.names:
+                    inner = f"{node.module}.{name.name}"
+                    found[module].add(inner if inner in files else node.module)
+    return {m: {t for t in targets if t in files and t != m} for m, targets in found.items()}
+
+
+def _circles(edges: Mapping[str, set[str]]) -> list[set[str]]:
+    """Sets of modules that all reach one another."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
+    names = sorted(edges)
+    place = {name: index for index, name in enumerate(names)}
+    pairs = [(place[a], place[b]) for a in names for b in edges[a]]
+    rows, columns = zip(*pairs, strict=True) if pairs else ((), ())
+    shape = (len(names), len(names))
+    graph = csr_array(([1] * len(pairs), (rows, columns)), shape=shape)
+    _, labels = connected_components(graph, connection="strong")
+    groups: dict[int, set[str]] = {}
+    for name, label in zip(names, labels, strict=True):
+        groups.setdefault(int(label), set()).add(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _package() -> dict[str, str]:
+    """The text of every module; the public face, which names everything, apart."""
+    found = {}
+    for path in FILES:
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        module = ".".join(parts).removesuffix(".__init__")
+        if module != "zapdeploy":
+            found[module] = path.read_text(encoding="utf-8")
+    return found
+
+
+def test_rooms_import_one_way() -> None:
+    for module, targets in _edges(_package()).items():
+        part, room = _room(module)
+        if part not in ROOMS or not room:
+            continue
+        for target in targets:
+            other, inner = _room(target)
+            if other == part and inner and inner != room:
+                order = ROOMS[part]
+                assert order.index(inner) < order.index(room), f"{module} imports {target}"
+
+
+def test_no_import_circles() -> None:
+    """Not even among imports for types, or inside functions."""
+    assert _circles(_edges(_package())) == [FORECASTERS]
+
+
+def test_a_planted_circle_is_found() -> None:
+    files = _package()
+    files["zapdeploy.compile.graph"] += (
+        "\nif TYPE_CHECKING:\n    from zapdeploy.compile.layers import Layer\n"
+    )
+    (found,) = [circle for circle in _circles(_edges(files)) if circle != FORECASTERS]
+    assert {"zapdeploy.compile.graph", "zapdeploy.compile.layers"} <= found

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from zapdeploy.errors import ModelError
-from zapdeploy.revin import KEY, HostNormalisation, host_normalisation, normalised_inputs
+from zapdeploy.revin import KEY, HostNormalisation, normalised_inputs
+from zapdeploy.scaling import host_normalisation
 
 SCALE, BIAS = np.array([0.5, 1, 2], np.float32), np.array([0, 1, -1], np.float32)
 HOST = HostNormalisation(SCALE, BIAS)

@@ -1,6 +1,7 @@
 """Deploy trained forecasters on a simulated core array, and say what a frame costs.
 
     import zapdeploy as zd
+
     zd.quantize("model.onnx", "model-int4.onnx", weights=4, activations=4)
     program = zd.compile("model-int4.onnx", target="northpole-sim", batch=32)
     result = zd.simulate(program)
@@ -11,18 +12,91 @@ Importing the package loads nothing heavy; every name below loads what it needs.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from zapdeploy.api import ModelCheck, load, simulate
+    from zapdeploy.api import check_model as check
+    from zapdeploy.api import compile_model as compile  # noqa: A004  (a verb, as on the command line)
+    from zapdeploy.benchmarks import BenchmarkResult
+    from zapdeploy.commands.bench import bench
+    from zapdeploy.commands.quantize import quantize
+    from zapdeploy.commands.run import run
+    from zapdeploy.commands.sweep import Sweep, sweep
+    from zapdeploy.commands.validate import Validation, validate
+    from zapdeploy.compile.multichip.pipeline import Pipeline
+    from zapdeploy.errors import (
+        DataError,
+        DoesNotFitError,
+        ModelError,
+        ProgramError,
+        SimulationError,
+        TargetError,
+        UsageError,
+        WorkerError,
+        ZapdeployError,
+    )
+    from zapdeploy.sim.results import Result
+    from zapdeploy.streaming import Forecaster
 
 __version__ = "0.1.0"
-__all__ = ["Forecaster", "check", "compile", "load", "quantize", "simulate", "version"]
-
-_LAZY = {
-    "Forecaster": "zapdeploy.streaming:Forecaster",
-    "check": "zapdeploy.api:check_model",
-    "load": "zapdeploy.api:load",
-    "simulate": "zapdeploy.api:simulate",
+# Where each public name comes from; the first two are packages that can be called.
+_ORIGINS = {
+    "compile": "compile",
+    "quantize": "quantize",
+    "BenchmarkResult": "benchmarks:BenchmarkResult",
+    "Forecaster": "streaming:Forecaster",
+    "ModelCheck": "api:ModelCheck",
+    "Pipeline": "compile.multichip.pipeline:Pipeline",
+    "Result": "sim.results:Result",
+    "Sweep": "commands.sweep:Sweep",
+    "Validation": "commands.validate:Validation",
+    "bench": "commands.bench:bench",
+    "check": "api:check_model",
+    "load": "api:load",
+    "run": "commands.run:run",
+    "simulate": "api:simulate",
+    "sweep": "commands.sweep:sweep",
+    "validate": "commands.validate:validate",
+    "DataError": "errors:DataError",
+    "DoesNotFitError": "errors:DoesNotFitError",
+    "ModelError": "errors:ModelError",
+    "ProgramError": "errors:ProgramError",
+    "SimulationError": "errors:SimulationError",
+    "TargetError": "errors:TargetError",
+    "UsageError": "errors:UsageError",
+    "WorkerError": "errors:WorkerError",
+    "ZapdeployError": "errors:ZapdeployError",
 }
-_PACKAGES = ("compile", "quantize")  # verbs that are packages, too
+
+__all__ = [
+    "BenchmarkResult",
+    "DataError",
+    "DoesNotFitError",
+    "Forecaster",
+    "ModelCheck",
+    "ModelError",
+    "Pipeline",
+    "ProgramError",
+    "Result",
+    "SimulationError",
+    "Sweep",
+    "TargetError",
+    "UsageError",
+    "Validation",
+    "WorkerError",
+    "ZapdeployError",
+    "bench",
+    "check",
+    "compile",
+    "load",
+    "quantize",
+    "run",
+    "simulate",
+    "sweep",
+    "validate",
+    "version",
+]
 
 
 def version() -> str:
@@ -30,10 +104,15 @@ def version() -> str:
     return __version__
 
 
-def __getattr__(name: str) -> Any:
-    if name in _PACKAGES:
-        return import_module(f"zapdeploy.{name}")
-    if name in _LAZY:
-        module, _, attribute = _LAZY[name].partition(":")
-        return getattr(import_module(module), attribute)
-    raise AttributeError(f"module 'zapdeploy' has no attribute '{name}'")
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+if not TYPE_CHECKING:  # a type checker reads the imports above, and knows no other name
+
+    def __getattr__(name):
+        if name not in _ORIGINS:
+            raise AttributeError(f"module 'zapdeploy' has no attribute '{name}'")
+        module, _, attribute = _ORIGINS[name].partition(":")
+        found = import_module(f"zapdeploy.{module}")
+        return getattr(found, attribute) if attribute else found

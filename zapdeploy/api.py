@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from zapdeploy.compile import checking
 from zapdeploy.compile.frames import frames_of
@@ -21,7 +21,7 @@ from zapdeploy.compile.layers import group_layers
 from zapdeploy.compile.mapping.memory import CapacityViolation
 from zapdeploy.compile.multichip.envelope import load_pipeline, pipeline_digest, save_pipeline
 from zapdeploy.compile.multichip.parts import Parts, compile_parts, part_files
-from zapdeploy.compile.multichip.pipeline import Pipeline
+from zapdeploy.compile.multichip.pipeline import Pipeline, single
 from zapdeploy.compile.multichip.pipeline_partitioner import build_pipeline
 from zapdeploy.compile.program.build import check_widths
 from zapdeploy.compile.program.capacity import (
@@ -32,10 +32,14 @@ from zapdeploy.compile.program.capacity import (
 from zapdeploy.compile.program.program import Options, Origin, Program
 from zapdeploy.errors import ModelError, UsageError
 from zapdeploy.hardware_targets import load_target, parse_target, target_text
-from zapdeploy.sim.results import Result, summarize
+from zapdeploy.sim.results import Result, check_fits, summarize
 from zapdeploy.simplify import InputShapes
 
 Progress = Callable[[str, int, int], None]
+Level = Literal["timing", "estimate"]
+TIMING: Level = "timing"
+ESTIMATE: Level = "estimate"
+LEVELS = (TIMING, ESTIMATE)
 OBJECTIVES = ("throughput", "latency", "energy")
 
 
@@ -149,22 +153,32 @@ def simulate(
     program: Pipeline | Program | str | Path,
     *,
     frame_rate_hz: float | None = None,
-    scheduled: bool = False,
+    level: Level = TIMING,
 ) -> Result:
-    """Time and price a Pipeline, or the .zap file of one.
+    """Time and price a compiled network.
 
-    Cycles are the compiler's estimate, or `scheduled`: those of a schedule of every unit and link.
-    Raises SimulationError if that has a collision.
+    Args:
+        program: A compiled network, or the .zap file of one.
+        frame_rate_hz: Frames that come in each second, for energy with waiting included.
+        level: "timing" schedules every unit and link, cycle by cycle; "estimate" takes the
+            compiler's closed form, which is quick and knows of no waiting.
+
+    Raises:
+        DoesNotFitError: The network does not fit its chips.
+        SimulationError: The schedule has a collision.
     """
     if frame_rate_hz is not None and not 0 < frame_rate_hz < float("inf"):
-        raise UsageError(f"frame rate must be above 0 Hz, not {frame_rate_hz}")
+        raise UsageError(f"--frame-rate must be above 0 Hz, not {frame_rate_hz}")
+    if level not in LEVELS:
+        raise UsageError(f"--level must be one of {', '.join(LEVELS)}, not '{level}'")
     loaded = load_pipeline(Path(program)) if isinstance(program, str | Path) else program
-    if not scheduled:
-        return summarize(loaded, frame_rate_hz)
+    whole = single(loaded) if isinstance(loaded, Program) else loaded
+    if level == ESTIMATE:
+        return summarize(whole, frame_rate_hz)
     from zapdeploy.sim.schedule import scheduled_chip
 
-    stages = [loaded] if isinstance(loaded, Program) else loaded.stages
-    return summarize(loaded, frame_rate_hz, [scheduled_chip(stage) for stage in stages])
+    check_fits(whole)
+    return summarize(whole, frame_rate_hz, [scheduled_chip(stage) for stage in whole.stages])
 
 
 def load(path: str | Path) -> Pipeline:

@@ -6,6 +6,7 @@
     ├── ProgramError   a .zap file
     ├── DataError      arrays: inputs, calibration data, checkpoints
     ├── UsageError     options that do not go together, a part that is not installed
+    ├── DoesNotFitError  a network that is run or timed though it does not fit its chips
     ├── SimulationError  a Program that the simulated chip cannot carry out
     └── WorkerError    a process of another interpreter that is missing, fails or hangs
 
@@ -16,9 +17,30 @@ hold and what was found, then where, then what to do: "scale must be positive, n
 
 from __future__ import annotations
 
+import re
+
+# An option, but not one inside a command that the message says to run.
+_OPTION = re.compile(r"zapdeploy [a-z]+ [^;,)]*|--([a-z][a-z-]*)")
+
 
 class ZapdeployError(Exception):
-    """Base class: the input or the call is wrong, and the message says how to put it right."""
+    """Base class: the input or the call is wrong, and the message says how to put it right.
+
+    Messages are written with options as the command line spells them (`--micro-batch`), which is
+    `on_command_line`; as text they speak of Python's arguments (`micro_batch`).
+    """
+
+    @property
+    def on_command_line(self) -> str:
+        """The message as the command line prints it."""
+        return super().__str__()
+
+    def __str__(self) -> str:
+        return _OPTION.sub(_argument, super().__str__())
+
+
+def _argument(option: re.Match[str]) -> str:
+    return option[0] if option[1] is None else option[1].replace("-", "_")
 
 
 class ModelError(ZapdeployError):
@@ -39,6 +61,10 @@ class DataError(ZapdeployError):
 
 class UsageError(ZapdeployError):
     """Options that do not go together, or an optional part that is not installed."""
+
+
+class DoesNotFitError(ZapdeployError):
+    """A network is to be run or timed that does not fit its chips; says what would help."""
 
 
 class SimulationError(ZapdeployError):

@@ -101,7 +101,7 @@ def compiled_costs(path: Path, target: str) -> Costs:
     Where the host link sets the pace, static power is spent however soon a layer is done: it is
     then counted with the network, not with its layers.
     """
-    from zapdeploy.api import compile_model, simulate
+    from zapdeploy.api import ESTIMATE, compile_model, simulate
 
     program = compile_model(path, target, batch=1, chips=1)
     if not program.fits:
@@ -110,7 +110,7 @@ def compiled_costs(path: Path, target: str) -> Costs:
             f"network must fit {target}, not demand {what.demanded if what else '?'} of "
             f"{what.limit if what else '?'} ({what.what if what else ''}); choose a larger target"
         )
-    result = simulate(program)
+    result = simulate(program, level=ESTIMATE)
     found = result.as_json()
     waits = result.limiter == "host link"
     static_w = result.energy_parts["static"].value * result.throughput_fps if waits else 0.0

@@ -89,15 +89,13 @@ class HostNormalisation:
         return {KEY: json.dumps(held)}
 
 
-def host_normalisation(notes: Notes, where: str) -> HostNormalisation | None:
-    """What a file's metadata leaves to the host; None where that is nothing.
+def noted_revin(notes: Notes, where: str) -> HostNormalisation | None:
+    """The reversible normalisation that a file's metadata leaves to the host, or None.
 
     Raises ModelError when the entry is damaged.
     """
     if KEY not in notes:
-        from zapdeploy.scaling import noted_scaling
-
-        return noted_scaling(notes, where)
+        return None
     try:
         held = json.loads(notes[KEY])
         scale, bias = (

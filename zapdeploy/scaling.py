@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zapdeploy.errors import ModelError
-from zapdeploy.revin import Array, HostNormalisation, Notes
+from zapdeploy.revin import Array, HostNormalisation, Notes, noted_revin
 
 KEY = "zapdeploy.scaling"
 
@@ -59,3 +59,11 @@ def noted_scaling(notes: Notes, where: str) -> FixedScaling | None:
             f"({where}); export the model again"
         ) from None
     return FixedScaling(scale, centre)
+
+
+def host_normalisation(notes: Notes, where: str) -> HostNormalisation | None:
+    """What a file's metadata leaves to the host; None where that is nothing.
+
+    Raises ModelError when the entry is damaged.
+    """
+    return noted_revin(notes, where) or noted_scaling(notes, where)

@@ -220,4 +220,4 @@ def test_torch_options_are_refused_for_onnx_files(zapdeploy: Call, tmp_path: Pat
     assert called.status == 2
     assert "model must be a torch module for" in called.err
     called = zapdeploy("quantize", FACTORY, "-o", tmp_path / "q.onnx")
-    assert "must be given --calibration X.npz" in called.err
+    assert "add --calibration X.npz" in called.err

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.quantize.networks import images, residual_cnn
-from zapdeploy.cli.quantize_module import check_file
+from zapdeploy.commands.quantize_module import check_file
 from zapdeploy.quantize import quantize_module, quantize_onnx
 from zapdeploy.quantize.recipes import find_recipe
 

@@ -25,7 +25,7 @@ from tests.quantize.modules import (
     samples,
     time_mixer,
 )
-from zapdeploy.cli.quantize_module import check_file
+from zapdeploy.commands.quantize_module import check_file
 from zapdeploy.errors import DataError, ModelError, UsageError, ZapdeployError
 from zapdeploy.quantize import (
     RECIPES,

@@ -93,7 +93,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("brevitas")
 
 from tests.quantize.modules import time_mixer  # noqa: E402
-from zapdeploy.cli.quantize_module import check_file  # noqa: E402
+from zapdeploy.commands.quantize_module import check_file  # noqa: E402
 from zapdeploy.quantize import (  # noqa: E402
     build,
     find_recipe,

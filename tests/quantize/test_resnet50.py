@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("brevitas")
 pytest.importorskip("PIL")
 
-from zapdeploy.cli.quantize_module import check_file
+from zapdeploy.commands.quantize_module import check_file
 from zapdeploy.forecasters import build_model, sample_inputs
 from zapdeploy.quantize import RECIPES, Prepared, build, prepare_module, write_module
 

@@ -129,7 +129,7 @@ def test_a_network_that_does_not_fit_has_the_keys_that_it_can() -> None:
 def test_boundary_and_provenance_are_named(program: Program) -> None:
     found = as_json(summarize(program))
     assert found["energy_boundary"] == program.target.energy.boundary
-    assert found["timing_kind"] == "simulated"
+    assert found["timing_kind"] == "modelled"
 
 
 # ---------------------------------------------------------------- the numbers

@@ -75,7 +75,7 @@ def test_wrong_use_is_said(models: Path, tmp_path: Path) -> None:
         forecaster.push(np.zeros(15, np.float32))
     with pytest.raises(DataError, match="must wait for 4 frames, not be asked after 0"):
         forecaster.forecast()
-    with pytest.raises(UsageError, match="--engine must be one of cpu, gpu, northpole-sim"):
+    with pytest.raises(UsageError, match="engine must be one of cpu, gpu, northpole-sim"):
         Forecaster(models / "time-mix-c4-int8.onnx", engine="tpu")
     with pytest.raises(ModelError, match="model must be there, not missing"):
         Forecaster(tmp_path / "none.onnx")

@@ -222,7 +222,7 @@ def test_wrong_options() -> None:
         Policies(slow_sink="block")
     with pytest.raises(UsageError, match="frame rate must be above 0 Hz, not 0"):
         StreamOptions(frame_rate_hz=0)
-    with pytest.raises(UsageError, match="--frames must be 1 or more, not 0"):
+    with pytest.raises(UsageError, match="frames must be 1 or more, not 0"):
         StreamOptions(frames=0)
 
 

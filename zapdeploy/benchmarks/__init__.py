@@ -7,9 +7,8 @@
 ONNX Runtime, Zeus and torch load when a piece of work needs them, not with this package.
 """
 
-from zapdeploy.benchmarks.measured.timing_loop import Effort
 from zapdeploy.benchmarks.models.workloads import ModelSize
-from zapdeploy.benchmarks.request import BenchmarkRequest
+from zapdeploy.benchmarks.request import BenchmarkRequest, Effort
 from zapdeploy.benchmarks.results.changes import Change, Changes, Verdict, compare_results
 from zapdeploy.benchmarks.results.comparison import Comparison, compare_rows
 from zapdeploy.benchmarks.results.published import published_rows

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from typing import Annotated
 
 import typer
 
 from zapdeploy import version
+from zapdeploy.cli import show
 from zapdeploy.errors import ZapdeployError
 
 COMMANDS = (
@@ -38,12 +40,28 @@ INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
 app = typer.Typer(
     name="zapdeploy",
     help="Deploy trained forecasters on a simulated core array, and say what a frame costs.",
-    no_args_is_help=True,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        print(f"zapdeploy {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_say_version, help="Show the version."),
+    ] = False,
+) -> None:
+    """Deploy trained forecasters on a simulated core array, and say what a frame costs."""
+
+
 for _verb in COMMANDS:
     import_module(f"zapdeploy.cli.{_verb}").add_to(app)
 
@@ -55,16 +73,15 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """The exit status of one call; errors are printed as one line on standard error."""
-    if arguments == ["--version"]:
-        print(f"zapdeploy {version()}")
-        return 0
+    arguments = arguments or ["--help"]
     debug = "--debug" in arguments
+    show.set_verbose("-v" in arguments or "--verbose" in arguments)
     try:
-        status = app(args=arguments, standalone_mode=False)
+        status = app(args=arguments, prog_name="zapdeploy", standalone_mode=False)
     except ZapdeployError as error:
         if debug:
             raise
-        return _complain(str(error))
+        return _complain(error.on_command_line)
     except (KeyboardInterrupt, typer.Abort):
         print("zapdeploy: interrupted", file=sys.stderr)
         return 130

@@ -61,21 +61,22 @@ def _bench(
 
     Example: zapdeploy bench --models resnet50 --targets northpole-sim,cpu -o results --resume
     """
-    from zapdeploy.benchmarks import BenchmarkRequest, ModelSize, run_benchmark
-    from zapdeploy.benchmarks.accuracy.training_data import frame_rate_of
+    from zapdeploy.commands.bench import bench
 
-    request = BenchmarkRequest(
-        models=_listed(models),
-        targets=_listed(targets),
-        precisions=_listed(precisions),
-        frame_rate_hz=frame_rate or frame_rate_of(_listed(models)),
-        size=ModelSize(neurons=neurons),
-        data=data,
-        recorded=tuple(str(folder) for folder in recorded or ()),
-    )
     compared_with = read_baseline(baseline)
     with show.progress(not as_json) as progress:
-        result = run_benchmark(request, output, resume=resume, progress=progress)
+        result = bench(
+            output,
+            models=_listed(models),
+            targets=_listed(targets),
+            precisions=_listed(precisions),
+            frame_rate_hz=frame_rate,
+            neurons=neurons,
+            data=data,
+            recorded=recorded or (),
+            resume=resume,
+            progress=progress,
+        )
     if as_json:
         show.print_json(result.as_json())
     else:

@@ -65,7 +65,7 @@ def _print(found: ModelCheck) -> None:
         f" {found.memory_bytes:,} in all cores"
     )
     if found.violation is not None and found.violation.hints:
-        print("what would do: " + " or ".join(found.violation.hints))
+        print("Fix: use " + " or ".join(found.violation.hints))
 
 
 def _decision_table(found: ModelCheck) -> Any:

@@ -10,6 +10,7 @@ import typer
 from zapdeploy.errors import UsageError
 
 if TYPE_CHECKING:
+    from zapdeploy.api import Level
     from zapdeploy.recordings.options import ReadOptions
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="A quantized ONNX file.")]
@@ -48,10 +49,11 @@ Chips = Annotated[
     typer.Option("--chips", help="Chips to spread it over (default: as few as it takes)."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more, and name each step.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 FrameRate = Annotated[
-    float | None, typer.Option("--frame-rate", metavar="HZ", help="Frames per second that come in.")
+    float | None,
+    typer.Option("--frame-rate", metavar="HZ", help="Frames that arrive per second."),
 ]
 
 
@@ -155,6 +157,13 @@ def read_options(
         hold_out=tuple(hold_out or ()),
         all_rois=all_rois,
     )
+
+
+def level_of(text: str) -> Level:
+    """The level of --level where values are not run."""
+    if text not in ("timing", "estimate"):
+        raise UsageError(f"--level must be timing or estimate, not '{text}'")
+    return "timing" if text == "timing" else "estimate"
 
 
 def state_pairs(given: list[str] | None) -> dict[str, str]:

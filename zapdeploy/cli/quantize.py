@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -13,9 +13,9 @@ from zapdeploy.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
-
+    from zapdeploy.quantize import QuantizeRecord
     from zapdeploy.quantize.index_ranges import ActivationScales
+    from zapdeploy.quantize.module_record import ModuleRecord
 
 
 def add_to(app: typer.Typer) -> None:
@@ -103,80 +103,45 @@ def _quantize(
     whose code is imported and run) is quantized with Brevitas; --qat trains it further, resuming
     where an interrupted training stopped. "mixed" chooses bits per layer for a target.
     """
-    from zapdeploy.arrays import load_arrays
-    from zapdeploy.simplify.shapes import InputShapes
+    from zapdeploy.commands.quantize import quantize
+    from zapdeploy.quantize import QuantizeRecord
+    from zapdeploy.simplify import InputShapes
 
-    given = None if calibration is None else load_arrays(calibration)
-    bits, scales = _bits(weights), _scales(activation_scales)
-    if bits is None and keep_first_last is not None:
-        raise UsageError(
-            "--keep-first-last must go with --weights 8, 4 or 2, not mixed, which chooses the bits "
-            "of every layer; leave it out"
-        )
-    edges = 8 if keep_first_last is None else keep_first_last
-    if _is_onnx(model):
-        torch_only = (qat, checkpoint, rounding, min_snr, max_energy, max_latency)
-        if bits is None or any(v is not None for v in torch_only) or powers_of_two or percentile:
-            raise UsageError(
-                "model must be a torch module for --weights mixed, --qat, --checkpoint, "
-                "--powers-of-two, --percentile, --rounding and budgets, not an ONNX file; give a "
-                "folder from zapdeploy train or package.module:factory"
-            )
-        return _onnx_file(
-            Path(model),
-            output,
-            given,
-            as_json=as_json,
-            weights=bits,
-            activations=activations,
-            form=form,
-            keep_first_last=edges,
-            activation_scales=scales or "per tensor",
-            shapes=InputShapes(batch, options.shapes_of(shape), options.constants_of(constant)),
-            seed=seed,
-        )
-    given = given or _own_calibration(Path(model))
-    if given is None:
-        raise UsageError("a torch module must be given --calibration X.npz, not nothing; give it")
-    from zapdeploy.cli.quantize_module import ModuleJob, quantize_job
-
-    job = ModuleJob(
-        model=model,
-        output=output,
-        weights=bits,
-        activations=activations,
-        keep_first_last=edges,
-        activation_scales=scales or "auto",
-        form=form,
-        training_steps=qat,
-        checkpoint=checkpoint,
-        powers_of_two=powers_of_two,
-        percentile=percentile,
-        rounding=rounding,  # type: ignore[arg-type]  # the recipe refuses what it does not know
-        target=target,
-        min_snr_db=min_snr,
-        max_energy_j=max_energy,
-        max_latency_s=max_latency,
-        seed=seed,
-    )
     with show.progress() as progress:
-        document = quantize_job(job, given, progress)
-    return _say(document, output, as_json=as_json)
+        record = quantize(
+            model,
+            output,
+            weights=_bits(weights),
+            activations=activations,
+            calibration=calibration,
+            activation_scales=_scales(activation_scales),
+            keep_first_last=keep_first_last,
+            form=form,  # type: ignore[arg-type]  # the recipe refuses what it does not know
+            qat=qat,
+            checkpoint=checkpoint,
+            powers_of_two=powers_of_two,
+            percentile=percentile,
+            rounding=rounding,  # type: ignore[arg-type]
+            shapes=InputShapes(batch, options.shapes_of(shape), options.constants_of(constant)),
+            target=target,
+            min_snr=min_snr,
+            max_energy=max_energy,
+            max_latency=max_latency,
+            seed=seed,
+            progress=progress,
+        )
+    if as_json:
+        show.print_json(record.as_json())
+    elif isinstance(record, QuantizeRecord):
+        _say_file(record, output)
+    else:
+        _say_module(record, output)
+    return 0 if isinstance(record, QuantizeRecord) or record.agreed else 1
 
 
-def _own_calibration(folder: Path) -> dict[str, NDArray[Any]] | None:
-    """The windows that training left in a forecaster's folder."""
-    from zapdeploy.arrays import load_arrays
-    from zapdeploy.forecasters.calibration import CALIBRATION
-
-    path = folder / CALIBRATION
-    return load_arrays(path) if path.is_file() else None
-
-
-def _bits(weights: str) -> int | None:
-    """Bits as a number; None for mixed."""
+def _bits(weights: str) -> int | Literal["mixed"]:
     if weights == "mixed":
-        return None
+        return "mixed"
     if weights not in ("8", "4", "2"):
         raise UsageError(f"--weights must be 8, 4, 2 or mixed, not {weights!r}; choose one of them")
     return int(weights)
@@ -196,59 +161,28 @@ def _scales(text: str | None) -> ActivationScales | None:
     return spelled[text]
 
 
-def _is_onnx(model: str) -> bool:
-    path = Path(model)
-    return path.is_file() or path.suffix == ".onnx" or (":" not in model and not path.is_dir())
-
-
-def _onnx_file(
-    model: Path,
-    output: Path,
-    calibration: Mapping[str, NDArray[Any]] | None,
-    *,
-    as_json: bool,
-    **arguments: Any,
-) -> int:
-    import json
-
-    from zapdeploy.files import atomic_write
-    from zapdeploy.quantize import quantize_onnx
-
-    record = quantize_onnx(model, output, calibration=calibration, **arguments)
-    with atomic_write(output.with_suffix(".json")) as file:
-        file.write(record.to_json().encode())
-    if as_json:
-        show.print_json(json.loads(record.to_json()))
-        return 0
+def _say_file(record: QuantizeRecord, output: Path) -> None:
     print(f"wrote {output} ({record.result_bytes / 1e6:.1f} MB, {record.recipe}, {record.form})")
     for note in record.notes:
         print(f"note: {note}")
     if record.calibration != "given":
         print("calibrated on random inputs: the accuracy means nothing; give --calibration X.npz")
-    return 0
 
 
-def _say(document: dict[str, Any], output: Path, *, as_json: bool) -> int:
-    """Print a module's record; exit status 1 where its file does not agree."""
-    agreed = all(part["passed"] for part in document["agreement"].values())
-    status = 0 if agreed else 1
-    if as_json:
-        show.print_json(document)
-        return status
-    size, snr = document["result_bytes"] / 1e6, document["accuracy"]["output_snr_db"]
-    recipe, form = document["recipe"]["name"], document["form"]
+def _say_module(record: ModuleRecord, output: Path) -> None:
+    size, snr = record.result_bytes / 1e6, record.accuracy["output_snr_db"]
+    recipe, form = record.recipe.name, record.form
     print(f"wrote {output} ({size:.2f} MB, {recipe}, {form}), output SNR {snr:.1f} dB (measured)")
-    for name, part in document["agreement"].items():
+    for name, part in record.agreement.items():
         who = "torch" if name == "onnxruntime" else "the functional simulator"
         verdict = "agrees" if part["passed"] else "DISAGREES"
         shares = f"{part['equal']:,} of {part['elements']:,} values are equal"
         print(f"{who} {verdict} with ONNX Runtime layer by layer: {shares}")
-    if "mixed" in document:
-        _say_mixed(document["mixed"])
-    return status
+    if record.mixed is not None:
+        _say_mixed(record.mixed)
 
 
-def _say_mixed(mixed: dict[str, Any]) -> None:
+def _say_mixed(mixed: Mapping[str, Any]) -> None:
     energy, uniform = mixed["energy_j"], mixed["uniform_int8"]["energy_j"]
     print(
         f"energy per frame {show.quantity(energy['compiled'], 'J', 4)} (modelled; predicted "

@@ -10,13 +10,33 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from zapdeploy.quantities import Estimate
+from zapdeploy.formatting import count, interval, quantity
+from zapdeploy.tables import Answer
+from zapdeploy.tables import Table as Answered
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-_PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"))
+__all__ = [
+    "Progress",
+    "count",
+    "interval",
+    "print_answer",
+    "print_json",
+    "print_table",
+    "progress",
+    "quantity",
+    "table",
+    "write",
+]
 _SHOW_AFTER_S = 1.0
+_verbose = False
+
+
+def set_verbose(on: bool) -> None:
+    """Whether each step of the work is named on standard error as it begins."""
+    global _verbose
+    _verbose = on
 
 
 def print_json(document: Any) -> None:
@@ -25,12 +45,21 @@ def print_json(document: Any) -> None:
     sys.stdout.write("\n")
 
 
-def print_table(table: Table, file: TextIO | None = None) -> None:
+def print_table(shown: Table | Answered, file: TextIO | None = None) -> None:
+    """A table on a terminal; wide where standard output is a file."""
     from rich.console import Console
+
+    made = table(shown.title, shown.columns, shown.rows) if isinstance(shown, Answered) else shown
 
     console = Console(file=file)
     width = console.width if console.is_terminal else max(console.width, 140)
-    Console(file=file, width=width, highlight=False).print(table)
+    Console(file=file, width=width, highlight=False).print(made)
+
+
+def print_answer(answer: Answer) -> None:
+    """The tables of a result."""
+    for shown in answer.tables():
+        print_table(shown)
 
 
 def write(path: Path, text: str) -> None:
@@ -54,34 +83,19 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     return made
 
 
-def quantity(value: float, unit: str, digits: int = 3) -> str:
-    """A number with an SI prefix: 1.74e-3 J is "1.74 mJ"."""
-    if value == 0:
-        return f"0 {unit}"
-    scale, prefix = next(((s, p) for s, p in _PREFIXES if abs(value) >= s), _PREFIXES[-1])
-    return f"{value / scale:.{digits}g} {prefix}{unit}"
-
-
-def interval(estimate: Estimate, unit: str) -> str:
-    """A value with what its assumptions leave open."""
-    low, high = quantity(estimate.low, unit), quantity(estimate.high, unit)
-    return f"{quantity(estimate.value, unit)} ({low} to {high})"
-
-
-def count(value: float) -> str:
-    return f"{value:,.0f}"
-
-
 class Progress:
     """Called with (what, done, total); shows a line on a terminal when the work takes a while."""
 
     def __init__(self, enabled: bool) -> None:
         self._enabled = enabled and sys.stderr.isatty()
         self._started = self._shown = time.monotonic()
-        self._dirty = False
+        self._dirty, self._what = False, ""
 
     def __call__(self, what: str, done: int, total: int) -> None:
         now = time.monotonic()
+        if _verbose and what != self._what:
+            self._what = what
+            print(f"{now - self._started:8.1f} s  {what}", file=sys.stderr)
         if not self._enabled or now - self._started < _SHOW_AFTER_S or now - self._shown < 0.1:
             return
         self._shown, self._dirty = now, True
@@ -91,8 +105,11 @@ class Progress:
         sys.stderr.flush()
 
     def close(self) -> None:
+        """Take the line away; with --verbose, say how long it all took."""
         if self._dirty:
             sys.stderr.write("\r\x1b[K")
+        if _verbose:
+            print(f"{time.monotonic() - self._started:8.1f} s  done", file=sys.stderr)
 
 
 @contextmanager

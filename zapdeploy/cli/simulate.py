@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from zapdeploy.sim.memory_verifier import MemoryProof
     from zapdeploy.sim.results import Result
 
-LEVELS = ("functional", "bound", "timing")
+LEVELS = ("functional", "bound", "timing", "estimate")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -55,7 +55,7 @@ def _simulate(
         str | None,
         typer.Option(
             "--level",
-            help="Only this: functional, bound, or timing (scheduled, not estimated).",
+            help="Only this: functional, bound, timing (scheduled), or estimate (closed form).",
         ),
     ] = None,
     trace: Annotated[
@@ -66,7 +66,7 @@ def _simulate(
         typer.Option(
             "--trace-core",
             metavar="ROW,COLUMN",
-            help="In the trace, also every slab and block of one core.",
+            help="In the trace, also every step of one core.",
         ),
     ] = None,
     frame_rate: options.FrameRate = None,
@@ -79,7 +79,7 @@ def _simulate(
 
     Example: zapdeploy simulate resnet50-int4.zap --check --frame-rate 1.09
     """
-    from zapdeploy.api import simulate
+    from zapdeploy.api import ESTIMATE, TIMING, simulate
     from zapdeploy.compile.multichip.envelope import load_pipeline
     from zapdeploy.compile.program.layer import lower
     from zapdeploy.sim.memory_verifier import certify
@@ -88,7 +88,9 @@ def _simulate(
         raise UsageError(f"--level must be one of {', '.join(LEVELS)}, not '{level}'")
     loaded = load_pipeline(program)
     traced = None if trace_core is None else _core_of(trace_core, loaded, level, trace)
-    result = simulate(loaded, frame_rate_hz=frame_rate, scheduled=level == "timing")
+    result = simulate(
+        loaded, frame_rate_hz=frame_rate, level=TIMING if level in (None, TIMING) else ESTIMATE
+    )
     document = result.as_json()
     proofs = [certify(lower(stage)) for stage in loaded.stages]
     document["certificate"] = [proof.as_json() for proof in proofs]
@@ -121,25 +123,22 @@ def _functional(
     quiet: bool,
 ) -> tuple[CheckResult | None, Agreement | None]:
     """Run the values where that was asked for; the comparisons if there were any."""
-    from zapdeploy.arrays import in_batches, joined, load_arrays, save_arrays
+    from zapdeploy.arrays import in_batches, load_arrays, save_arrays
 
-    if level in ("bound", "timing") and (check or outputs):
+    if level in ("bound", "timing", "estimate") and (check or outputs):
         raise UsageError(f"--check and --outputs must go with --level functional, not {level}")
     if outputs is not None and inputs is None:
-        raise UsageError("--outputs must go with --inputs X.npz; give the inputs to run on")
+        raise UsageError("--outputs must go with --inputs X.npz, the inputs to run on")
     given = None if inputs is None else in_batches(program.interface, load_arrays(inputs))
     if outputs is not None or (level == "functional" and not check):
-        from zapdeploy.sim.core_array import core_by_core
-        from zapdeploy.sim.staged import run_pipeline
+        from zapdeploy.commands.run import run_batches
 
         if given is None:
             raise UsageError("--level functional must have --inputs X.npz or --check")
         with show.progress(not quiet) as shown:
-            found = run_pipeline(
-                program, given, lambda *done: shown("running batches", *done), core_by_core
-            )
+            found = run_batches(program, given, lambda *done: shown("running batches", *done))
         if outputs is not None:
-            save_arrays(outputs, joined(found))
+            save_arrays(outputs, found)
     if not check:
         return None, None
     from zapdeploy.sim.check import check as compare
@@ -173,8 +172,8 @@ def _reference(program: Pipeline, path: Path, given: Path | None) -> Path:
 
 def _core_of(text: str, program: Pipeline, level: str | None, trace: Path | None) -> int:
     """The number of the core at ROW,COLUMN."""
-    if level != "timing" or trace is None:
-        raise UsageError("--trace-core must go with --level timing and --trace T.json")
+    if level not in (None, "timing") or trace is None:
+        raise UsageError("--trace-core must go with --trace T.json, and with no level but timing")
     array = program.target.array
     rows, columns = int(array.rows), int(array.columns)
     parts = text.split(",")
@@ -205,10 +204,11 @@ def _write_trace(path: Path, result: Result, core: int | None) -> None:
 
 
 def _print(result: Result, checked: CheckResult | None, level: str | None, verbose: bool) -> None:
-    from zapdeploy.cli.compile import print_parts, summary_table
+    from zapdeploy.cli.compile import print_parts
+    from zapdeploy.sim.summary import bound_table, summary_table
 
     if level != "functional":
-        show.print_table(_bound_table(result) if level == "bound" else summary_table(result))
+        show.print_table(bound_table(result) if level == "bound" else summary_table(result))
     if level != "functional":
         print_parts(result, verbose)
     if checked is not None:
@@ -228,14 +228,6 @@ def _print_proofs(proofs: list[MemoryProof], agreed: Agreement | None) -> None:
             f"core by core {verdict} the graph evaluated whole: {show.count(agreed.equal)} of "
             f"{show.count(agreed.elements)} elements of the outputs"
         )
-
-
-def _bound_table(result: Result) -> Any:
-    rows = [(layer.name, layer.op, show.count(layer.bound_cycles)) for layer in result.layers]
-    everything = "all" if result.chips == 1 else "all of the slowest chip"
-    rows.append((everything, "", show.count(result.bound_cycles)))
-    title = f"at best {result.bound_throughput_fps:,.0f} frames per second (batch {result.batch})"
-    return show.table(title, ("layer", "operators", "cycles at best"), rows)
 
 
 def _print_check(checked: CheckResult, verbose: bool) -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from zapdeploy.cli import options, show
 from zapdeploy.errors import UsageError
-
-if TYPE_CHECKING:
-    from zapdeploy.sim.results import Result
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,6 +22,9 @@ def _sweep(
         str, typer.Option("--batches", metavar="A,B,...", help="Batch sizes to try.")
     ] = "1,2,4,8,16,32,64",
     chips: options.Chips = None,
+    level: Annotated[
+        str, typer.Option("--level", help="timing (scheduled), or the compiler's estimate.")
+    ] = "timing",
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="CURVE.html", help="Also draw the curve.")
     ] = None,
@@ -36,32 +36,28 @@ def _sweep(
 
     Example: zapdeploy sweep resnet50-int4.onnx --batches 1,4,16,64 --plot curve.html
     """
-    from zapdeploy.api import compile_model, simulate
+    from zapdeploy.commands.sweep import sweep
+    from zapdeploy.tables import write_page
 
     sizes = _sizes(batches)
-    results: list[Result] = []
-    for index, size in enumerate(sizes):
-        with show.progress(not as_json) as progress:
-            progress("batch sizes", index, len(sizes))
-            program = compile_model(model, target, batch=size, chips=chips, progress=progress)
-        if program.fits:
-            results.append(simulate(program))
-            chips = results[0].chips  # one number for all, or they could not be compared
-    if not results:
+    with show.progress(not as_json) as progress:
+        found = sweep(
+            model, target, batches=sizes, chips=chips, level=options.level_of(level),
+            progress=progress,
+        )  # fmt: skip
+    if not found.results:
         print(
             f"{model.name} does not fit at any of the batch sizes {batches}; see zapdeploy compile"
         )
         return 1
     if plot is not None:
-        _draw(plot, model.stem, results)
-    rows = [_row(result) for result in results]
+        write_page(plot, found.plot())
     if as_json:
-        show.print_json({"model": model.stem, "target": target, "rows": rows})
+        show.print_json(found.as_json())
         return 0
-    show.print_table(_table(model.stem, target, rows))
-    missing = [str(s) for s in sizes if s not in {r["batch"] for r in rows}]
-    if missing:
-        print(f"does not fit at batch {', '.join(missing)}")
+    show.print_answer(found)
+    if found.too_large:
+        print(f"does not fit at batch {', '.join(map(str, found.too_large))}")
     if plot is not None:
         print(f"wrote {plot}")
     return 0
@@ -69,78 +65,8 @@ def _sweep(
 
 def _sizes(text: str) -> list[int]:
     try:
-        sizes = [int(part) for part in text.split(",")]
+        return [int(part) for part in text.split(",")]
     except ValueError:
-        sizes = []
-    if not sizes or min(sizes) < 1:
-        raise UsageError(f"--batches must be whole numbers from 1, such as 1,8,32, not '{text}'")
-    return sizes
-
-
-def _row(result: Result) -> dict[str, Any]:
-    return {
-        "batch": result.batch,
-        "chips": result.chips,
-        "throughput_fps": result.throughput_fps,
-        "latency_s": result.latency_s,
-        "latency_array_s": result.array_s,
-        "bound_throughput_fps": result.bound_throughput_fps,
-        "energy_per_frame_j": result.energy_per_frame.as_json(),
-        "power_w": result.power_w.value,
-        "mapping_gap": result.mapping_gap,
-    }
-
-
-def _table(model: str, target: str, rows: list[dict[str, Any]]) -> Any:
-    cells = [
-        (
-            str(row["batch"]),
-            show.count(row["throughput_fps"]),
-            f"{row['throughput_fps'] / row['bound_throughput_fps']:.1%}",
-            show.quantity(row["latency_array_s"], "s"),
-            show.quantity(row["latency_s"], "s"),
-            show.quantity(row["energy_per_frame_j"]["value"], "J"),
-            show.quantity(row["power_w"], "W"),
-        )
-        for row in rows
-    ]
-    columns = (
-        "batch",
-        "frames/s",
-        "of the bound",
-        "latency on chip",
-        "with host link",
-        "energy per frame",
-        "power",
-    )
-    chips = f"{rows[0]['chips']} x " if rows[0]["chips"] > 1 else ""
-    title = f"{model} on {chips}{target}: time simulated, energy modelled"
-    return show.table(title, columns, cells)
-
-
-def _draw(path: Path, model: str, results: list[Result]) -> None:
-    """Frames per second over latency, one point per batch size, as a page of its own."""
-    try:
-        from plotly import graph_objects
-    except ImportError:
-        raise UsageError("--plot must have plotly; pip install 'zapdeploy[report]'") from None
-    from zapdeploy.files import atomic_write
-
-    line = graph_objects.Scatter(
-        x=[r.latency_s * 1e3 for r in results],
-        y=[r.throughput_fps for r in results],
-        text=[f"batch {r.batch}" for r in results],
-        mode="lines+markers+text",
-        textposition="bottom right",
-        name=model,
-    )
-    figure = graph_objects.Figure(line)
-    target = results[0].pipeline.target.name
-    figure.update_layout(
-        title=f"{model} on {target} (simulated)",
-        xaxis={"title": "latency of a batch, host link included (ms)", "type": "log"},
-        yaxis={"title": "frames per second", "rangemode": "tozero"},
-        template="plotly_white",
-    )
-    with atomic_write(path) as file:
-        file.write(figure.to_html(include_plotlyjs=True).encode())
+        raise UsageError(
+            f"--batches must be whole numbers from 1, such as 1,8,32, not '{text}'"
+        ) from None

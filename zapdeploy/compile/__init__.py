@@ -3,6 +3,6 @@
 The package is also the verb: `zapdeploy.compile("model.onnx")` is `zapdeploy.api.compile_model`.
 """
 
-from zapdeploy.verbs import make_callable
+from zapdeploy.callable_packages import make_callable
 
 make_callable(__name__, "zapdeploy.api:compile_model")

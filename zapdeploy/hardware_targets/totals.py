@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import ValidationError
 
 from zapdeploy.hardware_targets.figures import Figure, Part, read_figure
 
-if TYPE_CHECKING:
-    from zapdeploy.hardware_targets.schema import Target
+
+class Parts(Protocol):
+    """What totals follow from: the parts of a Target, which reads its totals here."""
+
+    @property
+    def core(self) -> Any: ...
+    @property
+    def networks(self) -> Any: ...
+    @property
+    def array(self) -> Any: ...
+    @property
+    def clock_hz(self) -> float: ...
+    @property
+    def sources(self) -> Any: ...
+    @property
+    def totals(self) -> dict[str, dict[str, Any]]: ...
 
 
 class Total(Part):
@@ -20,7 +34,7 @@ class Total(Part):
     relation: Literal["equal", "at least"]
 
 
-def derived_totals(target: Target) -> dict[str, tuple[str, float]]:
+def derived_totals(target: Parts) -> dict[str, tuple[str, float]]:
     """Totals that follow from the parts: name -> (unit, value)."""
     unit, noc = target.core.matrix_unit, target.networks
     cores, clock_hz = target.array.usable_cores, target.clock_hz
@@ -41,13 +55,13 @@ def derived_totals(target: Target) -> dict[str, tuple[str, float]]:
     }
 
 
-def totals_of(target: Target) -> dict[str, Total]:
+def totals_of(target: Parts) -> dict[str, Total]:
     """The stated totals, by name. Raises ValueError for one that cannot be read."""
     parts = derived_totals(target)
     return {name: _read(raw, parts[name][0], name) for name, raw in target.totals.items()}
 
 
-def total_errors(target: Target) -> Iterator[str]:
+def total_errors(target: Parts) -> Iterator[str]:
     """What is wrong with the stated totals, one complaint for each."""
     parts = derived_totals(target)
     for name, raw in target.totals.items():

@@ -9,11 +9,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from zapdeploy.callable_packages import make_callable
 from zapdeploy.quantize.onnx_file import quantize_onnx
 from zapdeploy.quantize.recipe import Form, Recipe
 from zapdeploy.quantize.recipes import RECIPES, BitChoice, ModuleRecipe, find_recipe
 from zapdeploy.quantize.record import LayerBits, QuantizeRecord
-from zapdeploy.verbs import make_callable
 
 if TYPE_CHECKING:
     from zapdeploy.quantize.modules.build import Prepared, Quantized, build
@@ -77,4 +77,4 @@ def __getattr__(name: str) -> Any:
     return getattr(module, name)
 
 
-make_callable(__name__, "zapdeploy.quantize.onnx_file:quantize_onnx")
+make_callable(__name__, "zapdeploy.commands.quantize:quantize")

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from zapdeploy.quantize.recipes import ModuleRecipe
+from zapdeploy.tables import Answer, Table, table_of
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,14 @@ class ModuleLayer:
     rounding: str
 
 
-@dataclass(frozen=True)
-class ModuleRecord:
+@dataclass(frozen=True, repr=False)
+class ModuleRecord(Answer):
     """The recipe of a quantized module, the data it was calibrated on, and what came of it.
 
     agreement: torch against ONNX Runtime, and the functional simulator where a check was given.
     accuracy: the output's signal-to-noise ratio against float, and the caller's own measures.
-    training: how quantization-aware training went, None without. Digests are SHA-256 in hex.
+    training: how quantization-aware training went, None without. mixed: how bits were chosen layer
+    by layer, None where they are given. Digests are SHA-256 in hex.
     """
 
     recipe: ModuleRecipe
@@ -49,6 +51,7 @@ class ModuleRecord:
     agreement: Mapping[str, Any]
     accuracy: Mapping[str, float]
     training: Mapping[str, Any] | None
+    mixed: Mapping[str, Any] | None = None
 
     @property
     def agreed(self) -> bool:
@@ -57,7 +60,24 @@ class ModuleRecord:
 
     def as_json(self) -> dict[str, Any]:
         """The record as a JSON document; numbers of a run here are "measured"."""
-        return {**asdict(self), "versions": dict(self.versions), "kind": "measured"}
+        content = {**asdict(self), "versions": dict(self.versions), "kind": "measured"}
+        return (
+            content
+            if self.mixed is not None
+            else {k: v for k, v in content.items() if k != "mixed"}
+        )
+
+    def __repr__(self) -> str:
+        snr = self.accuracy["output_snr_db"]
+        return f"<ModuleRecord of {self.result}: {self.recipe.name}, output SNR {snr:.1f} dB>"
+
+    def records(self) -> list[dict[str, Any]]:
+        """A row for each layer: its bits, and how its weights were rounded."""
+        return [asdict(layer) for layer in self.layers]
+
+    def tables(self) -> tuple[Table, ...]:
+        """The layers."""
+        return (table_of(f"{self.result}: {self.recipe.name}, {self.form}", self.records()),)
 
     def to_json(self) -> str:
         """The document, indented."""

@@ -24,7 +24,8 @@ from zapdeploy.quantize.record import LayerBits, QuantizeRecord
 from zapdeploy.quantize.samples import check_samples, digest, random_samples, sample_count
 from zapdeploy.quantize.source import FILE_LIMIT_BYTES, read_prepared, standard_opset
 from zapdeploy.quantize.widths import layer_name
-from zapdeploy.revin import host_normalisation, normalised_inputs
+from zapdeploy.revin import normalised_inputs
+from zapdeploy.scaling import host_normalisation
 from zapdeploy.simplify import InputShapes
 
 _PACKAGES = ("numpy", "onnx", "onnxruntime")

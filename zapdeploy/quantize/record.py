@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
+
+from zapdeploy.tables import Answer, Table, table_of
 
 
 @dataclass(frozen=True)
@@ -17,8 +20,8 @@ class LayerBits:
     outputs: int
 
 
-@dataclass(frozen=True)
-class QuantizeRecord:
+@dataclass(frozen=True, repr=False)
+class QuantizeRecord(Answer):
     """The recipe of a quantized file, the data it was calibrated on, and what came of it.
 
     calibration: "given" for the caller's inputs, "random normal" where there were none (then
@@ -44,8 +47,22 @@ class QuantizeRecord:
     layers: tuple[LayerBits, ...]
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        size = f"{self.result_bytes / 1e6:.1f} MB"
+        return f"<QuantizeRecord of {self.result}: {self.recipe}, {size}>"
+
+    def records(self) -> list[dict[str, Any]]:
+        """A row for each matrix layer: its bits."""
+        return [asdict(layer) for layer in self.layers]
+
+    def tables(self) -> tuple[Table, ...]:
+        """The layers."""
+        return (table_of(f"{self.result}: {self.recipe}", self.records()),)
+
+    def as_json(self) -> dict[str, Any]:
+        """The record as a JSON document."""
+        return {**asdict(self), "versions": dict(self.versions)}
+
     def to_json(self) -> str:
-        """The record as an indented JSON document."""
-        content = asdict(self)
-        content["versions"] = dict(self.versions)
-        return json.dumps(content, indent=2) + "\n"
+        """The document, indented."""
+        return json.dumps(self.as_json(), indent=2) + "\n"

@@ -12,15 +12,14 @@ from zapdeploy.compile.mapping.memory import MemoryPlan
 from zapdeploy.compile.mapping.pricing import energy_of
 from zapdeploy.compile.multichip.pipeline import Pipeline, single
 from zapdeploy.compile.program.program import LayerProgram, Program
-from zapdeploy.quantities import Provenance
-from zapdeploy.sim.results import Result
+from zapdeploy.sim.performance import Performance
 from zapdeploy.sim.sequences import sequences_of
 from zapdeploy.sim.timing import Span
 
 SCHEMA_VERSION = 1
 
 
-def result_json(result: Result) -> dict[str, Any]:
+def result_json(result: Performance) -> dict[str, Any]:
     """The document of `compile` and `simulate`."""
     rate = result.at_frame_rate
     return {
@@ -32,8 +31,8 @@ def result_json(result: Result) -> dict[str, Any]:
         "latency_host_s": result.host_s,
         "throughput_fps": result.throughput_fps,
         "bound_throughput_fps": result.bound_throughput_fps,
-        "timing_kind": Provenance.SIMULATED.value,
-        "timing_level": result.stages[0].timeline.level,
+        "timing_kind": result.timing_kind.value,
+        "timing_level": result.level,
         "utilization": result.utilization,
         "limiter": result.limiter,
         "energy_boundary": result.pipeline.target.energy.boundary,
@@ -55,7 +54,7 @@ def result_json(result: Result) -> dict[str, Any]:
     }
 
 
-def _layer_json(result: Result, layer: LayerProgram, span: Span) -> dict[str, Any]:
+def _layer_json(result: Performance, layer: LayerProgram, span: Span) -> dict[str, Any]:
     cycles = span.end - span.start
     seconds = cycles / result.pipeline.target.clock_hz
     energy = energy_of(layer.counts, seconds, result.pipeline.target)
@@ -76,7 +75,7 @@ def _layer_json(result: Result, layer: LayerProgram, span: Span) -> dict[str, An
     }
 
 
-def _stage_json(result: Result, chip: int) -> dict[str, Any]:
+def _stage_json(result: Performance, chip: int) -> dict[str, Any]:
     stage = result.stages[chip]
     timeline, memory = stage.timeline, stage.memory
     return {

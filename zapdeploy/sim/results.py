@@ -1,175 +1,66 @@
-"""What a compiled network costs: cycles, frames per second and joules, each with its provenance."""
+"""The answer of `simulate`: what a compiled network costs, as numbers, tables and a picture."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from zapdeploy.compile.mapping.memory import MemoryPlan
-from zapdeploy.compile.mapping.pricing import Counts, energy_of, energy_parts, idle_energy
 from zapdeploy.compile.multichip.pipeline import Pipeline, single
-from zapdeploy.compile.program.program import LayerProgram, Program
-from zapdeploy.quantities import Estimate
-from zapdeploy.sim.flow import Flow, flow
+from zapdeploy.compile.program.program import Program
+from zapdeploy.errors import DoesNotFitError
+from zapdeploy.formatting import quantity
+from zapdeploy.sim.documents import result_json
+from zapdeploy.sim.flow import flow
+from zapdeploy.sim.performance import Performance, StageResult
+from zapdeploy.sim.summary import summary_table
 from zapdeploy.sim.timing import Timeline, time_program
+from zapdeploy.tables import Answer, Table
 
 if TYPE_CHECKING:
     from zapdeploy.sim.schedule import ScheduledChip
 
 
-@dataclass(frozen=True)
-class AtFrameRate:
-    """A stream of frames slower than the chips: they idle in between."""
+class Result(Performance, Answer):
+    """Cycles, frames per second and joules of a compiled network. In a notebook: a table.
 
-    frame_rate_hz: float
-    energy_per_frame: Estimate
-    busy_share: float
-    keeps_up: bool
-
-
-@dataclass(frozen=True, eq=False)
-class StageResult:
-    """What one chip does with a micro-batch."""
-
-    layers: tuple[LayerProgram, ...]
-    memory: MemoryPlan
-    mapping_gap: float
-    timeline: Timeline
-    counts: Counts
-
-    @property
-    def bound_cycles(self) -> int:
-        return sum(layer.bound_cycles for layer in self.layers)
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """A pipeline's cost per frame on its target. Energy is the target's boundary's, no more.
-
-    `cycles`, `counts` and what is said of layers belong to one micro-batch. `arrays`: heat maps,
-    memory and roofline of every chip, where it was scheduled.
+    `to_frame()` has a row for each layer; `plot()` draws their cycles beside the least possible.
     """
 
-    pipeline: Pipeline
-    stages: tuple[StageResult, ...]
-    flow: Flow
-    frame_rate_hz: float | None
-    arrays: tuple[dict[str, Any], ...] = ()
-
-    @property
-    def batch(self) -> int:
-        return self.pipeline.options.batch
-
-    @property
-    def chips(self) -> int:
-        return len(self.stages)
-
-    @property
-    def layers(self) -> tuple[LayerProgram, ...]:
-        return tuple(layer for stage in self.stages for layer in stage.layers)
-
-    @property
-    def throughput_fps(self) -> float:
-        """Of a steady stream of frames."""
-        return self.pipeline.micro_batch / self.flow.interval_s
-
-    @property
-    def latency_s(self) -> float:
-        """Of one batch alone."""
-        return self.flow.latency_s
-
-    @property
-    def cycles(self) -> int:
-        """Cycles that the arrays work, one after the other."""
-        return sum(stage.timeline.cycles for stage in self.stages)
-
-    @property
-    def array_s(self) -> float:
-        """Seconds that the arrays work, one after the other."""
-        return sum(stage.timeline.array_s for stage in self.stages)
-
-    @property
-    def host_s(self) -> float:
-        """Seconds on the host links, one transfer after the other."""
-        return sum(s.timeline.host_in_s + s.timeline.host_out_s for s in self.stages)
-
-    @property
-    def limiter(self) -> str:
-        """What sets the interval of the slowest stage."""
-        return self.stages[self.flow.slowest].timeline.limiter
-
-    @property
-    def counts(self) -> Counts:
-        return sum((stage.counts for stage in self.stages), Counts())
-
-    @property
-    def energy_per_frame(self) -> Estimate:
-        """All chips together, with frames back to back."""
-        return _total([self.stage_energy(stage) for stage in self.stages])
-
-    @property
-    def energy_parts(self) -> dict[str, Estimate]:
-        """Of a frame, by kind of event."""
-        seconds, target = self.flow.interval_s, self.pipeline.target
-        found = [energy_parts(stage.counts, seconds, target) for stage in self.stages]
-        return {name: self._per_frame([parts[name] for parts in found]) for name in found[0]}
-
-    @property
-    def power_w(self) -> Estimate:
-        """Mean power of all chips with frames back to back."""
-        return self.energy_per_frame.scaled(self.throughput_fps)
-
-    @property
-    def at_frame_rate(self) -> AtFrameRate | None:
-        """At the frame rate that was asked for."""
-        return None if self.frame_rate_hz is None else self.at(self.frame_rate_hz)
-
-    @property
-    def bound_cycles(self) -> int:
-        """Of the stage whose bound is the highest."""
-        return max(stage.bound_cycles for stage in self.stages)
-
-    @property
-    def bound_throughput_fps(self) -> float:
-        return self.pipeline.micro_batch * self.pipeline.target.clock_hz / self.bound_cycles
-
-    @property
-    def utilization(self) -> float:
-        """Share of the matrix units' peak that the arrays deliver while the busiest works."""
-        unit, cores = self.pipeline.target.core.matrix_unit, self.pipeline.target.cores
-        ideal = sum(
-            layer.macs / (cores * unit.macs_per_cycle(layer.bits))
-            for layer in self.layers
-            if layer.macs
+    def __repr__(self) -> str:
+        pipeline = self.pipeline
+        return (
+            f"<Result of {pipeline.model} on {pipeline.on_what}: {self.throughput_fps:,.0f}"
+            f" frames/s ({self.timing_kind.value}), {quantity(self.energy_per_frame.value, 'J')}"
+            f" per frame ({self.energy_per_frame.kind.value})>"
         )
-        return ideal / (self.chips * max(stage.timeline.cycles for stage in self.stages))
-
-    @property
-    def mapping_gap(self) -> float:
-        """The largest of the stages'."""
-        return max(stage.mapping_gap for stage in self.stages)
-
-    def stage_energy(self, stage: StageResult) -> Estimate:
-        """What a frame costs on one chip, waiting for the slowest included."""
-        energy = energy_of(stage.counts, self.flow.interval_s, self.pipeline.target)
-        return self._per_frame([energy])
-
-    def at(self, frame_rate_hz: float) -> AtFrameRate:
-        """Energy per frame when one comes every 1 / frame_rate_hz seconds."""
-        busy = self.flow.interval_s / self.pipeline.micro_batch
-        idle = idle_energy(max(1 / frame_rate_hz - busy, 0.0), self.pipeline.target)
-        energy = _total([self.energy_per_frame, idle.scaled(self.chips)])
-        return AtFrameRate(frame_rate_hz, energy, busy * frame_rate_hz, busy * frame_rate_hz <= 1)
 
     def as_json(self) -> dict[str, Any]:
         """The JSON document of `compile` and `simulate` (SI units)."""
-        from zapdeploy.sim.documents import result_json
-
         return result_json(self)
 
-    def _per_frame(self, estimates: Sequence[Estimate]) -> Estimate:
-        return _total(estimates).scaled(1 / self.pipeline.micro_batch)
+    def tables(self) -> tuple[Table, ...]:
+        """The summary that the command line prints."""
+        return (summary_table(self),)
+
+    def records(self) -> list[dict[str, Any]]:
+        """The layers, as in the JSON document."""
+        layers: list[dict[str, Any]] = self.as_json()["layers"]
+        return layers
+
+    def _figure(self, graph_objects: Any) -> Any:
+        layers = self.records()
+        names = [layer["name"] for layer in layers]
+        bars = [
+            graph_objects.Bar(x=names, y=[layer[key] for layer in layers], name=name)
+            for key, name in (("cycles", self.level), ("bound_cycles", "least possible"))
+        ]
+        figure = graph_objects.Figure(bars)
+        figure.update_layout(
+            title=f"{self.pipeline.model} on {self.pipeline.on_what}: cycles of each layer",
+            yaxis_title="cycles",
+            template="plotly_white",
+        )
+        return figure
 
 
 def summarize(
@@ -180,13 +71,21 @@ def summarize(
     """Time and price a pipeline that fits; a Program alone is one of a single stage.
 
     `scheduled`: the schedules of the stages; without, their times are the compiler's estimates.
+    Raises DoesNotFitError for one that does not fit.
     """
     pipeline = single(program) if isinstance(program, Program) else program
+    check_fits(pipeline)
     found = [chip.timeline for chip in scheduled] or map(time_program, pipeline.stages)
     stages = tuple(map(_stage_result, pipeline.stages, found))
     timelines = [stage.timeline for stage in stages]
     passing = flow(timelines, pipeline.links, pipeline.micro_batches)
     return Result(pipeline, stages, passing, frame_rate_hz, tuple(chip.array for chip in scheduled))
+
+
+def check_fits(pipeline: Pipeline) -> None:
+    """Raise DoesNotFitError, with what would help, for a network that does not fit."""
+    if pipeline.violation is not None:
+        raise DoesNotFitError(pipeline.why_not)
 
 
 def _stage_result(program: Program, timeline: Timeline) -> StageResult:
@@ -197,11 +96,3 @@ def _stage_result(program: Program, timeline: Timeline) -> StageResult:
         timeline=timeline,
         counts=sum((layer.counts for layer in program.layers), program.boundary_counts),
     )
-
-
-def _total(estimates: Sequence[Estimate]) -> Estimate:
-    """The sum; that of one is itself."""
-    value, low, high = (
-        sum(getattr(estimate, end) for estimate in estimates) for end in ("value", "low", "high")
-    )
-    return Estimate(value, low, high, estimates[0].kind)

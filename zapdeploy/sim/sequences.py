@@ -7,12 +7,9 @@ waiting. Others fill the pipeline, as long as the state of each stays on the chi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from zapdeploy.compile.mapping.memory import MemoryPlan
-
-if TYPE_CHECKING:
-    from zapdeploy.sim.results import Result
+from zapdeploy.sim.performance import Performance
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,7 @@ class Sequences:
     alone_fps: float
 
 
-def sequences_of(result: Result) -> Sequences | None:
+def sequences_of(result: Performance) -> Sequences | None:
     """What the state leaves room for; None for a network without state."""
     plans = [stage.memory for stage in result.stages if stage.memory.bytes_of("state")]
     if not plans:

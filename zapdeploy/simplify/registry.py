@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import Any
 
 import onnx
-
-if TYPE_CHECKING:
-    from zapdeploy.simplify.walking import Place
 
 STANDARD = ""
 MICROSOFT = "com.microsoft"
 
-# The nodes that take the place of one; None where it stays as it is.
-Expansion = Callable[["Place"], "Iterable[onnx.NodeProto] | None"]
+# The nodes that take the place of one (a `walking.Place`); None where it stays as it is.
+Expansion = Callable[[Any], Iterable[onnx.NodeProto] | None]
 
 _EXPANSIONS: dict[tuple[str, str], Expansion] = {}
 

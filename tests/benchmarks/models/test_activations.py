@@ -10,11 +10,11 @@ from onnx import TensorProto, helper
 from tests.benchmarks.examples import model_file, write_network
 from zapdeploy.benchmarks import ModelSize, Scenario
 from zapdeploy.benchmarks.measured.baselines import Instruments, Search, configurations
-from zapdeploy.benchmarks.measured.timing_loop import Effort
 from zapdeploy.benchmarks.models.activations import peak_activation_bytes
 from zapdeploy.benchmarks.models.model_files import quantized_file
 from zapdeploy.benchmarks.models.onnx_model import model_facts
 from zapdeploy.benchmarks.models.workloads import find_workload
+from zapdeploy.benchmarks.request import Effort
 
 
 def test_values_live_until_their_last_use(tmp_path: Path) -> None:

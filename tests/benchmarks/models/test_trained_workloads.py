@@ -134,7 +134,7 @@ def test_torch_and_float16_have_the_same_network_without_its_normalisation(tmp_p
 
 
 def test_another_number_of_neurons_is_refused(folder: Path) -> None:
-    with pytest.raises(UsageError, match=r"--neurons must be 5, not 7; .*linear was trained so"):
+    with pytest.raises(UsageError, match=r"neurons must be 5, not 7; .*linear was trained so"):
         find_workload(str(folder), ModelSize(neurons=7))
     with pytest.raises(UsageError, match=r"width must be None, not 8; .*linear was trained so"):
         find_workload(str(folder), ModelSize(width=8))

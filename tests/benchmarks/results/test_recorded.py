@@ -89,7 +89,7 @@ def test_rows_of_another_network_are_refused_before_anything_runs(
 ) -> None:
     _there(network, tmp_path / "there")
     other = write_network(tmp_path / "wide.onnx", width=9)
-    with pytest.raises(UsageError, match=r"--recorded must hold measured rows of .*wide.onnx"):
+    with pytest.raises(UsageError, match=r"recorded must hold measured rows of .*wide.onnx"):
         _here(other, tmp_path / "here", tmp_path / "there")
     with pytest.raises(DataError, match=r"folder must hold benchmark results, not lack"):
         _here(network, tmp_path / "here", tmp_path / "nowhere")

@@ -111,7 +111,7 @@ def test_half_written_models_of_a_killed_run_are_removed(network: str, tmp_path:
 def test_results_are_not_overwritten_without_resume(network: str, tmp_path: Path) -> None:
     tools = PretendedMachine().tools()
     run_benchmark(cpu_request(network, precisions=("fp32",)), tmp_path / "out", tools=tools)
-    with pytest.raises(UsageError, match=r"output folder must be new, .*; add --resume"):
+    with pytest.raises(UsageError, match=r"output folder must be new, .*; add resume"):
         run_benchmark(cpu_request(network), tmp_path / "out", tools=tools)
 
 

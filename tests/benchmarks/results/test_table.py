@@ -34,8 +34,8 @@ def _printed(*rows: Row, width: int = 200, frame_rate_hz: float | None = None) -
         (2.5, "2.5 J"),
         (42e-6, "42 µJ"),
         (3e-13, "0.3 pJ"),
-        (0.0, "0 pJ"),
-        (1234.0, "1.23e+03 J"),
+        (0.0, "0 J"),
+        (1234.0, "1.23 kJ"),
     ],
 )
 def test_si_text(value: float, text: str) -> None:

@@ -14,6 +14,7 @@ from zapdeploy.api import compile_model, simulate
 from zapdeploy.benchmarks.simulated import validation
 from zapdeploy.benchmarks.simulated.sensitivity import Sensitivity
 from zapdeploy.benchmarks.simulated.validation import Prediction, Role, predictions
+from zapdeploy.commands import validate as commands
 from zapdeploy.sim.results import Result
 
 INSIDE = Prediction("rate", "1/s", 100.0, 90.0, 80.0, 110.0, Role.COMPARED, "a paper", "errors")
@@ -82,7 +83,7 @@ def test_work_of_another_network_fails(rows: dict[str, Prediction]) -> None:
 def test_totals_of_the_chip_agree_with_its_parts(rows: dict[str, Prediction]) -> None:
     totals = [row for row in rows.values() if row.interval == "1 % for rounding"]
     assert {row.what for row in totals} >= {"peak 8bit", "peak 4bit", "peak 2bit", "core memory"}
-    assert all(row.role is Role.COMPARED and row.contains for row in totals)
+    assert all(row.role is Role.RESTATED and row.contains for row in totals)
 
 
 def test_ratios_are_those_of_published_power_limits(
@@ -115,7 +116,7 @@ def test_what_fails(changes: dict[str, object], contains: bool, fails: bool) -> 
 
 
 def _validates(monkeypatch: pytest.MonkeyPatch, *found: Prediction) -> None:
-    monkeypatch.setattr(validation, "validate", lambda folder, progress: found)
+    monkeypatch.setattr(commands, "predict", lambda folder, progress: found)
 
 
 def test_a_row_outside_its_interval_is_exit_status_1(
@@ -162,7 +163,7 @@ def test_the_whole_way_from_the_file_to_the_rows(
 
     monkeypatch.setattr(validation, "precision_file", made_file)
     monkeypatch.setattr(validation, "sensitivity", lambda *_, **__: _assumed(1.0, 2.0))
-    found = validation.validate(tmp_path)
+    found = validation.predict(tmp_path)
     assert made == [("int4", tmp_path)]
     assert [row.what for row in found if row.fails][:2] == [
         "resnet50, frames per second",

@@ -118,11 +118,11 @@ def test_wrong_calls(folder: Path, tmp_path: Path) -> None:
     empty.mkdir()
     with pytest.raises(UsageError, match=r"must hold a network in parts, as \.onnx files"):
         compile_model(empty, output=tmp_path / "x.zap")
-    with pytest.raises(UsageError, match="--chips must be 3, one for each part, not 2"):
+    with pytest.raises(UsageError, match="chips must be 3, one for each part, not 2"):
         compiled(folder, chips=2)
     with pytest.raises(UsageError, match="output must be given for a network in parts"):
         compile_model(folder)
-    with pytest.raises(UsageError, match="--micro-batch must be left out"):
+    with pytest.raises(UsageError, match="micro_batch must be left out"):
         compiled(folder, micro_batch=4)
-    with pytest.raises(UsageError, match="--state must be in the metadata"):
+    with pytest.raises(UsageError, match="state must be in the metadata"):
         compiled(folder, state={"x": "c"})

@@ -152,7 +152,7 @@ def test_a_tensor_too_large_for_the_framebuffer() -> None:
 
 
 def test_more_chips_than_layers() -> None:
-    with pytest.raises(UsageError, match="--chips must be at most the network's 2 layers, not 3"):
+    with pytest.raises(UsageError, match="chips must be at most the network's 2 layers, not 3"):
         over(mlp(2), 3, small())
 
 

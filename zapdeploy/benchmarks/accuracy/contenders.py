@@ -29,7 +29,7 @@ from zapdeploy.onnxruntime_sessions import (
 from zapdeploy.recordings.columns import Columns, brief_columns, noted_columns
 from zapdeploy.recordings.recording import Neurons
 from zapdeploy.recordings.zapbench import HORIZON
-from zapdeploy.revin import host_normalisation
+from zapdeploy.scaling import host_normalisation
 
 if TYPE_CHECKING:
     from zapdeploy.compile.graph import Graph

@@ -39,7 +39,7 @@ from zapdeploy.platforms import peak_memory_bytes
 program = compile_model(sys.argv[1], sys.argv[2], output=sys.argv[3])
 if not program.fits:
     sys.exit(f"{program.model} does not fit: {program.violation}")
-found = simulate(program).as_json()
+found = simulate(program, level="estimate").as_json()
 found["peak_rss_bytes"] = peak_memory_bytes()
 json.dump(found, sys.stdout)
 """

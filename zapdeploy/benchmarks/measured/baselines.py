@@ -21,12 +21,12 @@ from zapdeploy.benchmarks.measured.runner import (
 )
 from zapdeploy.benchmarks.measured.timing_loop import (
     Clock,
-    Effort,
     Timing,
     time_paced,
     time_queries,
 )
 from zapdeploy.benchmarks.models.model_files import ModelFile
+from zapdeploy.benchmarks.request import Effort
 from zapdeploy.benchmarks.results.rows import Scenario
 from zapdeploy.errors import ModelError, ZapdeployError
 from zapdeploy.onnxruntime_sessions import saturates

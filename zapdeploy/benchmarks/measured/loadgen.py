@@ -16,7 +16,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from zapdeploy.benchmarks.measured.timing_loop import Clock, Effort, Timing, time_queries
+from zapdeploy.benchmarks.measured.timing_loop import Clock, Timing, time_queries
+from zapdeploy.benchmarks.request import Effort
 from zapdeploy.benchmarks.results.rows import Latency, Scenario
 
 PACKAGE = "mlcommons-loadgen"

@@ -12,7 +12,7 @@ from zapdeploy.benchmarks.measured.cpu_power import CpuPower, cpu_power
 from zapdeploy.benchmarks.measured.machine import BUSY_SHARE, Machine
 from zapdeploy.benchmarks.measured.meters import Reading
 from zapdeploy.benchmarks.measured.runner import DEFAULT, EXACT, HALF, Configuration
-from zapdeploy.benchmarks.measured.timing_loop import NOISY, Effort, Timing
+from zapdeploy.benchmarks.measured.timing_loop import Timing
 from zapdeploy.benchmarks.measured.torch_runner import TORCH_PROVIDER
 from zapdeploy.benchmarks.models.gpu_files import torch_file
 from zapdeploy.benchmarks.models.model_files import (
@@ -22,8 +22,8 @@ from zapdeploy.benchmarks.models.model_files import (
     sample_frames,
 )
 from zapdeploy.benchmarks.models.workloads import FLOAT, FLOAT16, INT8
-from zapdeploy.benchmarks.request import GPU, WorkItem
-from zapdeploy.benchmarks.results.rows import NOT_STATED, Row, Scenario, exactly
+from zapdeploy.benchmarks.request import GPU, Effort, WorkItem
+from zapdeploy.benchmarks.results.rows import NOISY, NOT_STATED, Row, Scenario, exactly
 from zapdeploy.machine import package_version
 from zapdeploy.onnxruntime_sessions import CPU_PROVIDER, GPU_PROVIDER
 from zapdeploy.quantities import Estimate, Provenance

@@ -8,46 +8,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from zapdeploy.benchmarks.request import Effort
 from zapdeploy.benchmarks.results.rows import Latency
-from zapdeploy.errors import UsageError
 
 Clock = Callable[[], float]
 NOISE_BLOCKS = 5
-NOISY = 0.1
 PLAIN_LOOP = "a plain loop"
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How long to measure: at least so many queries and seconds, but no more than `max_seconds`
-    once there are `few_queries`. A trial, which only ranks configurations, takes `trial_seconds`
-    or two queries. Frames that come at a rate of their own are waited for `paced_seconds` at most,
-    once there are `few_queries`.
-    """
-
-    warmup: int = 2
-    min_queries: int = 20
-    min_seconds: float = 5.0
-    max_seconds: float = 60.0
-    few_queries: int = 5
-    trial_seconds: float = 0.5
-    paced_seconds: float = 30.0
-
-    def __post_init__(self) -> None:
-        if self.min_queries < 1 or self.few_queries < 1 or self.warmup < 0:
-            raise UsageError(
-                f"queries must be 1 or more and warm-up 0 or more, not {self.min_queries}, "
-                f"{self.few_queries} and {self.warmup} (effort); give larger numbers"
-            )
-        if not 0 <= self.min_seconds <= self.max_seconds < math.inf:
-            raise UsageError(
-                f"seconds must be from 0 to max_seconds {self.max_seconds:g}, not "
-                f"{self.min_seconds:g} (effort); give a shorter minimum"
-            )
-
-    def as_trial(self) -> Effort:
-        seconds = min(self.trial_seconds, self.max_seconds)
-        return Effort(min(self.warmup, 1), 2, seconds, seconds, 2, seconds)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from zapdeploy.quantities import Estimate, Provenance
 # Metrics of accuracy: less of the first and more of the second is better.
 MAE, TOP1 = "MAE", "top-1 agreement with fp32"
 NOT_STATED = "not stated"
+NOISY = 0.1  # of a measurement; above it, a row says so
 # Fields of a row that its JSON has under the same name, as they are.
 _PLAIN = (
     *("key", "model", "precision", "target", "batch", "frames_per_s", "latency_s", "boundary"),

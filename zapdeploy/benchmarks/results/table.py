@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from zapdeploy.benchmarks.measured.timing_loop import NOISY
 from zapdeploy.benchmarks.results.comparison import Comparison, Line, ModelComparison
 from zapdeploy.benchmarks.results.deadlines import DEADLINES, tightest
 from zapdeploy.benchmarks.results.published import MODEL
 from zapdeploy.benchmarks.results.published_ratios import Ratio
-from zapdeploy.benchmarks.results.rows import NOT_STATED, frames_per_joule
+from zapdeploy.benchmarks.results.rows import NOISY, NOT_STATED, frames_per_joule
+from zapdeploy.formatting import prefix_of, quantity
 from zapdeploy.quantities import Estimate
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 WIDE = 200
 NOTHING = "-"
-_PREFIXES = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"))
 KIND_WORDS = {
     "measured": "a clock or a meter, on this machine",
     "simulated": "counted by zapdeploy's simulator",
@@ -59,9 +58,8 @@ def print_comparison(
 
 
 def si_text(value: float, unit: str) -> str:
-    """Three digits with an SI prefix: 0.00193, "J" -> "1.93 mJ"."""
-    scale, prefix = next((p for p in _PREFIXES if abs(value) >= p[0]), _PREFIXES[-1])
-    return f"{value / scale:.3g} {prefix}{unit}"
+    """A number with an SI prefix."""
+    return quantity(value, unit)
 
 
 def _model_parts(
@@ -169,7 +167,7 @@ def interval_text(energy: Estimate) -> str:
     """A value with its interval, if it has one: "1.6 [0.5, 2.2] mJ"."""
     if energy.low == energy.high:
         return si_text(energy.value, "J")
-    scale, prefix = next((p for p in _PREFIXES if abs(energy.value) >= p[0]), _PREFIXES[-1])
+    scale, prefix = prefix_of(energy.value)
     low, high = energy.low / scale, energy.high / scale
     return f"{energy.value / scale:.3g} [{low:.3g}, {high:.3g}] {prefix}J"
 

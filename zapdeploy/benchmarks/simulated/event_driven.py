@@ -26,7 +26,8 @@ from zapdeploy.quantities import Estimate
 from zapdeploy.recordings.columns import check_columns, noted_columns
 from zapdeploy.recordings.conditions import Condition, Split, window_starts
 from zapdeploy.recordings.recording import Neurons, Recording
-from zapdeploy.revin import HostNormalisation, host_normalisation
+from zapdeploy.revin import HostNormalisation
+from zapdeploy.scaling import host_normalisation
 from zapdeploy.sim.sigma_delta import (
     Placement,
     SigmaDeltaNetwork,

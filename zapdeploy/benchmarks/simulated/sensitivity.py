@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zapdeploy.api import simulate
+from zapdeploy.api import ESTIMATE, TIMING, simulate
 from zapdeploy.compile.frontend import import_model
 from zapdeploy.compile.multichip.pipeline import Pipeline, single
 from zapdeploy.compile.multichip.pipeline_partitioner import build_pipeline
@@ -96,7 +96,7 @@ def sensitivity(
 
     def result(changed: Target) -> Result | None:
         made = build_pipeline(imported.graph, origin, changed, text, options, batch, 1)
-        return simulate(made, scheduled=scheduled) if made.fits else None
+        return simulate(made, level=TIMING if scheduled else ESTIMATE) if made.fits else None
 
     stated = result(chip)
     if stated is None:

@@ -95,7 +95,7 @@ def _scheduled(result: Result) -> Result:
     """The same program, timed by a schedule of every unit and link."""
     from zapdeploy.api import simulate
 
-    return simulate(result.pipeline, frame_rate_hz=result.frame_rate_hz, scheduled=True)
+    return simulate(result.pipeline, frame_rate_hz=result.frame_rate_hz)
 
 
 def _note(note: str, chips: int) -> str:
@@ -107,12 +107,12 @@ def _note(note: str, chips: int) -> str:
 def _attempt(
     file: ModelFile, target: str, batch: int, objective: str, chips: int | None
 ) -> _Attempt:
-    from zapdeploy.api import compile_model, simulate
+    from zapdeploy.api import ESTIMATE, compile_model, simulate
 
     program = compile_model(file.path, target, batch=batch, chips=chips, objective=objective)
     if not program.fits:
         return _Attempt(batch, objective, None, _violation_text(program, batch))
-    return _Attempt(batch, objective, simulate(program), "")
+    return _Attempt(batch, objective, simulate(program, level=ESTIMATE), "")
 
 
 def _violation_text(program: Pipeline, batch: int) -> str:

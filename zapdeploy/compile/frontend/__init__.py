@@ -6,10 +6,9 @@ The way of a file: `loading` (bytes to a sound structure), `importing` (the walk
 passes, and `decisions` (what became of each node).
 """
 
-from zapdeploy.compile.frontend.errors import UnsupportedModel
 from zapdeploy.compile.frontend.importing import Imported, Origin, import_model
 from zapdeploy.compile.frontend.registry import supported_operators
-from zapdeploy.compile.frontend.support_report import Decision, Outcome
+from zapdeploy.compile.frontend.support_report import Decision, Outcome, UnsupportedModel
 
 __all__ = [
     "Decision",

@@ -27,14 +27,14 @@ from zapdeploy.compile.frontend import (  # noqa: F401  (importing a dialect reg
 )
 from zapdeploy.compile.frontend.dialects import dialects_of
 from zapdeploy.compile.frontend.draft import Draft
-from zapdeploy.compile.frontend.errors import RefusedError, UnjudgedError, UnsupportedModel
+from zapdeploy.compile.frontend.errors import RefusedError, UnjudgedError
 from zapdeploy.compile.frontend.folding import fold
 from zapdeploy.compile.frontend.inputs import network_inputs
 from zapdeploy.compile.frontend.integer_kernels import mark_reals
 from zapdeploy.compile.frontend.loading import Source, load
 from zapdeploy.compile.frontend.onnx_node import OnnxNode, check_inputs, onnx_node
 from zapdeploy.compile.frontend.registry import translator
-from zapdeploy.compile.frontend.support_report import Decision, Outcome, decide
+from zapdeploy.compile.frontend.support_report import Decision, Outcome, UnsupportedModel, decide
 from zapdeploy.compile.frontend.tensors import element_type
 from zapdeploy.compile.graph import FLOAT32, Call, Graph, Value
 from zapdeploy.compile.ops.base import Unit, operator

@@ -10,6 +10,7 @@ from zapdeploy.compile.frontend.onnx_node import OnnxNode
 from zapdeploy.compile.graph import Graph, Node, Value
 from zapdeploy.compile.layers import host_nodes
 from zapdeploy.compile.ops.base import Unit, operator
+from zapdeploy.errors import ModelError
 
 # Operators of the vector unit that work on integers when inputs and output are quantized.
 INTEGER_OPERATORS = frozenset(
@@ -43,6 +44,20 @@ class Decision:
     reason: str = ""
     weight_bits: int | None = None
     activation_bits: int | None = None
+
+
+class UnsupportedModel(ModelError):  # noqa: N818  (it names what was found)
+    """The file is sound, but some of its nodes cannot run on the chip; `decisions` has them all.
+
+    `quantized` is false where nothing in the file is.
+    """
+
+    def __init__(
+        self, message: str, decisions: tuple[Decision, ...], *, quantized: bool = True
+    ) -> None:
+        super().__init__(message)
+        self.decisions = decisions
+        self.quantized = quantized
 
 
 def decide(

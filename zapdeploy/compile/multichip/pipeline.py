@@ -61,6 +61,31 @@ class Pipeline:
         return self.violation is None
 
     @property
+    def on_what(self) -> str:
+        """The chip, or how many of them, in words."""
+        chips, name = self.options.chips, self.target.name
+        return name if chips == 1 else f"{chips} x {name}"
+
+    @property
+    def why_not(self) -> str:
+        """Why the network does not fit, and what would help; empty where it does."""
+        found = self.violation
+        if found is None:
+            return ""
+        over = found.demanded - found.limit
+        hints = " or ".join(found.hints) or "a chip with more memory"
+        return (
+            f"{self.model} does not fit on {self.on_what}: layer '{found.layer}' needs"
+            f" {found.what}: {found.demanded:,} bytes of {found.limit:,}, {over:,} too many."
+            f" Fix: use {hints}."
+        )
+
+    def __repr__(self) -> str:
+        fits = "fits" if self.fits else "does not fit"
+        batch = self.options.batch
+        return f"<Pipeline of {self.model} for {self.on_what}, batch {batch}: {fits}>"
+
+    @property
     def micro_batches(self) -> int:
         """Micro-batches in a batch."""
         return self.options.batch // self.micro_batch

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from zapdeploy.errors import UsageError
 from zapdeploy.files import atomic_write
 from zapdeploy.quantize.index_ranges import ActivationScales
 from zapdeploy.quantize.mixed import Budget
+from zapdeploy.quantize.module_record import ModuleRecord
 from zapdeploy.quantize.recipes import ModuleRecipe, Rounding, recipe_of_bits
 from zapdeploy.revin import normalised_inputs
 
@@ -61,8 +61,6 @@ class ModuleJob:
 
     def recipe(self) -> ModuleRecipe:
         """The recipe of these options. Raises UsageError when they contradict each other."""
-        from dataclasses import replace
-
         if self.weights is not None and self.budgets:
             raise UsageError(
                 "--min-snr, --max-energy and --max-latency must go with --weights mixed, not "
@@ -126,8 +124,8 @@ def load_module(model: str, checkpoint: Path | None) -> nn.Module:
     return module
 
 
-def quantize_job(job: ModuleJob, calibration: Arrays, progress: Progress) -> dict[str, Any]:
-    """Quantize, write file and record, and return the record as a document."""
+def quantize_job(job: ModuleJob, calibration: Arrays, progress: Progress) -> ModuleRecord:
+    """Quantize, write file and record, and return the record."""
     from zapdeploy.forecasters.folder import folder_notes
     from zapdeploy.forecasters.tsmixer import take_out_norm
     from zapdeploy.quantize import build, distill, prepare_module, write_module
@@ -164,12 +162,11 @@ def quantize_job(job: ModuleJob, calibration: Arrays, progress: Progress) -> dic
         notes=folder_notes(job.model) | ({} if normalisation is None else normalisation.notes()),
         seed=job.seed,
     )
-    document = record.as_json()
     if mixed is not None:
-        document["mixed"] = mixed
+        record = replace(record, mixed=mixed)
         with atomic_write(job.output.with_suffix(".json")) as file:
-            file.write(json.dumps(document, indent=2).encode() + b"\n")
-    return document
+            file.write(record.to_json().encode())
+    return record
 
 
 def _mixed(

@@ -1,0 +1,55 @@
+"""Networks on simulated chips beside this machine and published results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from zapdeploy.benchmarks import BenchmarkRequest, BenchmarkResult, ModelSize, run_benchmark
+from zapdeploy.benchmarks.accuracy.training_data import frame_rate_of
+
+Progress = Callable[[str, int, int], None]
+
+
+def bench(
+    output: str | Path,
+    *,
+    models: Sequence[str] = ("resnet50", "tsmixer-c4"),
+    targets: Sequence[str] = ("northpole-sim", "cpu"),
+    precisions: Sequence[str] = ("fp32", "int8", "int4"),
+    frame_rate_hz: float | None = None,
+    neurons: int | None = None,
+    data: str | None = None,
+    recorded: Sequence[str | Path] = (),
+    resume: bool = False,
+    progress: Progress = lambda what, done, total: None,
+) -> BenchmarkResult:
+    """Simulate, measure and compare; what is finished lies in `output` and is not run again.
+
+    Args:
+        output: The folder of the results, made where it is not there.
+        models: Names of zapdeploy's networks, folders that training wrote, or ONNX files.
+        targets: "cpu", "gpu", names of chips, or the paths of their TOML files.
+        precisions: Of "fp32", "fp16", "int8" and "int4".
+        frame_rate_hz: The microscope's, for deadlines and for energy with waiting included.
+        neurons: Of forecasters; by default all 71,721 of ZAPBench.
+        data: The recording that trained forecasters are judged on; by default the one they
+            were trained on.
+        recorded: Folders of results from other machines, whose measured rows are added.
+        resume: Keep the finished rows of an earlier run in `output`.
+        progress: Called with what is done, how far, of how much.
+
+    Raises:
+        UsageError: The call or the folder is wrong; nothing has run then.
+        TargetError: A chip is not known, or its file is wrong.
+    """
+    request = BenchmarkRequest(
+        models=tuple(models),
+        targets=tuple(targets),
+        precisions=tuple(precisions),
+        frame_rate_hz=frame_rate_hz or frame_rate_of(tuple(models)),
+        size=ModelSize(neurons=neurons),
+        data=data,
+        recorded=tuple(str(folder) for folder in recorded),
+    )
+    return run_benchmark(request, output, resume=resume, progress=progress)

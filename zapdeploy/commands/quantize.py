@@ -1,0 +1,158 @@
+"""A float network in fewer bits: an ONNX file, a forecaster's folder, or a torch module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from numpy.typing import NDArray
+
+from zapdeploy.arrays import load_arrays
+from zapdeploy.errors import UsageError
+from zapdeploy.files import atomic_write
+from zapdeploy.quantize import QuantizeRecord, quantize_onnx
+from zapdeploy.quantize.index_ranges import ActivationScales
+from zapdeploy.quantize.module_record import ModuleRecord
+from zapdeploy.quantize.recipe import Form
+from zapdeploy.quantize.recipes import Rounding
+from zapdeploy.simplify import InputShapes
+
+Arrays = Mapping[str, NDArray[Any]]
+Progress = Callable[[str, int, int], None]
+_WEIGHTS = (8, 4, 2, "mixed")
+
+
+def quantize(
+    model: str | Path,
+    output: str | Path,
+    *,
+    weights: int | Literal["mixed"] = 8,
+    activations: int = 8,
+    calibration: Arrays | str | Path | None = None,
+    activation_scales: ActivationScales | None = None,
+    keep_first_last: int | None = None,
+    form: Form | None = None,
+    qat: int | None = None,
+    checkpoint: str | Path | None = None,
+    powers_of_two: bool = False,
+    percentile: bool = False,
+    rounding: Rounding | None = None,
+    shapes: InputShapes | None = None,
+    target: str = "northpole-sim",
+    min_snr: float | None = None,
+    max_energy: float | None = None,
+    max_latency: float | None = None,
+    seed: int = 0,
+    progress: Progress = lambda what, done, total: None,
+) -> QuantizeRecord | ModuleRecord:
+    """Quantize a float network into an ONNX file, and write its record beside it as JSON.
+
+    An ONNX file needs no torch. A torch module (a folder from `zapdeploy train`, or
+    "package.module:factory", whose code is imported and run) is quantized with Brevitas.
+
+    Args:
+        model: A float ONNX file, a forecaster's folder, or "package.module:factory".
+        output: The quantized ONNX file.
+        weights: Bits of the weights, 8, 4 or 2; "mixed" chooses them layer by layer for a target
+            (torch modules only), within `min_snr`, `max_energy` or `max_latency`.
+        activations: Bits of the activations, 8 or 4.
+        calibration: Float inputs [count, ...] by the model's input names, or the .npz file of
+            them. Folders from training bring their own; an ONNX file without any is calibrated on
+            random inputs, and the record says so.
+        activation_scales: "per tensor" (the default for ONNX files), "per neuron" or "auto" (the
+            default for torch modules).
+        keep_first_last: Bits that the first and the last layer keep at least; 8 by default.
+        form: How the file expresses it: "qdq", "qoperator", "qcdq" or "packed".
+        qat: Steps to train the quantized torch module for; an interrupted training goes on.
+        checkpoint: A factory's weights (.safetensors, or a .pt state_dict).
+        powers_of_two: Scales that are powers of two (torch modules only).
+        percentile: Ranges by percentile, not by squared error (torch modules only).
+        rounding: Weights by "nearest", "gptq" or "gpfq" (torch modules only).
+        shapes: Lengths of open dimensions, and inputs that are always the same (ONNX files only).
+        target: The chip that "mixed" chooses bits for.
+        min_snr: Least signal-to-noise ratio of the output in dB, for "mixed".
+        max_energy: Most joules per frame, for "mixed".
+        max_latency: Most seconds per frame, for "mixed".
+        seed: Of random inputs, and of training.
+        progress: Called with what is done, how far, of how much.
+
+    Returns:
+        How it was done, and what came of it.
+
+    Raises:
+        ModelError: The network cannot be read or quantized.
+        DataError: The calibration inputs are not what it takes.
+        UsageError: The arguments contradict each other, or torch or Brevitas is missing.
+    """
+    if weights not in _WEIGHTS:
+        raise UsageError(f"--weights must be 8, 4, 2 or mixed, not {weights!r}; choose one of them")
+    if weights == "mixed" and keep_first_last is not None:
+        raise UsageError(
+            "--keep-first-last must go with --weights 8, 4 or 2, not mixed, which chooses the bits "
+            "of every layer; leave it out"
+        )
+    bits = None if weights == "mixed" else int(weights)
+    edges = 8 if keep_first_last is None else keep_first_last
+    given = load_arrays(Path(calibration)) if isinstance(calibration, str | Path) else calibration
+    if is_onnx(str(model)):
+        torch_only = (qat, checkpoint, rounding, min_snr, max_energy, max_latency)
+        if bits is None or any(v is not None for v in torch_only) or powers_of_two or percentile:
+            raise UsageError(
+                "model must be a torch module for --weights mixed, --qat, --checkpoint, "
+                "--powers-of-two, --percentile, --rounding and budgets, not an ONNX file; give a "
+                "folder from zapdeploy train or package.module:factory"
+            )
+        record = quantize_onnx(
+            model,
+            output,
+            weights=bits,
+            activations=activations,
+            form=form,
+            calibration=given,
+            keep_first_last=edges,
+            activation_scales=activation_scales or "per tensor",
+            shapes=shapes,
+            seed=seed,
+        )
+        with atomic_write(Path(output).with_suffix(".json")) as file:
+            file.write(record.to_json().encode())
+        return record
+    from zapdeploy.commands.quantize_module import ModuleJob, quantize_job
+
+    job = ModuleJob(
+        model=str(model),
+        output=Path(output),
+        weights=bits,
+        activations=activations,
+        keep_first_last=edges,
+        activation_scales=activation_scales or "auto",
+        form=form,
+        training_steps=qat,
+        checkpoint=None if checkpoint is None else Path(checkpoint),
+        powers_of_two=powers_of_two,
+        percentile=percentile,
+        rounding=rounding,
+        target=target,
+        min_snr_db=min_snr,
+        max_energy_j=max_energy,
+        max_latency_s=max_latency,
+        seed=seed,
+    )
+    return quantize_job(job, given or _own_calibration(Path(model)), progress)
+
+
+def is_onnx(model: str) -> bool:
+    """Whether this names an ONNX file, not a folder or a factory."""
+    path = Path(model)
+    return path.is_file() or path.suffix == ".onnx" or (":" not in model and not path.is_dir())
+
+
+def _own_calibration(folder: Path) -> Arrays:
+    """The windows that training left in a forecaster's folder. Raises UsageError without any."""
+    from zapdeploy.forecasters.calibration import CALIBRATION
+
+    path = folder / CALIBRATION
+    if not path.is_file():
+        raise UsageError("a torch module must have inputs to calibrate on; add --calibration X.npz")
+    return load_arrays(path)

@@ -1,0 +1,69 @@
+"""Inputs through a compiled network, to the bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zapdeploy.arrays import ONLY, in_batches, joined, load_arrays
+from zapdeploy.compile.multichip.envelope import load_pipeline
+from zapdeploy.compile.multichip.pipeline import Pipeline
+from zapdeploy.sim.core_array import core_by_core
+from zapdeploy.sim.results import check_fits
+from zapdeploy.sim.staged import run_pipeline, whole
+
+Array = NDArray[Any]
+Inputs = Mapping[str, Array] | Array | str | Path
+
+
+def run(
+    program: Pipeline | str | Path,
+    inputs: Inputs,
+    *,
+    core_by_core_values: bool = True,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Array]:
+    """Run a compiled network on inputs and return its outputs by name.
+
+    Args:
+        program: A compiled network, or the .zap file of one.
+        inputs: Arrays by the network's input names, a single array for a network with one input,
+            or an .npz or .npy file. The first dimension may hold several batches; they run one
+            after the other, and state goes from one to the next.
+        core_by_core_values: Compute every core's share from its own memory, as the chip does;
+            otherwise the graph is evaluated whole, which is faster and gives the same integers.
+        progress: Called with micro-batches done and their number.
+
+    Returns:
+        Outputs by name, batches one after the other along the first dimension.
+
+    Raises:
+        DoesNotFitError: The network does not fit its chips.
+        DataError: The arrays are not what the network takes.
+    """
+    loaded = load_pipeline(Path(program)) if isinstance(program, str | Path) else program
+    check_fits(loaded)
+    batches = in_batches(loaded.interface, _arrays(inputs))
+    return run_batches(loaded, batches, progress, core_by_core_values=core_by_core_values)
+
+
+def run_batches(
+    program: Pipeline,
+    batches: Sequence[Mapping[str, Array]],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    core_by_core_values: bool = True,
+) -> dict[str, Array]:
+    """The outputs for batches of inputs, one after the other along the first dimension."""
+    runner = core_by_core if core_by_core_values else whole
+    return joined(run_pipeline(program, batches, progress, runner))
+
+
+def _arrays(inputs: Inputs) -> Mapping[str, Array]:
+    if isinstance(inputs, str | Path):
+        return load_arrays(Path(inputs))
+    return inputs if isinstance(inputs, Mapping) else {ONLY: np.asarray(inputs)}
