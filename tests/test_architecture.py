@@ -37,7 +37,7 @@ FOUNDATION = {
     "machine",
     "exporter",
 }
-FOUNDATION |= {"extras", "onnxruntime_sessions", "platforms", "revin", "scaling"}
+FOUNDATION |= {"extras", "host_part", "onnxruntime_sessions", "platforms"}
 APART = {"recordings", "quantize", "forecasters"}  # meet the compiler only at the ONNX file
 READ_BY_ALL = {"simplify", "recordings"}  # what these may import of the rest
 ONLY_IN = {

@@ -23,8 +23,8 @@ from zapdeploy.forecasters import (  # noqa: E402
     sample_inputs,
 )
 from zapdeploy.forecasters.folder import ForecasterSpec, save_forecaster  # noqa: E402
+from zapdeploy.host_part import host_normalisation  # noqa: E402
 from zapdeploy.onnxruntime_sessions import Purpose, open_session  # noqa: E402
-from zapdeploy.scaling import host_normalisation  # noqa: E402
 
 
 def run(path: Path, inputs: np.ndarray) -> np.ndarray:

@@ -120,8 +120,7 @@ def _write_samples(name: str, model: Path, path: Path, count: int, **size: Any) 
     from zapdeploy.arrays import save_arrays
     from zapdeploy.forecasters import sample_inputs
     from zapdeploy.forecasters.export import read_notes
-    from zapdeploy.revin import normalised_inputs
-    from zapdeploy.scaling import host_normalisation
+    from zapdeploy.host_part import host_normalisation, normalised_inputs
 
     normalisation = host_normalisation(read_notes(model), str(model))
     inputs = sample_inputs(name, count, **size)

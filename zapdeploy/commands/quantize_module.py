@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from zapdeploy.errors import UsageError
 from zapdeploy.files import atomic_write
+from zapdeploy.host_part import normalised_inputs
 from zapdeploy.quantize.index_ranges import ActivationScales
 from zapdeploy.quantize.mixed import Budget
 from zapdeploy.quantize.module_record import ModuleRecord
 from zapdeploy.quantize.recipes import ModuleRecipe, Rounding, recipe_of_bits
-from zapdeploy.revin import normalised_inputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -45,7 +45,7 @@ def build_model(
     `revin=False` leaves reversible instance normalisation out where the network has it, and
     `nlinear` lets the linear forecaster forecast the change from the last frame. horizon: frames to
     forecast. covariates: how many it reads, where it does (None: the benchmark's 26). scaling:
-    "robust" puts each neuron's own scaling around the network (`zapdeploy.scaling`). Weights are
+    "robust" puts each neuron's own scaling around the network (`zapdeploy.host_part`). Weights are
     drawn from `seed`, unless a checkpoint gives them: a file of tensors, or a folder that training
     wrote, which also says the sizes and switches.
     """

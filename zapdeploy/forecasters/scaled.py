@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zapdeploy.host_part import FixedScaling
 from zapdeploy.recordings.recording import Recording
-from zapdeploy.scaling import FixedScaling
 
 LOW, HIGH = 1.0, 99.0  # percentiles between which a neuron's range is taken
 SPREADS = 4.0  # so many spreads make that range: close to a normal distribution's deviation

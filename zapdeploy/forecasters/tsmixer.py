@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from zapdeploy.forecasters.scaled import Scaled
+from zapdeploy.host_part import HostNormalisation, RevIN
+from zapdeploy.host_part.revin import VARIANCE_FLOOR
 from zapdeploy.recordings.zapbench import HORIZON
-from zapdeploy.revin import VARIANCE_FLOOR, HostNormalisation
 
 BLOCKS = 2
 
@@ -58,7 +59,7 @@ class ReversibleInstanceNorm(nn.Module):
     """Removes each neuron's mean and spread over the context, and gives them back to the forecast.
 
     The statistics depend on the input, so these operators stay in floating point when the network
-    between them is quantized: on the host, as `zapdeploy.revin` computes them.
+    between them is quantized: on the host, as `zapdeploy.host_part` computes them.
     """
 
     def __init__(self, neurons: int) -> None:
@@ -92,7 +93,7 @@ def take_out_norm(network: nn.Module) -> HostNormalisation | None:
     del network.norm
     network.register_module("norm", None)
     scale, bias = (value.detach().cpu().numpy().copy() for value in (norm.scale, norm.bias))
-    return HostNormalisation(scale, bias)
+    return RevIN(scale, bias)
 
 
 class TSMixer(nn.Module):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from zapdeploy.arrays import named
 from zapdeploy.errors import ModelError, UsageError
 from zapdeploy.files import atomic_write
+from zapdeploy.host_part import host_normalisation, normalised_inputs
 from zapdeploy.quantize.form_qdq import write_qdq
 from zapdeploy.quantize.form_qoperator import MICROSOFT, write_qoperator
 from zapdeploy.quantize.index_ranges import ActivationScales
@@ -24,8 +25,6 @@ from zapdeploy.quantize.record import LayerBits, QuantizeRecord
 from zapdeploy.quantize.samples import check_samples, digest, random_samples, sample_count
 from zapdeploy.quantize.source import FILE_LIMIT_BYTES, read_prepared, standard_opset
 from zapdeploy.quantize.widths import layer_name
-from zapdeploy.revin import normalised_inputs
-from zapdeploy.scaling import host_normalisation
 from zapdeploy.simplify import InputShapes
 
 _PACKAGES = ("numpy", "onnx", "onnxruntime")

@@ -20,8 +20,7 @@ from zapdeploy.benchmarks.accuracy.contenders import (
     session_shapes,
 )
 from zapdeploy.errors import DataError, ModelError, UsageError
-from zapdeploy.revin import HostNormalisation
-from zapdeploy.scaling import host_normalisation
+from zapdeploy.host_part import HostNormalisation, host_normalisation
 
 Array = NDArray[np.float32]
 CPU, GPU, SIMULATOR = "cpu", "gpu", "northpole-sim"

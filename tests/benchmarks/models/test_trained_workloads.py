@@ -35,8 +35,8 @@ from zapdeploy.forecasters.folder import (
     load_forecaster,
     save_forecaster,
 )
+from zapdeploy.host_part.revin import KEY
 from zapdeploy.onnxruntime_sessions import Purpose, open_session
-from zapdeploy.revin import KEY
 
 ANY = ModelSize()
 

@@ -20,6 +20,7 @@ from zapdeploy.errors import DataError, ModelError, UsageError
 from zapdeploy.forecasters.evaluation import Forecast, mean_forecast
 from zapdeploy.forecasters.export import COVARIATES_NAME
 from zapdeploy.forecasters.folder import is_forecaster_folder, load_forecaster, read_description
+from zapdeploy.host_part import host_normalisation
 from zapdeploy.onnxruntime_sessions import (
     CPU_PROVIDER,
     GPU_PROVIDER,
@@ -29,7 +30,6 @@ from zapdeploy.onnxruntime_sessions import (
 from zapdeploy.recordings.columns import Columns, brief_columns, noted_columns
 from zapdeploy.recordings.recording import Neurons
 from zapdeploy.recordings.zapbench import HORIZON
-from zapdeploy.scaling import host_normalisation
 
 if TYPE_CHECKING:
     from zapdeploy.compile.graph import Graph

@@ -17,8 +17,7 @@ from zapdeploy.benchmarks.models.onnx_model import ModelFacts, load_model, model
 from zapdeploy.benchmarks.models.workloads import FLOAT, FLOAT16, INT8, Workload, file_digest
 from zapdeploy.errors import UsageError
 from zapdeploy.files import atomic_write
-from zapdeploy.revin import normalised_inputs
-from zapdeploy.scaling import host_normalisation
+from zapdeploy.host_part import host_normalisation, normalised_inputs
 from zapdeploy.simplify import network_digest
 
 if TYPE_CHECKING:

@@ -22,12 +22,11 @@ from zapdeploy.compile.regions import IntArray
 from zapdeploy.errors import ModelError
 from zapdeploy.forecasters.baselines import MeanBaseline
 from zapdeploy.hardware_targets import load_event_target
+from zapdeploy.host_part import HostNormalisation, host_normalisation
 from zapdeploy.quantities import Estimate
 from zapdeploy.recordings.columns import check_columns, noted_columns
 from zapdeploy.recordings.conditions import Condition, Split, window_starts
 from zapdeploy.recordings.recording import Neurons, Recording
-from zapdeploy.revin import HostNormalisation
-from zapdeploy.scaling import host_normalisation
 from zapdeploy.sim.sigma_delta import (
     Placement,
     SigmaDeltaNetwork,

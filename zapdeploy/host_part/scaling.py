@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zapdeploy.errors import ModelError
-from zapdeploy.revin import Array, HostNormalisation, Notes, noted_revin
+from zapdeploy.host_part.base import Array, HostNormalisation, Notes, Workspace
 
 KEY = "zapdeploy.scaling"
 
@@ -25,17 +25,18 @@ KEY = "zapdeploy.scaling"
 class FixedScaling(HostNormalisation):
     """scale, bias: float32 [neurons], each neuron's spread and centre in the data's unit."""
 
-    def normalise(self, x: Array) -> tuple[Array, Array, Array]:
-        """Windows [batch, context, neurons] -> scaled, last frame, spread [batch, 1, neurons]."""
-        return (x - self.bias) / self.scale, x[:, -1:], self.scale[None, None]
+    def normalise_into(self, x: Array, found: Array, work: Workspace) -> None:
+        """Offset: the last frame, to which the network's answer is a change; factor: the spread."""
+        np.subtract(x, self.bias, out=found)
+        np.divide(found, self.scale, out=found)
+        np.copyto(work.offset, x[:, -1:])
+        np.copyto(work.factor, self.scale)
 
-    def restore(self, y: Array, mean: Array, deviation: Array) -> Array:
-        """Changes y [batch, horizon, neurons] in the network's unit -> activity in the data's."""
-        restored: Array = y * deviation + mean
-        return restored
+    def restore_in_place(self, y: Array, work: Workspace) -> None:
+        np.multiply(y, work.factor, out=y)
+        np.add(y, work.offset, out=y)
 
     def notes(self) -> dict[str, str]:
-        """What an ONNX file's metadata says of it."""
         held = {name: base64.b64encode(value.astype("<f4").tobytes()).decode("ascii")
                 for name, value in (("scale", self.scale), ("centre", self.bias))}  # fmt: skip
         return {KEY: json.dumps(held)}
@@ -59,11 +60,3 @@ def noted_scaling(notes: Notes, where: str) -> FixedScaling | None:
             f"({where}); export the model again"
         ) from None
     return FixedScaling(scale, centre)
-
-
-def host_normalisation(notes: Notes, where: str) -> HostNormalisation | None:
-    """What a file's metadata leaves to the host; None where that is nothing.
-
-    Raises ModelError when the entry is damaged.
-    """
-    return noted_revin(notes, where) or noted_scaling(notes, where)

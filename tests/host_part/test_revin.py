@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from zapdeploy.errors import ModelError
-from zapdeploy.revin import KEY, HostNormalisation, normalised_inputs
-from zapdeploy.scaling import host_normalisation
+from zapdeploy.host_part import RevIN, host_normalisation, normalised_inputs
+from zapdeploy.host_part.revin import KEY
 
 SCALE, BIAS = np.array([0.5, 1, 2], np.float32), np.array([0, 1, -1], np.float32)
-HOST = HostNormalisation(SCALE, BIAS)
+HOST = RevIN(SCALE, BIAS)
 WINDOWS = np.random.default_rng(0).random((2, 16, 3), np.float32)
 
 
