@@ -117,14 +117,61 @@ def test_weights_in_a_file_of_their_own(tmp_path: Path) -> None:
     assert checked(path).passed
 
 
-def test_truncation(tmp_path: Path) -> None:
-    """Only QONNX has it: the upper bits of a whole number of steps."""
+@pytest.mark.parametrize("mode", ["FLOOR", "ROUND"])
+@pytest.mark.parametrize(("signed", "bits", "scale"), [(1, 8, 1), (1, 4, 4), (0, 6, 2), (1, 3, 8)])
+def test_truncation(tmp_path: Path, mode: str, signed: int, bits: int, scale: float) -> None:
+    """Its second version: the upper bits of a whole number of steps, with a scale of their own."""
     file = OnnxFile()
     writer = QonnxWriter(file)
     x = writer.start("x", (1, 300), Kind(8, True, 0.25))
-    inputs = [file.constant(np.float32(v)) for v in (0.25, 0, 8, 8)]
+    inputs = [file.constant(np.float32(v)) for v in (0.25, 0, 8, 0.25 * scale, bits)]
+    attributes = {"rounding_mode": mode, "signed": signed, "narrow": 0}
+    file.output(file.node("Trunc", [x.name, *inputs], domain=QONNX, **attributes))
+    result = checked(file.save(tmp_path / "model.onnx"))
+    assert result.passed, result.failures
+    assert sum(c.different for c in (*result.nodes, *result.outputs)) == 0
+
+
+def test_the_first_truncation(tmp_path: Path) -> None:
+    """It keeps the scale: the executor does not clip, so the upper bits are kept of few."""
+    file = OnnxFile()
+    writer = QonnxWriter(file)
+    x = writer.start("x", (1, 300), Kind(6, True, 0.25))
+    inputs = [file.constant(np.float32(v)) for v in (0.25, 0, 6, 4)]
     file.output(file.node("Trunc", [x.name, *inputs], domain=QONNX, rounding_mode="FLOOR"))
-    assert checked(file.save(tmp_path / "model.onnx")).passed
+    result = checked(file.save(tmp_path / "model.onnx"))
+    assert result.passed, result.failures
+    assert sum(c.different for c in (*result.nodes, *result.outputs)) == 0
+
+
+@pytest.mark.parametrize("form", ["BipolarQuant", "one bit", "one bit, unsigned"])
+def test_binary_activations(tmp_path: Path, form: str) -> None:
+    """Between two products, as a network of one bit has them; zero is +1."""
+    rng = np.random.default_rng(3)
+    file = OnnxFile()
+    writer = QonnxWriter(file)
+    scale = file.constant(np.float32(0.5))
+
+    def quantized(real: str) -> str:
+        if form == "BipolarQuant":
+            return file.node("BipolarQuant", [real, scale], domain=QONNX)
+        return writer.quant(real, Kind(1, "unsigned" not in form, 0.5))
+
+    hidden = quantized(file.input("x", (4, 12)))
+    for count in ((12, 9), (9, 5)):
+        weights = file.constant(rng.choice(np.float32([-1, 1]), count))
+        one = file.constant(np.float32(1))
+        w = file.node("BipolarQuant", [weights, one], domain=QONNX)
+        hidden = quantized(file.node("MatMul", [hidden, w]))
+    file.output(hidden)
+    path = file.save(tmp_path / "model.onnx")
+    graph = import_model(path).graph
+    given = rng.normal(size=(4, 12)).astype(np.float32)
+    given[0, :3] = (0, -0.0, 0.25)
+    result = check(graph, path, {"x": given})
+    assert result.passed, result.failures
+    assert sum(c.different for c in (*result.nodes, *result.outputs)) == 0
+    assert [node.op for node in graph.nodes].count("MatMul") == 2
 
 
 def test_the_domains_are_those_that_are_imported() -> None:

@@ -108,24 +108,25 @@ REFUSED: dict[str, tuple[str, list[Any], str]] = {
     "wide": (
         "Quant",
         [0.5, 0, 24],
-        "bit width must be 2 to 16 (up to 32 for a constant), not 24",
+        "bit width must be 1 to 16 (up to 32 for a constant), not 24",
     ),
-    "very wide": ("Quant", [0.5, 0, 1e9], "bit width must be 2 to 32, not 1e+09"),
-    "one bit": ("Quant", [0.5, 0, 1], "bit width must be 2 to 32, not 1"),
+    "very wide": ("Quant", [0.5, 0, 1e9], "bit width must be 1 to 32, not 1e+09"),
+    "no bit": ("Quant", [0.5, 0, 0], "bit width must be 1 to 32, not 0"),
     "two axes": (
         "Quant",
         [np.ones((2, 3)), 0, 4],
         "scale must be one number or broadcast along one axis",
     ),
-    "bipolar": (
-        "BipolarQuant",
-        [0.5],
-        "BipolarQuant must quantize a constant: -1 and +1 have no zero point between",
-    ),
+    "bipolar": ("Quant", [0.5, 1, 1], "zero point of a quantizer to one bit must be 0"),
     "wider": (
         "Trunc",
         [0.5, 0, 4, 8],
         "rounding_mode must be FLOOR or ROUND and the output narrower, not FLOOR from 4 to 8 bits",
+    ),
+    "wider by its scale": (
+        "Trunc",
+        [0.5, 0, 8, 0.25, 8],
+        "rounding_mode must be FLOOR or ROUND and the output narrower, not FLOOR from 7 to 8 bits",
     ),
     "zero point": (
         "Trunc",

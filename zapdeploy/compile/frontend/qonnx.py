@@ -15,22 +15,29 @@ from zapdeploy.compile.frontend.errors import RefusedError
 from zapdeploy.compile.frontend.onnx_node import OnnxNode
 from zapdeploy.compile.frontend.parameters import scale_of
 from zapdeploy.compile.frontend.registry import translates
-from zapdeploy.compile.graph import INT32, Array, ElementType, Quantization, Value
+from zapdeploy.compile.graph import BOOL, INT32, Array, ElementType, Quantization, Value
 from zapdeploy.errors import ModelError
 
 MOST_BITS = 32
+_TWO_BITS = ElementType("int", 2)
 QONNX = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
 
 
 @translates("Quant", "IntQuant", domains=QONNX)
 def quant(draft: Draft, node: OnnxNode) -> None:
-    """x, scale, zero point, bit width; attributes signed, narrow, rounding_mode."""
+    """x, scale, zero point, bit width; attributes signed, narrow, rounding_mode.
+
+    One bit with a sign is -1 and +1, as in BipolarQuant.
+    """
     x = draft.real(node.required(0))
     mode = node.text("rounding_mode", "ROUND").upper()
     if mode not in ("ROUND", "HALF_EVEN"):
         raise RefusedError(f"rounding_mode must be ROUND, not {mode}")
     bits = _bit_width(draft, node, 3)
     signed, narrow = bool(node.integer("signed", 1)), bool(node.integer("narrow", 0))
+    if bits == 1 and signed:
+        _bipolar(draft, node, x)
+        return
     low, high = _limits(bits, signed, narrow)
     element = _element(bits, signed, x.is_constant)
     _emit_pair(draft, node, x, element, _quantization(draft, node, x, low, high))
@@ -38,47 +45,74 @@ def quant(draft: Draft, node: OnnxNode) -> None:
 
 @translates("BipolarQuant", domains=QONNX)
 def bipolar_quant(draft: Draft, node: OnnxNode) -> None:
-    """Constants of -1 and +1 times a scale, as 2-bit integers."""
-    x = draft.real(node.required(0))
-    if x.data is None:
-        raise RefusedError(
-            "BipolarQuant must quantize a constant: -1 and +1 have no zero point between"
-        )
+    """x, scale."""
+    _bipolar(draft, node, draft.real(node.required(0)))
+
+
+def _bipolar(draft: Draft, node: OnnxNode, x: Value) -> None:
+    """-1 below zero, else +1, times a scale, as 2-bit integers."""
     quantization = _quantization(draft, node, x, -1, 1)
-    codes = np.where(x.data >= 0, np.int8(1), np.int8(-1))
-    name = draft.fresh(f"{node.output}_codes")
-    draft.define(Value(name, x.shape, ElementType("int", 2), quantization, codes))
-    draft.emit(node, "Dequantize", (name,))
+    if quantization.zero_point.any():
+        raise RefusedError("zero point of a quantizer to one bit must be 0")
+    if x.data is not None:
+        codes = np.where(x.data >= 0, np.int8(1), np.int8(-1))
+        name = draft.fresh(f"{node.output}_codes")
+        draft.define(Value(name, x.shape, _TWO_BITS, quantization, codes))
+        draft.emit(node, "Dequantize", (name,))
+        return
+    scale = quantization.along(quantization.scale, len(x.shape))
+    zero, up, down = (draft.constant(f"{node.name}_bound", of) for of in (0.0, scale, -scale))
+    names = [draft.fresh(f"{node.output}{end}") for end in ("_positive", "_sign")]
+    draft.emit(node, "GreaterOrEqual", (x.name, zero), output=names[0], element=BOOL)
+    sign = draft.emit(node, "Where", (names[0], up, down), output=names[1])
+    _emit_pair(draft, node, draft.value(sign), _TWO_BITS, quantization)
 
 
 @translates("Trunc", domains=QONNX)
 def trunc(draft: Draft, node: OnnxNode) -> None:
-    """Keep the upper bits of a sum: y = rounded(x / scale / 2^t) * scale with t bits dropped.
+    """Keep the upper bits of a sum: y = rounded(x / scale / 2^t) * scale' with t bits dropped.
 
-    Written with a quantizer. Flooring is rounding half to even of what is less by half a step,
-    and a little more: x / scale is a whole number, so its 2^t-th has t binary places.
+    The first version has the bit widths before and after as inputs 3 and 4, and leaves the scale as
+    it is; the second the scale and the bit width after as inputs 4 and 5, and 2^t is the ratio of
+    the scales. Written with a quantizer: rounding down is rounding half to even of what is less by
+    half a step, and a little more, since x / scale is a whole number and its 2^t-th has t binary
+    places.
     """
     x = draft.real(node.required(0))
-    before, after = _bit_width(draft, node, 3), _bit_width(draft, node, 4)
-    mode = node.text("rounding_mode", "FLOOR").upper()
-    if mode not in ("FLOOR", "ROUND", "HALF_EVEN") or before < after or node.input(5):
-        raise RefusedError(
-            "rounding_mode must be FLOOR or ROUND and the output narrower, "
-            f"not {mode} from {before} to {after} bits"
-        )
-    signed, narrow = bool(node.integer("signed", 1)), bool(node.integer("narrow", 0))
-    quantization = _quantization(draft, node, x, *_limits(after, signed, narrow))
-    if quantization.zero_point.any() or quantization.axis is not None:
-        raise RefusedError("scale must be one for the tensor and the zero point 0")
-    dropped = before - after
-    factor = draft.constant(f"{node.name}_factor", 2.0**-dropped)
-    value = draft.emit(node, "Mul", (x.name, factor), output=draft.fresh(f"{node.output}_scaled"))
-    if mode == "FLOOR" and dropped:
-        shift = float(quantization.scale[0]) * (2.0 ** -(dropped + 1) - 0.5)
+    coarse, dropped, ratio = _truncation(draft, node, x)
+    value = x.name
+    if ratio != 2.0**dropped:
+        factor = draft.constant(f"{node.name}_factor", ratio * 2.0**-dropped)
+        output = draft.fresh(f"{node.output}_scaled")
+        value = draft.emit(node, "Mul", (value, factor), output=output)
+    if dropped and node.text("rounding_mode", "FLOOR").upper() == "FLOOR":
+        shift = float(coarse.scale[0]) * (2.0 ** -(dropped + 1) - 0.5)
         offset = draft.constant(f"{node.name}_offset", shift)
         output = draft.fresh(f"{node.output}_floored")
         value = draft.emit(node, "Add", (value, offset), output=output)
-    _emit_pair(draft, node, draft.value(value), _element(after, signed, False), quantization)
+    bits = (coarse.high - coarse.low).bit_length()
+    element = _element(bits, bool(node.integer("signed", 1)), False)
+    _emit_pair(draft, node, draft.value(value), element, coarse)
+
+
+def _truncation(draft: Draft, node: OnnxNode, x: Value) -> tuple[Quantization, int, float]:
+    """The result's quantization, how many bits are dropped, and its scale by that of x."""
+    newer = bool(node.input(5))
+    after = _bit_width(draft, node, 5 if newer else 4)
+    signed, narrow = bool(node.integer("signed", 1)), bool(node.integer("narrow", 0))
+    fine = _quantization(draft, node, x, *_limits(after, signed, narrow))
+    coarse = replace(fine, scale=scale_of(draft, node, 4).ravel()) if newer else fine
+    if fine.zero_point.any() or not (fine.is_uniform and coarse.is_uniform):
+        raise RefusedError("scale must be one for the tensor and the zero point 0")
+    ratio = float(coarse.scale[0]) / float(fine.scale[0])
+    dropped = round(np.log2(ratio)) if newer else _bit_width(draft, node, 3) - after
+    mode = node.text("rounding_mode", "FLOOR").upper()
+    if mode not in ("FLOOR", "ROUND", "HALF_EVEN") or dropped < 0:
+        raise RefusedError(
+            "rounding_mode must be FLOOR or ROUND and the output narrower, "
+            f"not {mode} from {after + dropped} to {after} bits"
+        )
+    return coarse, dropped, ratio
 
 
 def _emit_pair(
@@ -99,8 +133,8 @@ def _bit_width(draft: Draft, node: OnnxNode, index: int) -> int:
     widths = np.unique(np.asarray(draft.array(node.required(index), "bit width")))
     if widths.size != 1 or widths[0] != np.rint(widths[0]):
         raise RefusedError(f"bit width must be one whole number, not {widths.tolist()}")
-    if not 2 <= widths[0] <= MOST_BITS:
-        raise RefusedError(f"bit width must be 2 to {MOST_BITS}, not {widths[0]:g}")
+    if not 1 <= widths[0] <= MOST_BITS:
+        raise RefusedError(f"bit width must be 1 to {MOST_BITS}, not {widths[0]:g}")
     return int(widths[0])
 
 
@@ -111,13 +145,13 @@ def _limits(bits: int, signed: bool, narrow: bool) -> tuple[int, int]:
 
 
 def _element(bits: int, signed: bool, constant: bool) -> ElementType:
-    if 2 <= bits <= 8:
-        return ElementType("int" if signed else "uint", bits)
+    if 1 <= bits <= 8:
+        return ElementType("int" if signed else "uint", max(bits, 2))
     if 9 <= bits <= 16:
         return ElementType("int" if signed else "uint", 16)
     if constant and signed and 17 <= bits <= 32:
         return INT32
-    raise RefusedError(f"bit width must be 2 to 16 (up to 32 for a constant), not {bits}")
+    raise RefusedError(f"bit width must be 1 to 16 (up to 32 for a constant), not {bits}")
 
 
 def _quantization(draft: Draft, node: OnnxNode, x: Value, low: int, high: int) -> Quantization:
