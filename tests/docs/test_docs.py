@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from zapdeploy.cli.app import COMMANDS
-from zapdeploy.compile.ops.table import operator_page
+from zapdeploy.compile.frontend.operator_page import operator_page
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

@@ -9,6 +9,7 @@ in the place of those that have an expansion (one file per family: `conditional`
 """
 
 from zapdeploy.simplify.identity import digest, external_files, network_digest
+from zapdeploy.simplify.registry import expanded_operators
 from zapdeploy.simplify.shapes import Batch, InputShapes, fix_inputs, lengths_of
 from zapdeploy.simplify.simplifying import Simplified, simplify
 
@@ -17,6 +18,7 @@ __all__ = [
     "InputShapes",
     "Simplified",
     "digest",
+    "expanded_operators",
     "external_files",
     "fix_inputs",
     "lengths_of",

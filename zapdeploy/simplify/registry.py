@@ -33,6 +33,11 @@ def expands(
     return register
 
 
+def expanded_operators() -> tuple[tuple[str, str], ...]:
+    """All (domain, operator) pairs that have an expansion."""
+    return tuple(sorted(_EXPANSIONS))
+
+
 def expansion_of(node: onnx.NodeProto) -> Expansion | None:
     domain = "" if node.domain == "ai.onnx" else node.domain
     return _EXPANSIONS.get((domain, node.op_type))

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import onnx_ir as ir
 
-from zapdeploy.compile.axes import axis_before
 from zapdeploy.compile.frontend.errors import RefusedError, UnjudgedError
 from zapdeploy.compile.frontend.onnx_node import OnnxNode
 from zapdeploy.compile.frontend.tensors import array_of
@@ -25,15 +24,12 @@ from zapdeploy.compile.graph import (
     Shape,
     Value,
 )
-from zapdeploy.compile.ops.base import Unit, operator
+from zapdeploy.compile.ops.axes import axis_before
+from zapdeploy.compile.ops.base import Trait, Unit, has, operator
 from zapdeploy.errors import ModelError
 from zapdeploy.simplify import Batch
 
 WIDE = 32  # bits; narrower integers may be codes, which mean nothing without their scale
-# Operators that hand codes on unchanged: what the output's codes mean, the inputs' mean.
-CODE_OPERATORS = frozenset(
-    ("Requantize", "Reshape", "Transpose", "Slice", "Take", "Tile", "Concat", "MaxPool")
-) | {"Gather", "GatherElements"}
 
 
 @dataclass
@@ -223,7 +219,7 @@ class Draft:
     def _give_meaning(self, value: Value, quantization: Quantization) -> None:
         node = self.producers.get(value.name)
         if node is not None:
-            if node.op not in CODE_OPERATORS:
+            if not has(node.op, Trait.HANDS_CODES_ON):
                 raise RefusedError(
                     f"integers '{value.name}' must come from a quantizer, not {node.op}"
                 )

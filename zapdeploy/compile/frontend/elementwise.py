@@ -13,41 +13,6 @@ from zapdeploy.compile.frontend.registry import translates
 from zapdeploy.compile.frontend.tensors import element_type
 from zapdeploy.compile.graph import Attribute
 
-_ATTRIBUTES: dict[str, dict[str, float | int | str]] = {
-    "Selu": {"alpha": 1.6732632423543772, "gamma": 1.0507009873554805},
-    "Mod": {"fmod": 0},
-    "LeakyRelu": {"alpha": 0.01},
-    "HardSigmoid": {"alpha": 0.2, "beta": 0.5},
-    "Gelu": {"approximate": "none"},
-    "Softmax": {"axis": -1},
-    "LogSoftmax": {"axis": -1},
-    "Swish": {"alpha": 1.0},
-}
-
-
-@translates(
-    *("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Sigmoid", "Tanh", "Exp", "Log"),
-    *("Erf", "Sqrt", "Reciprocal", "Neg", "Abs", "HardSwish", "Sin", "Cos", "Softplus"),
-    *("Floor", "Ceil", "Round", "Sign"),
-    *_ATTRIBUTES,
-)
-def same_name(draft: Draft, node: OnnxNode) -> None:
-    """Operators that the graph has under the same name with the same attributes."""
-    values = [draft.plain(name) for name in node.inputs]
-    attributes: dict[str, Attribute] = {}
-    for name, default in _ATTRIBUTES.get(node.op, {}).items():
-        attributes[name] = _attribute(node, name, default)
-    element = draft.common_element(values)
-    draft.emit(node, node.op, tuple(value.name for value in values), attributes, element=element)
-
-
-def _attribute(node: OnnxNode, name: str, default: float | int | str) -> Attribute:
-    if isinstance(default, str):
-        return node.text(name, default)
-    if isinstance(default, float):
-        return node.number(name, default)
-    return node.integer(name, default)
-
 
 @translates("Gelu", "FastGelu", domains=(MICROSOFT,))
 def microsoft_gelu(draft: Draft, node: OnnxNode) -> None:

@@ -23,6 +23,7 @@ from zapdeploy.compile.frontend import (  # noqa: F401  (importing a dialect reg
     qdq,
     qonnx,
     resize,
+    same_name,
     transposed,
 )
 from zapdeploy.compile.frontend.dialects import dialects_of

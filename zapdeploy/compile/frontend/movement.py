@@ -7,12 +7,12 @@ from math import prod
 
 import numpy as np
 
-from zapdeploy.compile.axes import axis_after
 from zapdeploy.compile.frontend.draft import Draft
 from zapdeploy.compile.frontend.errors import RefusedError
 from zapdeploy.compile.frontend.onnx_node import OnnxNode
 from zapdeploy.compile.frontend.registry import translates
 from zapdeploy.compile.graph import Attribute, Node, Quantization, Shape, Value
+from zapdeploy.compile.ops.axes import axis_after
 from zapdeploy.errors import ModelError
 
 

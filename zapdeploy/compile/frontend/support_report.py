@@ -9,13 +9,8 @@ from enum import Enum
 from zapdeploy.compile.frontend.onnx_node import OnnxNode
 from zapdeploy.compile.graph import Graph, Node, Value
 from zapdeploy.compile.layers import host_nodes
-from zapdeploy.compile.ops.base import Unit, operator
+from zapdeploy.compile.ops.base import Trait, Unit, has, operator
 from zapdeploy.errors import ModelError
-
-# Operators of the vector unit that work on integers when inputs and output are quantized.
-INTEGER_OPERATORS = frozenset(
-    ("Add", "Mul", "Relu", "Clip", "MaxPool", "AveragePool", "GlobalAveragePool", "Requantize")
-)
 
 
 class Outcome(Enum):
@@ -99,7 +94,7 @@ def _accepted(node: OnnxNode, graph: Graph, into: Node, hosted: frozenset[str]) 
         outcome = Outcome.HOST
         reason = "network input" if into.op == "Quantize" else "network output"
     elif unit is not Unit.VECTOR or (
-        into.op in INTEGER_OPERATORS and all(v.quantization for v in (*values, *results))
+        has(into.op, Trait.INTEGER) and all(v.quantization for v in (*values, *results))
     ):
         outcome = Outcome.ACCEPTED
     else:

@@ -1,47 +1,10 @@
-"""Operators, one file per family; importing this package registers all of them."""
+"""Operators, one file per family; importing this package registers all of them.
 
-from zapdeploy.compile.ops import (
-    choosing,
-    comparison,
-    conv,
-    conv_transpose,
-    cumulative,
-    elementwise,
-    functions,
-    gather,
-    matmul,
-    movement,
-    normalization,
-    pooling,
-    quantize,
-    real_product,
-    reduce,
-    resize,
-    rms_normalization,
-    selection,
-    softmax,
-    view,
-)
+A new file registers its operators by being here: nothing lists them.
+"""
 
-__all__ = [
-    "choosing",
-    "comparison",
-    "conv",
-    "conv_transpose",
-    "cumulative",
-    "elementwise",
-    "functions",
-    "gather",
-    "matmul",
-    "movement",
-    "normalization",
-    "pooling",
-    "quantize",
-    "real_product",
-    "reduce",
-    "resize",
-    "rms_normalization",
-    "selection",
-    "softmax",
-    "view",
-]
+from importlib import import_module
+from pkgutil import iter_modules
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

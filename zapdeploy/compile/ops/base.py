@@ -64,10 +64,35 @@ class MatrixTile:
         return self.positions * self.groups * self.outputs * self.runs * self.run_values
 
 
+class Trait(Enum):
+    """What rewriting may rely on. Each operator states its own; no pass keeps a list of names."""
+
+    MOVES = "data changes place, not value"
+    QUANTIZER_PASSES = "op(Q(x)) = Q(op(x))"
+    DEQUANTIZER_PASSES = "op(DQ(q)) = DQ(op(q))"
+    HANDS_CODES_ON = "the output's codes mean what the input's do"
+    FOLDS = "of constants it is a constant, made when the network is compiled"
+    INTEGER = "in the vector unit it runs on integers where its inputs and output are codes"
+    CONVERTS = "numbers are written another way; nothing is computed"
+
+
+Traits = frozenset[Trait]
+NO_TRAITS: Traits = frozenset()
+MOVEMENT: Traits = frozenset(
+    (Trait.MOVES, Trait.QUANTIZER_PASSES, Trait.DEQUANTIZER_PASSES, Trait.HANDS_CODES_ON)
+) | {Trait.FOLDS}
+# Attributes of the ONNX operator of the same name, with ONNX's defaults.
+OnnxAttributes = Mapping[str, float | int | str]
+
+
 class Operator:
     """Base class; the defaults are those of an elementwise operator with broadcasting."""
 
     name: ClassVar[str]
+    traits: ClassVar[Traits]
+    # Where ONNX has the operator under this name, with these attributes and nothing else to know;
+    # None where a translator of the front end reads it.
+    onnx_attributes: ClassVar[OnnxAttributes | None] = None
     unit: ClassVar[Unit] = Unit.VECTOR
     summary: ClassVar[str] = ""
     batched: ClassVar[bool] = False  # the first dimension of all tensors runs over a batch
@@ -178,7 +203,9 @@ _REGISTRY: dict[str, Operator] = {}
 
 
 def register(cls: type[T]) -> type[T]:
-    """Class decorator: make an operator known under its name."""
+    """Class decorator: make an operator known under its name. It must state its traits."""
+    if not hasattr(cls, "traits"):
+        raise TypeError(f"operator {cls.name} must state its traits, such as NO_TRAITS")
     _REGISTRY[cls.name] = cls()
     return cls
 
@@ -191,6 +218,11 @@ def operator(name: str) -> Operator:
         raise ModelError(
             f"operator '{name}' must be one of {', '.join(sorted(_REGISTRY))}"
         ) from None
+
+
+def has(name: str, trait: Trait) -> bool:
+    """Whether the operator of this name has a trait."""
+    return trait in operator(name).traits
 
 
 def registered() -> tuple[Operator, ...]:

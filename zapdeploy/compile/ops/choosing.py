@@ -10,7 +10,7 @@ import numpy as np
 
 from zapdeploy.compile.graph import Array, Attribute, Call, Shape
 from zapdeploy.compile.ops import boxes
-from zapdeploy.compile.ops.base import ElementWork, Operator, register
+from zapdeploy.compile.ops.base import NO_TRAITS, ElementWork, Operator, Traits, register
 from zapdeploy.compile.ops.codes import from_real, given, to_real
 from zapdeploy.compile.ops.lifting import lifted
 from zapdeploy.compile.ops.normalization import axis_of
@@ -67,6 +67,7 @@ class Index(Operator):
 @register
 class ArgMax(Index):
     name: ClassVar[str] = "ArgMax"
+    traits: ClassVar[Traits] = NO_TRAITS
     summary: ClassVar[str] = "the index of the largest along an axis"
     sign: ClassVar[int] = 1
 
@@ -74,6 +75,7 @@ class ArgMax(Index):
 @register
 class ArgMin(Index):
     name: ClassVar[str] = "ArgMin"
+    traits: ClassVar[Traits] = NO_TRAITS
     summary: ClassVar[str] = "the index of the smallest along an axis"
     sign: ClassVar[int] = -1
 
@@ -88,6 +90,7 @@ class TopK(Operator):
     """
 
     name: ClassVar[str] = "TopK"
+    traits: ClassVar[Traits] = NO_TRAITS
     summary: ClassVar[str] = "the k largest or smallest along an axis, or their indices"
 
     def infer(self, call: Call) -> tuple[Shape, ...]:

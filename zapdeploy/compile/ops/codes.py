@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zapdeploy.compile.axes import meaning_after
 from zapdeploy.compile.graph import Array, Call, Quantization, Value
+from zapdeploy.compile.ops.axes import meaning_after
 from zapdeploy.compile.ops.base import ElementWork, Operator
 from zapdeploy.compile.ops.work import around, moving
 

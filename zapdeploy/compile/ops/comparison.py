@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from zapdeploy.compile.graph import Array, Call
-from zapdeploy.compile.ops.base import ElementWork, register
+from zapdeploy.compile.ops.base import NO_TRAITS, ElementWork, Traits, register
 from zapdeploy.compile.ops.codes import RealOperator, given
 
 
@@ -27,6 +27,7 @@ class Truth(RealOperator):
 @register
 class Equal(Truth):
     name: ClassVar[str] = "Equal"
+    traits: ClassVar[Traits] = NO_TRAITS
     summary: ClassVar[str] = "a = b, as bool"
     function: ClassVar[np.ufunc] = np.equal
 
@@ -34,6 +35,7 @@ class Equal(Truth):
 @register
 class Less(Truth):
     name: ClassVar[str] = "Less"
+    traits: ClassVar[Traits] = NO_TRAITS
     summary: ClassVar[str] = "a < b, as bool"
     function: ClassVar[np.ufunc] = np.less
 
@@ -41,6 +43,7 @@ class Less(Truth):
 @register
 class LessOrEqual(Truth):
     name: ClassVar[str] = "LessOrEqual"
+    traits: ClassVar[Traits] = NO_TRAITS
     summary: ClassVar[str] = "a <= b, as bool"
     function: ClassVar[np.ufunc] = np.less_equal
 
@@ -48,6 +51,7 @@ class LessOrEqual(Truth):
 @register
 class Greater(Truth):
     name: ClassVar[str] = "Greater"
+    traits: ClassVar[Traits] = NO_TRAITS
     summary: ClassVar[str] = "a > b, as bool"
     function: ClassVar[np.ufunc] = np.greater
 
@@ -55,6 +59,7 @@ class Greater(Truth):
 @register
 class GreaterOrEqual(Truth):
     name: ClassVar[str] = "GreaterOrEqual"
+    traits: ClassVar[Traits] = NO_TRAITS
     summary: ClassVar[str] = "a >= b, as bool"
     function: ClassVar[np.ufunc] = np.greater_equal
 
@@ -62,6 +67,7 @@ class GreaterOrEqual(Truth):
 @register
 class And(Truth):
     name: ClassVar[str] = "And"
+    traits: ClassVar[Traits] = NO_TRAITS
     summary: ClassVar[str] = "both of two bools"
     function: ClassVar[np.ufunc] = np.logical_and
 
@@ -69,6 +75,7 @@ class And(Truth):
 @register
 class Or(Truth):
     name: ClassVar[str] = "Or"
+    traits: ClassVar[Traits] = NO_TRAITS
     summary: ClassVar[str] = "either of two bools"
     function: ClassVar[np.ufunc] = np.logical_or
 
@@ -76,6 +83,7 @@ class Or(Truth):
 @register
 class Xor(Truth):
     name: ClassVar[str] = "Xor"
+    traits: ClassVar[Traits] = NO_TRAITS
     summary: ClassVar[str] = "exactly one of two bools"
     function: ClassVar[np.ufunc] = np.logical_xor
 
@@ -83,6 +91,7 @@ class Xor(Truth):
 @register
 class Not(Truth):
     name: ClassVar[str] = "Not"
+    traits: ClassVar[Traits] = NO_TRAITS
     summary: ClassVar[str] = "the opposite of a bool"
     function: ClassVar[np.ufunc] = np.logical_not
 
@@ -90,6 +99,7 @@ class Not(Truth):
 @register
 class IsNaN(Truth):
     name: ClassVar[str] = "IsNaN"
+    traits: ClassVar[Traits] = NO_TRAITS
     summary: ClassVar[str] = "whether x is no number, as bool"
     function: ClassVar[np.ufunc] = np.isnan
 
@@ -99,6 +109,7 @@ class IsInf(Truth):
     """Attributes detect_positive and detect_negative."""
 
     name: ClassVar[str] = "IsInf"
+    traits: ClassVar[Traits] = NO_TRAITS
     summary: ClassVar[str] = "whether x is infinite, as bool"
 
     def compute(self, call: Call, inputs: Sequence[Array | None]) -> Array:
@@ -116,6 +127,7 @@ class Where(RealOperator):
     """
 
     name: ClassVar[str] = "Where"
+    traits: ClassVar[Traits] = NO_TRAITS
     summary: ClassVar[str] = "a where a condition holds, b elsewhere"
 
     def compute(self, call: Call, inputs: Sequence[Array | None]) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 
 from zapdeploy.compile.graph import Array, Call, Shape
 from zapdeploy.compile.ops import boxes
-from zapdeploy.compile.ops.base import MatrixTile, register
+from zapdeploy.compile.ops.base import NO_TRAITS, MatrixTile, Traits, register
 from zapdeploy.compile.ops.matrix import MatrixOperator, Operands, matrix_tile
 from zapdeploy.compile.ops.windows import Window
 from zapdeploy.compile.regions import IntArray, Region
@@ -92,6 +92,7 @@ class Conv(Convolving):
     """Attributes strides, dilations, pads (begins, then ends), group."""
 
     name: ClassVar[str] = "Conv"
+    traits: ClassVar[Traits] = NO_TRAITS
     summary: ClassVar[str] = "convolution in 1, 2 or 3 dimensions, with groups, strides, dilations"
 
     def output_positions(self, call: Call, spatial: Shape) -> Shape:

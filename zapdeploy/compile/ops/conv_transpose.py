@@ -10,7 +10,7 @@ import numpy as np
 
 from zapdeploy.compile.graph import Array, Call, Shape
 from zapdeploy.compile.ops import boxes
-from zapdeploy.compile.ops.base import MatrixTile, register
+from zapdeploy.compile.ops.base import NO_TRAITS, MatrixTile, Traits, register
 from zapdeploy.compile.ops.conv import Convolving, equal_columns, group_span, sums_under
 from zapdeploy.compile.ops.matrix import Operands, matrix_tile
 from zapdeploy.compile.ops.phases import Phase, TransposedWindow
@@ -33,6 +33,7 @@ class ConvTranspose(Convolving):
     """
 
     name: ClassVar[str] = "ConvTranspose"
+    traits: ClassVar[Traits] = NO_TRAITS
     summary: ClassVar[str] = (
         "transposed convolution in 1, 2 or 3 dimensions: a convolution for each output phase"
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from zapdeploy.compile.graph import Array, Attribute, Call, Shape
 from zapdeploy.compile.ops import boxes
-from zapdeploy.compile.ops.base import ElementWork, register
+from zapdeploy.compile.ops.base import NO_TRAITS, ElementWork, Traits, register
 from zapdeploy.compile.ops.codes import RealOperator, given
 from zapdeploy.compile.ops.lifting import lifted
 from zapdeploy.compile.ops.normalization import axis_of
@@ -21,6 +21,7 @@ class CumSum(RealOperator):
     """Attributes axis, exclusive (without the element itself) and reverse (from the end)."""
 
     name: ClassVar[str] = "CumSum"
+    traits: ClassVar[Traits] = NO_TRAITS
     summary: ClassVar[str] = "the sum of all elements up to each, along an axis"
 
     def infer(self, call: Call) -> tuple[Shape, ...]:

@@ -9,7 +9,14 @@ from typing import ClassVar
 import numpy as np
 
 from zapdeploy.compile.graph import Array, Call
-from zapdeploy.compile.ops.base import ElementWork, register
+from zapdeploy.compile.ops.base import (
+    NO_TRAITS,
+    ElementWork,
+    OnnxAttributes,
+    Trait,
+    Traits,
+    register,
+)
 from zapdeploy.compile.ops.codes import RealOperator, bytes_alike, given, in_range, parameters
 from zapdeploy.compile.ops.work import DIVIDE, LOOK_UP, ROUND_AND_CLAMP, has_zero_point
 
@@ -35,6 +42,8 @@ class Add(Sum):
     """8-bit operands are added with the formula of QLinearAdd."""
 
     name: ClassVar[str] = "Add"
+    traits: ClassVar[Traits] = frozenset({Trait.INTEGER})
+    onnx_attributes: ClassVar[OnnxAttributes] = {}
     summary: ClassVar[str] = "a + b"
 
     def evaluate(self, call: Call, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
@@ -52,6 +61,8 @@ class Add(Sum):
 @register
 class Sub(Sum):
     name: ClassVar[str] = "Sub"
+    traits: ClassVar[Traits] = NO_TRAITS
+    onnx_attributes: ClassVar[OnnxAttributes] = {}
     summary: ClassVar[str] = "a - b"
 
     def compute(self, call: Call, inputs: Sequence[Array | None]) -> Array:
@@ -63,6 +74,8 @@ class Mul(RealOperator):
     """8-bit operands are multiplied with the formula of QLinearMul."""
 
     name: ClassVar[str] = "Mul"
+    traits: ClassVar[Traits] = frozenset({Trait.INTEGER})
+    onnx_attributes: ClassVar[OnnxAttributes] = {}
     summary: ClassVar[str] = "a * b"
 
     def evaluate(self, call: Call, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
@@ -85,6 +98,8 @@ class Div(RealOperator):
     """Plain integers are divided towards zero."""
 
     name: ClassVar[str] = "Div"
+    traits: ClassVar[Traits] = NO_TRAITS
+    onnx_attributes: ClassVar[OnnxAttributes] = {}
     summary: ClassVar[str] = "a / b"
     finite: ClassVar[bool] = False
 
@@ -103,6 +118,8 @@ class Pow(RealOperator):
     """As 2^(b log2 a): two table look-ups and a multiply."""
 
     name: ClassVar[str] = "Pow"
+    traits: ClassVar[Traits] = NO_TRAITS
+    onnx_attributes: ClassVar[OnnxAttributes] = {}
     summary: ClassVar[str] = "a to the power b"
     finite: ClassVar[bool] = False
 
@@ -119,6 +136,8 @@ class Mod(RealOperator):
     multiply, a subtract."""
 
     name: ClassVar[str] = "Mod"
+    traits: ClassVar[Traits] = NO_TRAITS
+    onnx_attributes: ClassVar[OnnxAttributes] = {"fmod": 0}
     summary: ClassVar[str] = "the rest of a / b"
 
     def compute(self, call: Call, inputs: Sequence[Array | None]) -> Array:
@@ -139,6 +158,8 @@ class Extremum(RealOperator):
 @register
 class Min(Extremum):
     name: ClassVar[str] = "Min"
+    traits: ClassVar[Traits] = NO_TRAITS
+    onnx_attributes: ClassVar[OnnxAttributes] = {}
     summary: ClassVar[str] = "the smallest of several tensors"
 
     def compute(self, call: Call, inputs: Sequence[Array | None]) -> Array:
@@ -148,6 +169,8 @@ class Min(Extremum):
 @register
 class Max(Extremum):
     name: ClassVar[str] = "Max"
+    traits: ClassVar[Traits] = NO_TRAITS
+    onnx_attributes: ClassVar[OnnxAttributes] = {}
     summary: ClassVar[str] = "the largest of several tensors"
 
     def compute(self, call: Call, inputs: Sequence[Array | None]) -> Array:

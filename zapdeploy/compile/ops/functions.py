@@ -12,7 +12,14 @@ import numpy as np
 
 from zapdeploy.compile.graph import Array, Call
 from zapdeploy.compile.kernels.error_function import erf
-from zapdeploy.compile.ops.base import ElementWork, register
+from zapdeploy.compile.ops.base import (
+    NO_TRAITS,
+    ElementWork,
+    OnnxAttributes,
+    Trait,
+    Traits,
+    register,
+)
 from zapdeploy.compile.ops.codes import RealOperator, given
 from zapdeploy.compile.ops.work import LOOK_UP, ROUND_AND_CLAMP
 
@@ -35,6 +42,7 @@ class Function(RealOperator):
 @register
 class Relu(Function):
     name: ClassVar[str] = "Relu"
+    traits: ClassVar[Traits] = frozenset({Trait.DEQUANTIZER_PASSES, Trait.INTEGER})
     summary: ClassVar[str] = "max(x, 0)"
 
     def function(self, call: Call, x: Array) -> Array:
@@ -46,6 +54,7 @@ class Clip(Function):
     """Attributes low and high: numbers, infinite where there is no bound; whole for integers."""
 
     name: ClassVar[str] = "Clip"
+    traits: ClassVar[Traits] = frozenset({Trait.INTEGER})
     summary: ClassVar[str] = "min(max(x, low), high)"
 
     def function(self, call: Call, x: Array) -> Array:
@@ -61,6 +70,8 @@ class Clip(Function):
 @register
 class LeakyRelu(Function):
     name: ClassVar[str] = "LeakyRelu"
+    traits: ClassVar[Traits] = NO_TRAITS
+    onnx_attributes: ClassVar[OnnxAttributes] = {"alpha": 0.01}
     summary: ClassVar[str] = "x, or alpha x where x is negative"
     cost: ClassVar[ElementWork] = ElementWork(vector=2, activation=0)  # multiply, choose
 
@@ -71,6 +82,8 @@ class LeakyRelu(Function):
 @register
 class Sigmoid(Function):
     name: ClassVar[str] = "Sigmoid"
+    traits: ClassVar[Traits] = NO_TRAITS
+    onnx_attributes: ClassVar[OnnxAttributes] = {}
     summary: ClassVar[str] = "1 / (1 + exp(-x))"
 
     def function(self, call: Call, x: Array) -> Array:
@@ -80,6 +93,8 @@ class Sigmoid(Function):
 @register
 class Tanh(Function):
     name: ClassVar[str] = "Tanh"
+    traits: ClassVar[Traits] = NO_TRAITS
+    onnx_attributes: ClassVar[OnnxAttributes] = {}
     summary: ClassVar[str] = "hyperbolic tangent"
 
     def function(self, call: Call, x: Array) -> Array:
@@ -89,6 +104,8 @@ class Tanh(Function):
 @register
 class Exp(Function):
     name: ClassVar[str] = "Exp"
+    traits: ClassVar[Traits] = NO_TRAITS
+    onnx_attributes: ClassVar[OnnxAttributes] = {}
     summary: ClassVar[str] = "e to the power x"
     finite: ClassVar[bool] = False
 
@@ -99,6 +116,8 @@ class Exp(Function):
 @register
 class Log(Function):
     name: ClassVar[str] = "Log"
+    traits: ClassVar[Traits] = NO_TRAITS
+    onnx_attributes: ClassVar[OnnxAttributes] = {}
     summary: ClassVar[str] = "natural logarithm"
     finite: ClassVar[bool] = False
 
@@ -109,6 +128,8 @@ class Log(Function):
 @register
 class Erf(Function):
     name: ClassVar[str] = "Erf"
+    traits: ClassVar[Traits] = NO_TRAITS
+    onnx_attributes: ClassVar[OnnxAttributes] = {}
     summary: ClassVar[str] = "error function"
 
     def function(self, call: Call, x: Array) -> Array:
@@ -118,6 +139,8 @@ class Erf(Function):
 @register
 class Sqrt(Function):
     name: ClassVar[str] = "Sqrt"
+    traits: ClassVar[Traits] = NO_TRAITS
+    onnx_attributes: ClassVar[OnnxAttributes] = {}
     summary: ClassVar[str] = "square root"
     finite: ClassVar[bool] = False
 
@@ -128,6 +151,8 @@ class Sqrt(Function):
 @register
 class Sin(Function):
     name: ClassVar[str] = "Sin"
+    traits: ClassVar[Traits] = NO_TRAITS
+    onnx_attributes: ClassVar[OnnxAttributes] = {}
     summary: ClassVar[str] = "sine"
 
     def function(self, call: Call, x: Array) -> Array:
@@ -137,6 +162,8 @@ class Sin(Function):
 @register
 class Cos(Function):
     name: ClassVar[str] = "Cos"
+    traits: ClassVar[Traits] = NO_TRAITS
+    onnx_attributes: ClassVar[OnnxAttributes] = {}
     summary: ClassVar[str] = "cosine"
 
     def function(self, call: Call, x: Array) -> Array:
@@ -146,6 +173,8 @@ class Cos(Function):
 @register
 class Softplus(Function):
     name: ClassVar[str] = "Softplus"
+    traits: ClassVar[Traits] = NO_TRAITS
+    onnx_attributes: ClassVar[OnnxAttributes] = {}
     summary: ClassVar[str] = "log(1 + exp(x))"
 
     def function(self, call: Call, x: Array) -> Array:
@@ -157,6 +186,8 @@ class Reciprocal(Function):
     """A look-up and one Newton step: two multiplies, one subtract."""
 
     name: ClassVar[str] = "Reciprocal"
+    traits: ClassVar[Traits] = NO_TRAITS
+    onnx_attributes: ClassVar[OnnxAttributes] = {}
     summary: ClassVar[str] = "1 / x"
     finite: ClassVar[bool] = False
     cost: ClassVar[ElementWork] = ElementWork(vector=3, activation=LOOK_UP)
@@ -168,6 +199,8 @@ class Reciprocal(Function):
 @register
 class Neg(Function):
     name: ClassVar[str] = "Neg"
+    traits: ClassVar[Traits] = NO_TRAITS
+    onnx_attributes: ClassVar[OnnxAttributes] = {}
     summary: ClassVar[str] = "-x"
     cost: ClassVar[ElementWork] = ElementWork(vector=1, activation=0)
 
@@ -178,6 +211,8 @@ class Neg(Function):
 @register
 class Abs(Function):
     name: ClassVar[str] = "Abs"
+    traits: ClassVar[Traits] = NO_TRAITS
+    onnx_attributes: ClassVar[OnnxAttributes] = {}
     summary: ClassVar[str] = "absolute value"
     cost: ClassVar[ElementWork] = ElementWork(vector=1, activation=0)
 
@@ -194,6 +229,8 @@ class Step(Function):
 @register
 class Floor(Step):
     name: ClassVar[str] = "Floor"
+    traits: ClassVar[Traits] = NO_TRAITS
+    onnx_attributes: ClassVar[OnnxAttributes] = {}
     summary: ClassVar[str] = "the largest whole number that is not above x"
 
     def function(self, call: Call, x: Array) -> Array:
@@ -203,6 +240,8 @@ class Floor(Step):
 @register
 class Ceil(Step):
     name: ClassVar[str] = "Ceil"
+    traits: ClassVar[Traits] = NO_TRAITS
+    onnx_attributes: ClassVar[OnnxAttributes] = {}
     summary: ClassVar[str] = "the smallest whole number that is not below x"
 
     def function(self, call: Call, x: Array) -> Array:
@@ -212,6 +251,8 @@ class Ceil(Step):
 @register
 class Round(Step):
     name: ClassVar[str] = "Round"
+    traits: ClassVar[Traits] = NO_TRAITS
+    onnx_attributes: ClassVar[OnnxAttributes] = {}
     summary: ClassVar[str] = "the nearest whole number, of two the even one"
 
     def function(self, call: Call, x: Array) -> Array:
@@ -223,6 +264,8 @@ class Sign(Function):
     """Two compares."""
 
     name: ClassVar[str] = "Sign"
+    traits: ClassVar[Traits] = NO_TRAITS
+    onnx_attributes: ClassVar[OnnxAttributes] = {}
     summary: ClassVar[str] = "-1, 0 or 1 as x is below, at or above 0"
     cost: ClassVar[ElementWork] = ElementWork(vector=2, activation=0)
 
@@ -235,6 +278,11 @@ class Selu(Function):
     """Attributes alpha and gamma. A look-up of exp; two multiplies, a subtract, a choice."""
 
     name: ClassVar[str] = "Selu"
+    traits: ClassVar[Traits] = NO_TRAITS
+    onnx_attributes: ClassVar[OnnxAttributes] = {
+        "alpha": 1.6732632423543772,
+        "gamma": 1.0507009873554805,
+    }
     summary: ClassVar[str] = "gamma x, or gamma alpha (exp(x) - 1) where x is negative"
     cost: ClassVar[ElementWork] = ElementWork(vector=4, activation=LOOK_UP)
 
@@ -248,6 +296,8 @@ class HardSigmoid(Function):
     """Attributes alpha and beta. A multiply and an add, then a clamp."""
 
     name: ClassVar[str] = "HardSigmoid"
+    traits: ClassVar[Traits] = NO_TRAITS
+    onnx_attributes: ClassVar[OnnxAttributes] = {"alpha": 0.2, "beta": 0.5}
     summary: ClassVar[str] = "alpha x + beta, clamped to [0, 1]"
     cost: ClassVar[ElementWork] = ElementWork(vector=2, activation=1)
 
@@ -259,6 +309,8 @@ class HardSigmoid(Function):
 @register
 class HardSwish(Function):
     name: ClassVar[str] = "HardSwish"
+    traits: ClassVar[Traits] = NO_TRAITS
+    onnx_attributes: ClassVar[OnnxAttributes] = {}
     summary: ClassVar[str] = "x times the hard sigmoid of x (1/6, 1/2)"
     cost: ClassVar[ElementWork] = ElementWork(vector=3, activation=1)
 
@@ -271,6 +323,8 @@ class Gelu(Function):
     """Attribute approximate: "none" or "tanh". A look-up of the normal distribution, a multiply."""
 
     name: ClassVar[str] = "Gelu"
+    traits: ClassVar[Traits] = NO_TRAITS
+    onnx_attributes: ClassVar[OnnxAttributes] = {"approximate": "none"}
     summary: ClassVar[str] = "x times the normal distribution's probability of less than x"
     cost: ClassVar[ElementWork] = ElementWork(vector=1, activation=LOOK_UP)
 
@@ -287,6 +341,8 @@ class Swish(Function):
     """Attribute alpha; SiLU where it is 1. A look-up of the sigmoid, a multiply."""
 
     name: ClassVar[str] = "Swish"
+    traits: ClassVar[Traits] = NO_TRAITS
+    onnx_attributes: ClassVar[OnnxAttributes] = {"alpha": 1.0}
     summary: ClassVar[str] = "x times the sigmoid of alpha x"
 
     def work(self, call: Call) -> ElementWork:

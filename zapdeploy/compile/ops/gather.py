@@ -9,7 +9,7 @@ import numpy as np
 
 from zapdeploy.compile.graph import Array, Attribute, Call, Shape
 from zapdeploy.compile.ops import boxes
-from zapdeploy.compile.ops.base import ElementWork, Operator, register
+from zapdeploy.compile.ops.base import ElementWork, Operator, Trait, Traits, register
 from zapdeploy.compile.ops.codes import from_real, given, in_range, to_real
 from zapdeploy.compile.ops.lifting import CORES, lifted
 from zapdeploy.compile.ops.work import moving
@@ -80,6 +80,7 @@ class Gather(Indexed):
     dimensions of the indices."""
 
     name: ClassVar[str] = "Gather"
+    traits: ClassVar[Traits] = frozenset({Trait.HANDS_CODES_ON})
     summary: ClassVar[str] = "slices at indices that are computed (a table look-up, an embedding)"
 
     def infer(self, call: Call) -> tuple[Shape, ...]:
@@ -111,6 +112,7 @@ class GatherElements(Indexed):
     """y[.., i, ..] = x[.., indices[.., i, ..], ..]: an index for every element."""
 
     name: ClassVar[str] = "GatherElements"
+    traits: ClassVar[Traits] = frozenset({Trait.HANDS_CODES_ON})
     summary: ClassVar[str] = "for every element an index along an axis that is computed"
 
     def infer(self, call: Call) -> tuple[Shape, ...]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from zapdeploy.compile.graph import Array, Call, Shape
 from zapdeploy.compile.ops import boxes
-from zapdeploy.compile.ops.base import MatrixTile, register
+from zapdeploy.compile.ops.base import NO_TRAITS, MatrixTile, Traits, register
 from zapdeploy.compile.ops.matrix import MatrixOperator, Operands, matrix_tile
 from zapdeploy.compile.regions import Region
 from zapdeploy.errors import ModelError
@@ -26,6 +26,7 @@ class MatMul(MatrixOperator):
     """
 
     name: ClassVar[str] = "MatMul"
+    traits: ClassVar[Traits] = NO_TRAITS
     summary: ClassVar[str] = "matrix product over broadcast leading dimensions, with bias"
 
     def infer(self, call: Call) -> tuple[Shape, ...]:

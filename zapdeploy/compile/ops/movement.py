@@ -12,7 +12,7 @@ import numpy as np
 
 from zapdeploy.compile.graph import Array, Attribute, Call, Shape
 from zapdeploy.compile.ops import boxes
-from zapdeploy.compile.ops.base import Unit, register
+from zapdeploy.compile.ops.base import MOVEMENT, Trait, Traits, Unit, register
 from zapdeploy.compile.ops.codes import CodeOperator, quantize
 from zapdeploy.compile.ops.lifting import lifted
 from zapdeploy.compile.regions import Region
@@ -24,6 +24,7 @@ class Concat(CodeOperator):
     """Attribute axis."""
 
     name: ClassVar[str] = "Concat"
+    traits: ClassVar[Traits] = MOVEMENT
     unit: ClassVar[Unit] = Unit.MOVE
     summary: ClassVar[str] = "tensors one after the other along an axis"
 
@@ -71,6 +72,7 @@ class Slice(CodeOperator):
     """Attributes starts and steps, one for each dimension; the output's shape says how many."""
 
     name: ClassVar[str] = "Slice"
+    traits: ClassVar[Traits] = MOVEMENT
     unit: ClassVar[Unit] = Unit.MOVE
     summary: ClassVar[str] = "every step-th index from a start, along each dimension (Split too)"
 
@@ -128,6 +130,7 @@ class Pad(CodeOperator):
     """
 
     name: ClassVar[str] = "Pad"
+    traits: ClassVar[Traits] = frozenset({Trait.DEQUANTIZER_PASSES, Trait.FOLDS})
     unit: ClassVar[Unit] = Unit.MOVE
     summary: ClassVar[str] = "a constant value around a tensor"
 
@@ -183,6 +186,7 @@ class Transpose(CodeOperator):
     """Attribute perm."""
 
     name: ClassVar[str] = "Transpose"
+    traits: ClassVar[Traits] = MOVEMENT
     unit: ClassVar[Unit] = Unit.MOVE
     summary: ClassVar[str] = "dimensions in another order"
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from zapdeploy.compile.graph import Array, Attribute, Call, Shape
 from zapdeploy.compile.ops import boxes
-from zapdeploy.compile.ops.base import ElementWork, register
+from zapdeploy.compile.ops.base import NO_TRAITS, ElementWork, OnnxAttributes, Traits, register
 from zapdeploy.compile.ops.codes import RealOperator, given
 from zapdeploy.compile.ops.lifting import CORES, aligned, lifted
 from zapdeploy.compile.ops.work import LOOK_UP
@@ -22,6 +22,8 @@ class Softmax(RealOperator):
     """Attribute axis. The look-up of 1/sum is shared by all elements along the axis."""
 
     name: ClassVar[str] = "Softmax"
+    traits: ClassVar[Traits] = NO_TRAITS
+    onnx_attributes: ClassVar[OnnxAttributes] = {"axis": -1}
     summary: ClassVar[str] = "exp(x) over its sum along an axis"
 
     def infer(self, call: Call) -> tuple[Shape, ...]:
@@ -54,6 +56,7 @@ class LayerNormalization(RealOperator):
     """x, scale, bias or absent. Attributes axis (the first normalized one) and epsilon."""
 
     name: ClassVar[str] = "LayerNormalization"
+    traits: ClassVar[Traits] = NO_TRAITS
     summary: ClassVar[str] = "zero mean and unit variance along the last axes, then scale and bias"
 
     def infer(self, call: Call) -> tuple[Shape, ...]:

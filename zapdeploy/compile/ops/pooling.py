@@ -9,7 +9,7 @@ import numpy as np
 
 from zapdeploy.compile.graph import Array, Call, Shape
 from zapdeploy.compile.ops import boxes
-from zapdeploy.compile.ops.base import ElementWork, Operator, register
+from zapdeploy.compile.ops.base import ElementWork, Operator, Trait, Traits, register
 from zapdeploy.compile.ops.codes import (
     CodeOperator,
     RealOperator,
@@ -57,6 +57,9 @@ class MaxPool(Pool, CodeOperator):
     """Padding never wins."""
 
     name: ClassVar[str] = "MaxPool"
+    traits: ClassVar[Traits] = frozenset(
+        {Trait.QUANTIZER_PASSES, Trait.DEQUANTIZER_PASSES, Trait.HANDS_CODES_ON, Trait.INTEGER}
+    )
     summary: ClassVar[str] = "the largest value under a window"
 
     def arrange(self, call: Call, arrays: Sequence[Array]) -> Array:
@@ -84,6 +87,7 @@ class AveragePool(Pool, RealOperator):
     """
 
     name: ClassVar[str] = "AveragePool"
+    traits: ClassVar[Traits] = frozenset({Trait.INTEGER})
     summary: ClassVar[str] = "the mean value under a window"
 
     def compute(self, call: Call, inputs: Sequence[Array | None]) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 
 from zapdeploy.compile.graph import Array, Call, Shape
 from zapdeploy.compile.ops import boxes
-from zapdeploy.compile.ops.base import ElementWork, Operator, register
+from zapdeploy.compile.ops.base import ElementWork, Operator, Trait, Traits, register
 from zapdeploy.compile.ops.codes import RealOperator, given
 from zapdeploy.compile.ops.work import DIVIDE, NO_WORK, ROUND_AND_CLAMP
 from zapdeploy.compile.regions import Region
@@ -32,18 +32,23 @@ class Representation(RealOperator):
 @register
 class Quantize(Representation):
     name: ClassVar[str] = "Quantize"
+    traits: ClassVar[Traits] = frozenset({Trait.FOLDS, Trait.CONVERTS})
     summary: ClassVar[str] = "float32 to integers"
 
 
 @register
 class Dequantize(Representation):
     name: ClassVar[str] = "Dequantize"
+    traits: ClassVar[Traits] = frozenset({Trait.CONVERTS})
     summary: ClassVar[str] = "integers to float32"
 
 
 @register
 class Requantize(Representation):
     name: ClassVar[str] = "Requantize"
+    traits: ClassVar[Traits] = frozenset(
+        {Trait.HANDS_CODES_ON, Trait.FOLDS, Trait.INTEGER, Trait.CONVERTS}
+    )
     summary: ClassVar[str] = "integers of one scale, zero point and width to another"
 
 
@@ -52,6 +57,7 @@ class Cast(Representation):
     """To the output's plain type. Floating point is cut off towards zero."""
 
     name: ClassVar[str] = "Cast"
+    traits: ClassVar[Traits] = frozenset({Trait.CONVERTS})
     summary: ClassVar[str] = "to another plain type"
 
     def work(self, call: Call) -> ElementWork:
@@ -63,6 +69,7 @@ class DynamicQuantizeLinear(Operator):
     """x float32 to y uint8, with a scale and a zero point found from the smallest and largest x."""
 
     name: ClassVar[str] = "DynamicQuantizeLinear"
+    traits: ClassVar[Traits] = frozenset({Trait.CONVERTS})
     summary: ClassVar[str] = "float32 to uint8, scale and zero point from the data"
 
     def infer(self, call: Call) -> tuple[Shape, ...]:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from zapdeploy.compile.graph import Array, Call, Shape
-from zapdeploy.compile.ops.base import ElementWork, register
+from zapdeploy.compile.ops.base import NO_TRAITS, ElementWork, Traits, register
 from zapdeploy.compile.ops.codes import RealOperator, given
 from zapdeploy.compile.ops.matmul import matmul_regions, matmul_shape
 from zapdeploy.compile.regions import Region
@@ -23,6 +23,7 @@ class RealMatMul(RealOperator):
     """
 
     name: ClassVar[str] = "RealMatMul"
+    traits: ClassVar[Traits] = NO_TRAITS
     summary: ClassVar[str] = "a small matrix product of real numbers"
 
     def infer(self, call: Call) -> tuple[Shape, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from zapdeploy.compile.graph import Array, Attribute, Call, Shape, Value
 from zapdeploy.compile.ops import boxes
-from zapdeploy.compile.ops.base import ElementWork, register
+from zapdeploy.compile.ops.base import NO_TRAITS, ElementWork, Trait, Traits, register
 from zapdeploy.compile.ops.codes import (
     RealOperator,
     bytes_alike,
@@ -47,6 +47,7 @@ class GlobalAveragePool(Mean):
     """x [N, C, *S] to [N, C, 1, ...]; 8-bit codes with the formula of QLinearGlobalAveragePool."""
 
     name: ClassVar[str] = "GlobalAveragePool"
+    traits: ClassVar[Traits] = frozenset({Trait.INTEGER})
     summary: ClassVar[str] = "the mean over all spatial positions"
     batched: ClassVar[bool] = True
 
@@ -121,6 +122,7 @@ class Reduction(RealOperator):
 @register
 class ReduceMean(Reduction, Mean):
     name: ClassVar[str] = "ReduceMean"
+    traits: ClassVar[Traits] = NO_TRAITS
     summary: ClassVar[str] = "the mean along some axes"
 
 
@@ -129,6 +131,7 @@ class ReduceSum(Reduction):
     """Codes are summed exactly, so that no order of summation matters."""
 
     name: ClassVar[str] = "ReduceSum"
+    traits: ClassVar[Traits] = NO_TRAITS
     summary: ClassVar[str] = "the sum along some axes"
 
     def evaluate(self, call: Call, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
@@ -155,6 +158,7 @@ class Extreme(Reduction):
 @register
 class ReduceMax(Extreme):
     name: ClassVar[str] = "ReduceMax"
+    traits: ClassVar[Traits] = NO_TRAITS
     summary: ClassVar[str] = "the largest along some axes"
     choose: ClassVar[np.ufunc] = np.maximum
 
@@ -162,6 +166,7 @@ class ReduceMax(Extreme):
 @register
 class ReduceMin(Extreme):
     name: ClassVar[str] = "ReduceMin"
+    traits: ClassVar[Traits] = NO_TRAITS
     summary: ClassVar[str] = "the smallest along some axes"
     choose: ClassVar[np.ufunc] = np.minimum
 

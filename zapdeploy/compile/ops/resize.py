@@ -9,7 +9,7 @@ import numpy as np
 
 from zapdeploy.compile.graph import Array, Attribute, Call, Shape
 from zapdeploy.compile.ops import boxes
-from zapdeploy.compile.ops.base import ElementWork, register
+from zapdeploy.compile.ops.base import NO_TRAITS, ElementWork, Traits, register
 from zapdeploy.compile.ops.codes import RealOperator, given
 from zapdeploy.compile.ops.lifting import lifted
 from zapdeploy.compile.ops.selection import check_tables, reach, tables, tile_table
@@ -27,6 +27,7 @@ class Resize(RealOperator):
     """
 
     name: ClassVar[str] = "Resize"
+    traits: ClassVar[Traits] = NO_TRAITS
     summary: ClassVar[str] = "linear interpolation along some dimensions (to nearest: Take)"
 
     def infer(self, call: Call) -> tuple[Shape, ...]:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from zapdeploy.compile.graph import Array, Call
-from zapdeploy.compile.ops.base import ElementWork, register
+from zapdeploy.compile.ops.base import NO_TRAITS, ElementWork, Traits, register
 from zapdeploy.compile.ops.codes import given
 from zapdeploy.compile.ops.lifting import aligned
 from zapdeploy.compile.ops.normalization import LayerNormalization, axis_of
@@ -20,6 +20,7 @@ class RMSNormalization(LayerNormalization):
     """x, scale. Attributes axis (the first normalized one) and epsilon."""
 
     name: ClassVar[str] = "RMSNormalization"
+    traits: ClassVar[Traits] = NO_TRAITS
     summary: ClassVar[str] = "x over its root mean square along the last axes, then scale"
 
     def compute(self, call: Call, inputs: Sequence[Array | None]) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 
 from zapdeploy.compile.graph import Array, Attribute, Call, Shape
 from zapdeploy.compile.ops import boxes
-from zapdeploy.compile.ops.base import Unit, register
+from zapdeploy.compile.ops.base import MOVEMENT, Traits, Unit, register
 from zapdeploy.compile.ops.codes import CodeOperator
 from zapdeploy.compile.ops.lifting import lifted
 from zapdeploy.compile.regions import IntArray, Region
@@ -25,6 +25,7 @@ class Take(CodeOperator):
     """
 
     name: ClassVar[str] = "Take"
+    traits: ClassVar[Traits] = MOVEMENT
     unit: ClassVar[Unit] = Unit.MOVE
     summary: ClassVar[str] = (
         "constant indices along some dimensions (Gather with constant indices, Resize to nearest)"
@@ -63,6 +64,7 @@ class Tile(CodeOperator):
     """The input again and again along every dimension, as often as the output's shape has it."""
 
     name: ClassVar[str] = "Tile"
+    traits: ClassVar[Traits] = MOVEMENT
     unit: ClassVar[Unit] = Unit.MOVE
     summary: ClassVar[str] = "the same data several times along some dimensions (Expand too)"
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from zapdeploy.compile.graph import Array, Call
-from zapdeploy.compile.ops.base import ElementWork, register
+from zapdeploy.compile.ops.base import NO_TRAITS, ElementWork, OnnxAttributes, Traits, register
 from zapdeploy.compile.ops.codes import given
 from zapdeploy.compile.ops.normalization import Softmax, axis_of
 from zapdeploy.compile.ops.work import LOOK_UP
@@ -19,6 +19,8 @@ class LogSoftmax(Softmax):
     """Attribute axis. The look-up of log(sum) is shared by all elements along the axis."""
 
     name: ClassVar[str] = "LogSoftmax"
+    traits: ClassVar[Traits] = NO_TRAITS
+    onnx_attributes: ClassVar[OnnxAttributes] = {"axis": -1}
     summary: ClassVar[str] = "x less the logarithm of the sum of exp(x) along an axis"
 
     def compute(self, call: Call, inputs: Sequence[Array | None]) -> Array:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from zapdeploy.compile.graph import Array, Call, Shape
-from zapdeploy.compile.ops.base import Unit, register
+from zapdeploy.compile.ops.base import MOVEMENT, Traits, Unit, register
 from zapdeploy.compile.ops.codes import CodeOperator
 from zapdeploy.compile.regions import Region, reshaped
 from zapdeploy.errors import ModelError
@@ -17,6 +17,7 @@ class Reshape(CodeOperator):
     """The same elements in the same order under another shape: the output's own."""
 
     name: ClassVar[str] = "Reshape"
+    traits: ClassVar[Traits] = MOVEMENT
     unit: ClassVar[Unit] = Unit.VIEW
     summary: ClassVar[str] = "another shape for the same data (Flatten, Squeeze, Unsqueeze too)"
 

@@ -45,8 +45,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zapdeploy.compile.axes import meaning_after
 from zapdeploy.compile.graph import Call, Quantization, Value
+from zapdeploy.compile.ops.axes import meaning_after
 from zapdeploy.compile.ops.base import ElementWork
 
 NO_WORK = ElementWork(vector=0, activation=0)

@@ -7,14 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from zapdeploy.compile.graph import Array, Graph, Node, Quantization, Value, frozen
-from zapdeploy.compile.ops.base import operator
+from zapdeploy.compile.ops.base import Trait, has, operator
 from zapdeploy.compile.ops.codes import quantize
 from zapdeploy.compile.passes.rewriting import same_meaning
 from zapdeploy.errors import ModelError
 
-FOLDED = frozenset(
-    ("Quantize", "Requantize", "Reshape", "Transpose", "Slice", "Take", "Tile", "Concat", "Pad")
-)
 BLOCK_ELEMENTS = 1 << 22
 
 
@@ -27,7 +24,7 @@ class FoldConstants:
         kept = []
         for node in graph.nodes:
             operands = [values[name] for name in node.inputs if name]
-            if node.op not in FOLDED or any(value.data is None for value in operands):
+            if not has(node.op, Trait.FOLDS) or any(value.data is None for value in operands):
                 kept.append(node)
                 continue
             result = values[node.outputs[0]]

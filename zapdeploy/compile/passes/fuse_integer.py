@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from zapdeploy.compile.graph import Graph, Node
-from zapdeploy.compile.ops.base import Unit, operator
+from zapdeploy.compile.ops.base import Trait, Unit, has, operator
 from zapdeploy.compile.passes.rewriting import (
-    CONVERSIONS,
     only_consumer,
     producer_of,
     sources_of,
@@ -47,7 +46,7 @@ class FuseInteger:
 
 
 def _quantizer_after(graph: Graph, consumers: dict[str, list[Node]], node: Node) -> Node | None:
-    if node.op in CONVERSIONS:
+    if has(node.op, Trait.CONVERTS):
         return None
     reader = only_consumer(graph, consumers, node.outputs[0])
     return reader if reader is not None and reader.op == "Quantize" else None
@@ -61,7 +60,7 @@ def _reads_codes(
     if unit is Unit.MATRIX:
         return all(name in dequantizers for name in node.inputs[:2])
     if unit is Unit.VECTOR:
-        return node.op not in CONVERSIONS
+        return not has(node.op, Trait.CONVERTS)
     return (
         node.op == "Concat"
         and quantizer is not None

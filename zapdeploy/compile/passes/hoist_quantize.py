@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from zapdeploy.compile.axes import axis_before
 from zapdeploy.compile.graph import FLOAT32, Graph, Node, Quantization, Value
+from zapdeploy.compile.ops.axes import axis_before
+from zapdeploy.compile.ops.base import Trait, has
 from zapdeploy.compile.passes.rewriting import Names, only_consumer
 from zapdeploy.compile.passes.share_quantizers import same_codes
-
-MOVES = frozenset(("Reshape", "Transpose", "Slice", "Take", "Tile", "MaxPool", "Concat"))
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def _quantizer_after(
 
 
 def _next_quantizer(graph: Graph, consumers: dict[str, list[Node]], node: Node) -> Node | None:
-    if node.op not in MOVES or graph.values[node.outputs[0]].element != FLOAT32:
+    if not has(node.op, Trait.QUANTIZER_PASSES) or graph.values[node.outputs[0]].element != FLOAT32:
         return None
     reader = only_consumer(graph, consumers, node.outputs[0])
     return reader if reader is not None and reader.op == "Quantize" else None

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from zapdeploy.compile.graph import ElementType, Graph, Node, Value
+from zapdeploy.compile.ops.base import Trait, has
 from zapdeploy.compile.passes.rewriting import only_consumer, same_meaning, sources_of
 from zapdeploy.errors import ModelError
 
 SMALLEST_BITS = 2
-MOVES = frozenset(("Reshape", "Transpose", "Slice", "Take", "Tile", "MaxPool"))
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class NarrowToClip:
         merged: dict[str, Node] = {}  # name of a quantizer -> the clip that it takes over
         for node in graph.nodes:
             if not _is_clip(graph, node):
-                if node.op in MOVES:
+                if len(node.inputs) == 1 and has(node.op, Trait.QUANTIZER_PASSES):
                     _move_range(values, node)
                 continue
             values[node.outputs[0]] = _narrowed(graph.values[node.outputs[0]], node)

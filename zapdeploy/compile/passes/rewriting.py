@@ -7,9 +7,6 @@ from dataclasses import dataclass, field, replace
 
 from zapdeploy.compile.graph import Graph, Node, Value
 
-# Nodes that change how numbers are held and compute nothing.
-CONVERSIONS = frozenset(("Quantize", "Dequantize", "Requantize", "Cast", "DynamicQuantizeLinear"))
-
 
 @dataclass
 class Names:

@@ -6,13 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from zapdeploy.compile.axes import axis_after
 from zapdeploy.compile.graph import Graph, Node, Quantization, Value
+from zapdeploy.compile.ops.axes import axis_after
+from zapdeploy.compile.ops.base import Trait, has
 from zapdeploy.compile.passes.rewriting import Names, sources_of
-
-SINKABLE = frozenset(
-    ("Reshape", "Transpose", "Slice", "Take", "Tile", "Concat", "Pad", "MaxPool", "Relu")
-)
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,9 @@ def _codes_after(
     values: dict[str, Value], dequantizers: dict[str, Node], node: Node
 ) -> Value | None:
     """The output as codes, when the operator can work on the codes of all its inputs."""
-    if node.op not in SINKABLE or any(name not in dequantizers for name in node.inputs):
+    if not has(node.op, Trait.DEQUANTIZER_PASSES) or any(
+        name not in dequantizers for name in node.inputs
+    ):
         return None
     codes = [values[dequantizers[name].inputs[0]] for name in node.inputs]
     first, output = codes[0], values[node.outputs[0]]

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zapdeploy.compile.axes import axis_after, axis_before
 from zapdeploy.compile.graph import Node, Shape
+from zapdeploy.compile.ops.axes import axis_after, axis_before
 
 CASES: list[tuple[str, dict[str, Any], Shape, Shape, tuple[int | None, ...]]] = [
     ("Transpose", {"perm": (2, 0, 1)}, (2, 3, 4), (4, 2, 3), (1, 2, 0)),

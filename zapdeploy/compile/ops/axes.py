@@ -6,9 +6,7 @@ from dataclasses import replace
 from math import prod
 
 from zapdeploy.compile.graph import Node, Quantization, Shape, Value
-
-# Codes keep their scales.
-MOVES = frozenset(("Reshape", "Transpose", "Slice", "Take", "Tile", "Concat"))
+from zapdeploy.compile.ops.base import Trait, has
 
 
 def axis_after(node: Node, before: Shape, after: Shape, axis: int) -> int | None:
@@ -63,7 +61,7 @@ def meaning_after(node: Node, source: Value, after: Shape) -> Quantization | Non
     meaning = source.quantization
     if meaning is None or meaning.is_uniform:
         return meaning
-    if meaning.axis is None or node.op not in MOVES:
+    if meaning.axis is None or not has(node.op, Trait.MOVES):
         return None
     axis = axis_after(node, source.shape, after, meaning.axis)
     return None if axis is None else replace(meaning, axis=axis)
