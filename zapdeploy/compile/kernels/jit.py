@@ -24,6 +24,16 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     return cast(Callable[P, R], njit(nogil=True, cache=True, error_model="numpy")(function))
 
 
+def inlined(function: Callable[P, R]) -> Callable[P, R]:
+    """As `compiled`, and part of whatever compiled function calls it.
+
+    For small functions of many arrays: each call would count the references of all of them up and
+    down again, which takes longer than what the function does.
+    """
+    make = njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+    return cast(Callable[P, R], make(function))
+
+
 def instruction(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function`, which writes LLVM IR, as something that compiled kernels can call.
 

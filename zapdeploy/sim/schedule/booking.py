@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zapdeploy.compile.kernels.jit import compiled
+from zapdeploy.compile.kernels.jit import compiled, inlined
 from zapdeploy.compile.regions import IntArray
 
 
@@ -49,16 +49,22 @@ def link_cycles(books: Bookings) -> IntArray:
 @compiled
 def next_gap(books: Bookings, link: int, start: int, cycles: int) -> int:
     """The first cycle from `start` on at which the link is free for that long."""
-    low, high = books.first[link], books.first[link] + books.used[link]
+    low = books.first[link]
+    return _gap(books.begin, books.end, low, low + books.used[link], start, cycles)
+
+
+@inlined
+def _gap(begin: IntArray, end: IntArray, low: int, high: int, start: int, cycles: int) -> int:
+    """As `next_gap`, of the link whose times lie from `low` to `high`."""
     last = high
     while low < high:
         middle = (low + high) // 2
-        if books.end[middle] > start:
+        if end[middle] > start:
             high = middle
         else:
             low = middle + 1
-    while low < last and books.begin[low] < start + cycles:
-        start = books.end[low]
+    while low < last and begin[low] < start + cycles:
+        start = end[low]
         low += 1
     return start
 
@@ -66,27 +72,39 @@ def next_gap(books: Bookings, link: int, start: int, cycles: int) -> int:
 @compiled
 def book(books: Bookings, link: int, start: int, cycles: int) -> None:
     """Mark a free time of a link as busy."""
-    first = books.first[link]
-    last = first + books.used[link]
+    _insert(books.begin, books.end, books.used, link, books.first[link], start, cycles)
+
+
+@inlined
+def _insert(
+    begin: IntArray,
+    end: IntArray,
+    used: IntArray,
+    link: int,
+    first: int,
+    start: int,
+    cycles: int,
+) -> None:
+    last = first + used[link]
     place = last
-    while place > first and books.begin[place - 1] > start:
+    while place > first and begin[place - 1] > start:
         place -= 1
-    joins_left = place > first and books.end[place - 1] == start
-    joins_right = place < last and books.begin[place] == start + cycles
+    joins_left = place > first and end[place - 1] == start
+    joins_right = place < last and begin[place] == start + cycles
     if joins_left and joins_right:
-        books.end[place - 1] = books.end[place]
+        end[place - 1] = end[place]
         for i in range(place, last - 1):
-            books.begin[i], books.end[i] = books.begin[i + 1], books.end[i + 1]
-        books.used[link] -= 1
+            begin[i], end[i] = begin[i + 1], end[i + 1]
+        used[link] -= 1
     elif joins_left:
-        books.end[place - 1] = start + cycles
+        end[place - 1] = start + cycles
     elif joins_right:
-        books.begin[place] = start
+        begin[place] = start
     else:
         for i in range(last, place, -1):
-            books.begin[i], books.end[i] = books.begin[i - 1], books.end[i - 1]
-        books.begin[place], books.end[place] = start, start + cycles
-        books.used[link] += 1
+            begin[i], end[i] = begin[i - 1], end[i - 1]
+        begin[place], end[place] = start, start + cycles
+        used[link] += 1
 
 
 @compiled
@@ -103,33 +121,38 @@ def send(
     """Book all links `low` to `high` of a tree at the earliest common start; that start."""
     if cycles == 0:
         return start
+    first, used, begin, end = books.first, books.used, books.begin, books.end
     settled = False
     while not settled:
         settled = True
         for i in range(low, high):
-            at = start + hops[i] * hop_latency
-            free = next_gap(books, links[i], at, cycles)
-            if free > at:
-                start += free - at
-                settled = False
+            link, at = links[i], start + hops[i] * hop_latency
+            last = first[link] + used[link]
+            if used[link] and end[last - 1] > at:  # else it is free from then on
+                free = _gap(begin, end, first[link], last, at, cycles)
+                if free > at:
+                    start += free - at
+                    settled = False
     for i in range(low, high):
-        book(books, links[i], start + hops[i] * hop_latency, cycles)
+        at = start + hops[i] * hop_latency
+        _insert(begin, end, used, links[i], first[links[i]], at, cycles)
     return start
 
 
 @compiled
 def busy_cycles(books: Bookings, link: int, start: int, stop: int) -> int:
     """For how many cycles of [start, stop) the link is busy."""
+    begin, end = books.begin, books.end
     low, high = books.first[link], books.first[link] + books.used[link]
     last = high
     while low < high:
         middle = (low + high) // 2
-        if books.end[middle] > start:
+        if end[middle] > start:
             high = middle
         else:
             low = middle + 1
     busy = 0
-    while low < last and books.begin[low] < stop:
-        busy += min(books.end[low], stop) - max(books.begin[low], start)
+    while low < last and begin[low] < stop:
+        busy += min(end[low], stop) - max(begin[low], start)
         low += 1
     return busy

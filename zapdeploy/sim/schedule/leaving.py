@@ -3,7 +3,8 @@ memory port, which everything else passes too."""
 
 from __future__ import annotations
 
-from zapdeploy.compile.kernels.jit import compiled
+from zapdeploy.compile.kernels.jit import compiled, inlined
+from zapdeploy.compile.regions import IntArray
 from zapdeploy.sim.schedule.booking import Bookings, busy_cycles
 from zapdeploy.sim.schedule.machine import (
     ACTIVATION,
@@ -16,8 +17,8 @@ from zapdeploy.sim.schedule.machine import (
     SENDING,
     VECTOR,
     Arrivals,
-    Cores,
     Machine,
+    Records,
     Trace,
     Work,
     share,
@@ -30,49 +31,75 @@ def leave(
     work: Work,
     arrivals: Arrivals,
     activation: Bookings,
-    cores: Cores,
-    k: int,
-    chunk: int,
-    sets: int,
-    basis: int,
+    cores: Records,
     trace: Trace,
+    sets: IntArray,
+    basis: IntArray,
+    chunk: int,
 ) -> None:
-    """The next block of core k leaves.
+    """The next block of every core leaves, where it has `sets` of output columns in one.
 
-    `chunk`: whose operands it is the first to read, -1 if they are there for sure; `sets` of output
-    columns; `basis`: nothing leaves before.
+    `chunk`: whose operands it is the first to read, -1 if they are there for sure; `basis`: nothing
+    leaves before. Cores are taken in the order of their numbers, as are those of a chain.
     """
-    n, total = cores.blocks[k], work.blocks[:, k].sum() * work.chunks
-    slab, other = cores.slabs[k] - 1, work.other[k]
-    start, last, cause = basis, basis, LAYER
-    if slab >= 0:
-        trace.block_first[k, n], trace.block_last[k, n] = slab - sets + 1, slab
-        start = trace.slab_start[k, slab - sets + 1] + machine.matrix_latency
-        last, cause = trace.slab_end[k, slab] + machine.matrix_latency, MATRIX
-    if n and cores.drained[k] >= start:
-        start, cause = cores.drained[k], BLOCK
-    if chunk >= 0 and arrivals.operands[k, chunk] > start:
-        start, cause = arrivals.operands[k, chunk], OPERANDS
-    if other >= 0 and trace.block_start[other, n] + work.way[k] > start:
-        start, cause = trace.block_start[other, n] + work.way[k], PARTIAL_SUMS
-    size = share(work.port_bytes[k], n, total)
-    end, slowest = start + share(work.vector_cycles[k], n, total), VECTOR
-    if start + share(work.activation_cycles[k], n, total) > end:
-        end, slowest = start + share(work.activation_cycles[k], n, total), ACTIVATION
-    if start + share(work.sending_cycles[k], n, total) > end:
-        end, slowest = start + share(work.sending_cycles[k], n, total), SENDING
-    through = port_end(machine, activation, k, start, start, size)
-    if through > end:
-        end, slowest = through, PORT
-    if last > end:
-        end, slowest = last, MATRIX
-    if other >= 0 and trace.block_end[other, n] + work.way[k] > end:
-        end, slowest = trace.block_end[other, n] + work.way[k], PARTIAL_SUMS
-    trace.block_start[k, n], trace.block_end[k, n] = start, end
-    trace.start_cause[k, n], trace.end_cause[k, n] = cause, slowest
-    cores.leaving[k], cores.drained[k] = start, end
-    cores.pending[k] += size
-    cores.blocks[k] += 1
+    slabs, blocks, operands = trace.slabs, trace.blocks, arrivals.operands
+    others, ways, port_bytes = work.other, work.way, work.port_bytes
+    vector, activations, sending = work.vector_cycles, work.activation_cycles, work.sending_cycles
+    totals = work.blocks.sum(axis=0) * work.chunks
+    for k in range(machine.cores):
+        if not sets[k]:
+            continue
+        core = cores[k]
+        n, total = core.blocks, totals[k]
+        block = blocks[k, n]
+        start, cause = basis[k], LAYER
+        last = start
+        if core.slabs:
+            block.first = core.slabs - sets[k]
+            block.last = core.slabs - 1
+            start = slabs[k, block.first].start + machine.matrix_latency
+            last, cause = slabs[k, block.last].end + machine.matrix_latency, MATRIX
+        if n and core.drained >= start:
+            start, cause = core.drained, BLOCK
+        if chunk >= 0:
+            start, cause = _later(operands[k, chunk], OPERANDS, start, cause)
+        other = others[k]
+        if other >= 0:
+            start, cause = _later(blocks[other, n].start + ways[k], PARTIAL_SUMS, start, cause)
+        size = share(port_bytes[k], n, total)
+        end, slowest = start + share(vector[k], n, total), VECTOR
+        end, slowest = _later(start + share(activations[k], n, total), ACTIVATION, end, slowest)
+        end, slowest = _later(start + share(sending[k], n, total), SENDING, end, slowest)
+        through = start
+        if not fits_port(machine, size, 0):
+            through = port_end(machine, activation, k, start, start, size)
+        end, slowest = _later(through, PORT, end, slowest)
+        end, slowest = _later(last, MATRIX, end, slowest)
+        if other >= 0:
+            end, slowest = _later(blocks[other, n].end + ways[k], PARTIAL_SUMS, end, slowest)
+        block.start = start
+        block.end = end
+        block.start_cause = cause
+        block.end_cause = slowest
+        core.leaving = start
+        core.drained = end
+        core.pending += size
+        core.blocks += 1
+
+
+@inlined
+def _later(end: int, cause: int, latest: int, known: int) -> tuple[int, int]:
+    """The later of two ends with its cause, the known one where they are equal."""
+    if end > latest:
+        return end, cause
+    return latest, known
+
+
+@inlined
+def fits_port(machine: Machine, size: int, cycles: int) -> bool:
+    """Whether the port moves so many bytes in so many cycles, whatever the core sends and
+    receives beside them."""
+    return size + 2 * machine.activation_width * cycles <= machine.port_width * cycles
 
 
 @compiled
@@ -82,8 +109,6 @@ def port_end(
     """The first cycle, not before `end`, by which the port has moved `size` bytes since `start`,
     beside what the core sends and receives meanwhile."""
     width = machine.activation_width
-    if size + 2 * width * (end - start) <= machine.port_width * (end - start):
-        return end
     while True:
         busy = busy_cycles(activation, 4 * machine.cores + core, start, end)
         busy += busy_cycles(activation, 5 * machine.cores + core, start, end)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from zapdeploy.compile.kernels.jit import compiled
+from zapdeploy.compile.kernels.jit import inlined
 from zapdeploy.compile.regions import IntArray
+
+Records = NDArray[np.void]
+Record = Any  # one of them, as compiled functions see it
 
 # Why a slab did not start earlier, or a block did not begin or end earlier.
 (
@@ -112,78 +116,90 @@ class Trace(NamedTuple):
     weights the tree, start, cycles and bytes [packets, 4], -1 where there was none.
     """
 
-    slab_start: IntArray
-    slab_end: IntArray
-    slab_cause: IntArray
-    slab_from: IntArray
-    slab_stretch: IntArray
-    block_first: IntArray
-    block_last: IntArray
-    block_start: IntArray
-    block_end: IntArray
-    start_cause: IntArray
-    end_cause: IntArray
+    slabs: Records
+    blocks: Records
     sent: IntArray
 
+    @property
+    def slab_start(self) -> IntArray:
+        return self.slabs["start"]
 
-class Cores(NamedTuple):
-    """How far every core has come [cores].
+    @property
+    def slab_end(self) -> IntArray:
+        return self.slabs["end"]
 
-    Slabs and blocks so far; when weights are there (from the network and the core that held them
-    up, from the own memory); when the last slab began and ended, when the last block began to
-    leave and had left; bytes that wait for the port.
-    """
+    @property
+    def slab_cause(self) -> IntArray:
+        return self.slabs["cause"]
 
-    slabs: IntArray
-    blocks: IntArray
-    ready: IntArray
-    ready_from: IntArray
-    own_ready: IntArray
-    begun: IntArray
-    free: IntArray
-    leaving: IntArray
-    drained: IntArray
-    pending: IntArray
+    @property
+    def slab_from(self) -> IntArray:
+        return self.slabs["held_up_by"]
+
+    @property
+    def slab_stretch(self) -> IntArray:
+        return self.slabs["stretch"]
+
+    @property
+    def block_first(self) -> IntArray:
+        return self.blocks["first"]
+
+    @property
+    def block_last(self) -> IntArray:
+        return self.blocks["last"]
+
+    @property
+    def block_start(self) -> IntArray:
+        return self.blocks["start"]
+
+    @property
+    def block_end(self) -> IntArray:
+        return self.blocks["end"]
+
+    @property
+    def start_cause(self) -> IntArray:
+        return self.blocks["start_cause"]
+
+    @property
+    def end_cause(self) -> IntArray:
+        return self.blocks["end_cause"]
 
 
-@compiled
-def cores_at(begun: IntArray, start: int) -> Cores:
-    """All cores at the start of a layer."""
-    n = len(begun)
-    return Cores(
-        np.zeros(n, np.int64),
-        np.zeros(n, np.int64),
-        np.zeros(n, np.int64),
-        np.full(n, -1, np.int64),
-        np.zeros(n, np.int64),
-        begun.copy(),
-        np.full(n, start, np.int64),
-        np.full(n, start, np.int64),
-        np.full(n, start, np.int64),
-        np.zeros(n, np.int64),
-    )
+# One record per core, slab and block: compiled functions take a record by its address, while every
+# array that they are given costs them two counts of its references, however little they do.
+def _record(names: str) -> np.dtype[np.void]:
+    """Integers of these names."""
+    return np.dtype({"names": names.split(), "formats": [np.int64] * len(names.split())})
 
 
-@compiled
+SLAB_RECORD = _record("start end cause held_up_by stretch")
+BLOCK_RECORD = _record("first last start end start_cause end_cause")
+# How far a core has come: slabs and blocks so far; when weights are there (from the network and the
+# core that held them up, from the own memory); when the last slab began and ended, when the last
+# block began to leave and had left; bytes that wait for the port.
+CORE_RECORD = _record("slabs blocks ready held_up_by own_ready begun free leaving drained pending")
+
+
+def cores_at(begun: IntArray, start: int) -> Records:
+    """All cores at the start of a layer [cores]."""
+    cores = np.zeros(len(begun), CORE_RECORD)
+    cores["held_up_by"] = -1
+    cores["begun"] = begun
+    for name in ("free", "leaving", "drained"):
+        cores[name] = start
+    return cores
+
+
 def empty_trace(cores: int, slabs: int, blocks: int, packets: int) -> Trace:
     """Room for as many slabs, blocks and packets."""
+    no_blocks = np.zeros((cores, blocks), BLOCK_RECORD)
+    no_blocks["first"] = no_blocks["last"] = -1
     return Trace(
-        np.zeros((cores, slabs), np.int64),
-        np.zeros((cores, slabs), np.int64),
-        np.zeros((cores, slabs), np.int64),
-        np.zeros((cores, slabs), np.int64),
-        np.zeros((cores, slabs), np.int64),
-        np.full((cores, blocks), -1, np.int64),
-        np.full((cores, blocks), -1, np.int64),
-        np.zeros((cores, blocks), np.int64),
-        np.zeros((cores, blocks), np.int64),
-        np.zeros((cores, blocks), np.int64),
-        np.zeros((cores, blocks), np.int64),
-        np.full((packets, 4), -1, np.int64),
+        np.zeros((cores, slabs), SLAB_RECORD), no_blocks, np.full((packets, 4), -1, np.int64)
     )
 
 
-@compiled
+@inlined
 def share(total: int, part: int, parts: int) -> int:
     """One of nearly equal whole parts of a total."""
     return total * (part + 1) // parts - total * part // parts

@@ -22,10 +22,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from zapdeploy.compile.kernels.jit import compiled
+from zapdeploy.compile.kernels.jit import compiled, inlined
 from zapdeploy.compile.regions import IntArray
 from zapdeploy.sim.schedule.booking import Bookings, send
-from zapdeploy.sim.schedule.leaving import leave, port_end
+from zapdeploy.sim.schedule.leaving import fits_port, leave, port_end
 from zapdeploy.sim.schedule.machine import (
     ACCUMULATORS,
     INPUTS,
@@ -34,8 +34,9 @@ from zapdeploy.sim.schedule.machine import (
     OWN_WEIGHTS,
     WEIGHTS,
     Arrivals,
-    Cores,
     Machine,
+    Record,
+    Records,
     State,
     Trace,
     Weights,
@@ -46,7 +47,6 @@ from zapdeploy.sim.schedule.machine import (
 )
 
 
-@compiled
 def run_layer(
     machine: Machine,
     work: Work,
@@ -59,9 +59,27 @@ def run_layer(
     """Run one layer; books the links of the model network and moves `state.begun` on."""
     cores = cores_at(state.begun, state.start)
     slabs = (work.sets * work.vectors).sum(axis=0)  # of a chunk
-    most_blocks = work.blocks.sum(axis=0).max() * work.chunks
+    most_blocks = int(work.blocks.sum(axis=0).max()) * work.chunks
     packets = _most_packets(work, weights, slabs)
-    trace = empty_trace(machine.cores, slabs.max() * work.chunks, most_blocks, packets)
+    trace = empty_trace(machine.cores, int(slabs.max()) * work.chunks, most_blocks, packets)
+    _run(machine, work, weights, arrivals, state, model, activation, cores, slabs, trace)
+    state.begun[:] = cores["begun"]
+    return trace
+
+
+@compiled
+def _run(
+    machine: Machine,
+    work: Work,
+    weights: Weights,
+    arrivals: Arrivals,
+    state: State,
+    model: Bookings,
+    activation: Bookings,
+    cores: Records,
+    slabs: IntArray,
+    trace: Trace,
+) -> None:
     basis, sent = _first_weights(machine, work, weights, state, slabs, cores, model, trace)
     for chunk in range(work.chunks):
         before = np.zeros(machine.cores, np.int64)  # slabs of earlier tiles in this chunk
@@ -70,44 +88,25 @@ def run_layer(
                 sets = _sets(work, t, b)
                 first = before + work.sets[t] * b // np.maximum(work.blocks[t], 1) * work.vectors[t]
                 reads = t == 0 and b == 0  # later blocks read the same again
-                for v in range((sets * work.vectors[t]).max()):
-                    running = v < sets * work.vectors[t]
+                running = sets * work.vectors[t]
+                for v in range(running.max()):
                     for g in range(len(weights.size)):
                         leader = weights.member[weights.first[g]]
-                        if running[leader]:
+                        if v < running[leader]:
                             slab, of = first[leader] + v, slabs[leader]
                             sent = _send_weights(
-                                machine,
-                                weights,
-                                g,
-                                slab,
-                                of,
-                                state.early,
-                                cores,
-                                model,
-                                trace,
+                                machine, weights, g, slab, of, state.early, cores, model, trace,
                                 sent,
-                            )
-                    for k in range(machine.cores):
-                        if not running[k]:
-                            continue
-                        positions = _positions(work, arrivals, t, k, chunk)
-                        start, cause = _wait(
-                            machine, arrivals, cores, k, chunk, v, sets[k], positions, reads
-                        )
-                        own = share(work.own_bytes[k], (first[k] + v + 1) % slabs[k], slabs[k])
-                        _run_slab(
-                            machine, activation, cores, k, start, cause, positions, own, trace
-                        )
-                for k in range(machine.cores):
-                    if b < work.blocks[t, k]:
-                        leave(
-                            machine, work, arrivals, activation, cores, k, chunk if reads else -1,
-                            sets[k], basis[k], trace,
-                        )  # fmt: skip
+                            )  # fmt: skip
+                    _run_slabs(
+                        machine, work, arrivals, activation, cores, slabs, trace.slabs,
+                        t, chunk, v, sets, first, reads,
+                    )  # fmt: skip
+                leave(
+                    machine, work, arrivals, activation, cores, trace, sets, basis,
+                    chunk if reads else -1,
+                )  # fmt: skip
             before += work.sets[t] * work.vectors[t]
-    state.begun[:] = cores.begun
-    return trace
 
 
 @compiled
@@ -127,7 +126,7 @@ def _first_weights(
     weights: Weights,
     state: State,
     slabs: IntArray,
-    cores: Cores,
+    cores: Records,
     model: Bookings,
     trace: Trace,
 ) -> tuple[IntArray, int]:
@@ -140,15 +139,15 @@ def _first_weights(
     for k in range(machine.cores):
         size = share(work.own_bytes[k], 0, max(slabs[k], 1))
         load = -(-size // machine.port_width)
-        cores.own_ready[k] = max(cores.begun[k], state.early) + load
+        cores[k].own_ready = max(cores[k].begun, state.early) + load
         if not slabs[k]:
-            basis[k] = max(basis[k], cores.own_ready[k])
+            basis[k] = max(basis[k], cores[k].own_ready)
     for g in range(len(weights.size)):
         members = weights.member[weights.first[g] : weights.first[g + 1]]
         if not slabs[members[0]]:
             sent = _send_weights(machine, weights, g, 0, 1, state.early, cores, model, trace, sent)
             for k in members:
-                basis[k] = max(basis[k], cores.ready[k])
+                basis[k] = max(basis[k], cores[k].ready)
     return basis, sent
 
 
@@ -163,12 +162,6 @@ def _sets(work: Work, tile: int, block: int) -> IntArray:
 
 
 @compiled
-def _positions(work: Work, arrivals: Arrivals, tile: int, k: int, chunk: int) -> int:
-    """Positions of the chunk that core k takes as its `chunk`-th."""
-    return share(work.positions[tile, k], arrivals.chunk_order[k, chunk], work.chunks)
-
-
-@compiled
 def _send_weights(
     machine: Machine,
     weights: Weights,
@@ -176,7 +169,7 @@ def _send_weights(
     slab: int,
     slabs: int,
     early: int,
-    cores: Cores,
+    cores: Records,
     model: Bookings,
     trace: Trace,
     sent: int,
@@ -186,8 +179,9 @@ def _send_weights(
     No register is written before its core has begun the slab before. Returns packets sent so far.
     """
     members = weights.member[weights.first[g] : weights.first[g + 1]]
+    links, hops, ports = weights.links, weights.hops, 5 * machine.cores
     for k in members:
-        cores.ready[k] = 0
+        cores[k].ready = 0
     at, stop = slab * weights.size[g] // slabs, (slab + 1) * weights.size[g] // slabs
     while at < stop:
         owner = at // weights.part[g]
@@ -197,86 +191,99 @@ def _send_weights(
         tree = weights.tree[sender]
         low, high = weights.tree_first[tree], weights.tree_first[tree + 1]
         release, last = early, -1
-        if cores.begun[sender] > release:
-            release, last = cores.begun[sender], sender
+        if cores[sender].begun > release:
+            release, last = cores[sender].begun, sender
         for i in range(low, high):
-            k = weights.links[i] - 5 * machine.cores
+            k = links[i] - ports
             if 0 <= k < machine.cores:
-                possible = cores.begun[k] - weights.hops[i] * machine.model_hop
+                possible = cores[k].begun - hops[i] * machine.model_hop
                 if possible > release:
                     release, last = possible, k
         cycles = -(-size // machine.model_width)
-        start = send(
-            model, weights.links, weights.hops, low, high, machine.model_hop, cycles, release
-        )
-        cores.pending[sender] += size
+        start = send(model, links, hops, low, high, machine.model_hop, cycles, release)
+        cores[sender].pending += size
         row = trace.sent[sent]
         row[0], row[1], row[2], row[3] = tree, start, cycles, size
         sent += 1
-        if start + cycles > cores.ready[sender]:
-            cores.ready[sender], cores.ready_from[sender] = start + cycles, last
+        if start + cycles > cores[sender].ready:
+            cores[sender].ready = start + cycles
+            cores[sender].held_up_by = last
         for i in range(low, high):
-            k = weights.links[i] - 5 * machine.cores
+            k = links[i] - ports
             if 0 <= k < machine.cores:
-                arrived = start + weights.hops[i] * machine.model_hop + cycles
-                if arrived > cores.ready[k]:
-                    cores.ready[k], cores.ready_from[k] = arrived, last
+                arrived = start + hops[i] * machine.model_hop + cycles
+                if arrived > cores[k].ready:
+                    cores[k].ready = arrived
+                    cores[k].held_up_by = last
     return sent
 
 
 @compiled
-def _wait(
+def _run_slabs(
     machine: Machine,
+    work: Work,
     arrivals: Arrivals,
-    cores: Cores,
-    k: int,
+    activation: Bookings,
+    cores: Records,
+    slabs: IntArray,
+    trace: Records,
+    tile: int,
     chunk: int,
     v: int,
-    sets: int,
-    positions: int,
+    sets: IntArray,
+    first: IntArray,
     reads: bool,
-) -> tuple[int, int]:
-    """When core k can start its next slab, number `v` of a block, and why not earlier.
-
-    `reads`: whether the block is the first to read the chunk's inputs.
-    """
-    start, cause = cores.free[k], MATRIX if cores.slabs[k] else LAYER
-    if cores.ready[k] > start:
-        start, cause = cores.ready[k], WEIGHTS
-    if cores.own_ready[k] > start:
-        start, cause = cores.own_ready[k], OWN_WEIGHTS
-    stage = v // (sets * arrivals.vectors_each)
-    if reads and v % (sets * arrivals.vectors_each) == 0 and stage < arrivals.inputs.shape[2]:
-        arrived = arrivals.inputs[k, chunk, stage]
-        if arrived > start:
-            start, cause = arrived, INPUTS
-    # Sums reach the accumulators some cycles after their inputs have left.
-    room = max(cores.leaving[k], cores.drained[k] - sets * positions) - machine.matrix_latency
-    if v == 0 and room > start:
-        start, cause = room, ACCUMULATORS
-    return start, cause
-
-
-@compiled
-def _run_slab(
-    machine: Machine,
-    activation: Bookings,
-    cores: Cores,
-    k: int,
-    start: int,
-    cause: int,
-    positions: int,
-    own: int,
-    trace: Trace,
 ) -> None:
-    """Core k runs its next slab, and loads `own` bytes of weights for the one after."""
-    n = cores.slabs[k]
-    cores.own_ready[k] = start + -(-own // machine.port_width)
-    size = machine.input_width * positions + own + cores.pending[k]
-    cores.pending[k] = 0
-    end = port_end(machine, activation, k, start, start + positions, size)
-    trace.slab_start[k, n], trace.slab_end[k, n] = start, end
-    trace.slab_cause[k, n], trace.slab_from[k, n] = cause, cores.ready_from[k]
-    trace.slab_stretch[k, n] = end - start - positions
-    cores.begun[k], cores.free[k] = start, end
-    cores.slabs[k] += 1
+    """Every core runs slab `v` of a block, where it has one.
+
+    `first`: the number of the block's first slab in the chunk, of `slabs`; `reads`: whether the
+    block is the first to read the chunk's inputs.
+    """
+    inputs, order, each = arrivals.inputs, arrivals.chunk_order, arrivals.vectors_each
+    positions_in, vectors, own_bytes = work.positions[tile], work.vectors[tile], work.own_bytes
+    for k in range(machine.cores):
+        if v >= sets[k] * vectors[k]:
+            continue
+        core = cores[k]
+        positions = share(positions_in[k], order[k, chunk], work.chunks)
+        stage, rest = divmod(v, sets[k] * each)
+        arrived = 0
+        if reads and rest == 0 and stage < inputs.shape[2]:
+            arrived = inputs[k, chunk, stage]
+        start, cause = _wait(core, arrived)
+        # Sums reach the accumulators some cycles after their inputs have left.
+        room = max(core.leaving, core.drained - sets[k] * positions) - machine.matrix_latency
+        if v == 0 and room > start:
+            start, cause = room, ACCUMULATORS
+        own = share(own_bytes[k], (first[k] + v + 1) % slabs[k], slabs[k])
+        size = machine.input_width * positions + own + core.pending
+        end = start + positions
+        if not fits_port(machine, size, positions):
+            end = port_end(machine, activation, k, start, end, size)
+        slab = trace[k, core.slabs]
+        slab.start = start
+        slab.end = end
+        slab.cause = cause
+        slab.held_up_by = core.held_up_by
+        slab.stretch = end - start - positions
+        core.own_ready = start + -(-own // machine.port_width)
+        core.pending = 0
+        core.begun = start
+        core.free = end
+        core.slabs += 1
+
+
+@inlined
+def _wait(core: Record, inputs: int) -> tuple[int, int]:
+    """When a core can start its next slab, room for its sums apart, and why not earlier.
+
+    `inputs`: when they have arrived, 0 where they are there.
+    """
+    start, cause = core.free, MATRIX if core.slabs else LAYER
+    if core.ready > start:
+        start, cause = core.ready, WEIGHTS
+    if core.own_ready > start:
+        start, cause = core.own_ready, OWN_WEIGHTS
+    if inputs > start:
+        start, cause = inputs, INPUTS
+    return start, cause
