@@ -215,15 +215,15 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 class RedisServer:
     """A Redis on a free port, that keeps what it has over a restart."""
 
-    def __init__(self, place: Path) -> None:
-        self._place, self.port = place, free_port()
+    def __init__(self, place: Path, *, durable: bool = True) -> None:
+        self._place, self.port, self._durable = place, free_port(), durable
         self.client = redis.Redis(port=self.port)
         self.start()
 
     def start(self) -> None:
         self._process = subprocess.Popen(
             ["redis-server", "--port", str(self.port), "--dir", str(self._place), "--save", "",
-             "--appendonly", "yes", "--appendfsync", "always"],
+             "--appendonly", "yes" if self._durable else "no", "--appendfsync", "always"],
             stdout=subprocess.DEVNULL,
         )  # fmt: skip
         for _ in range(200):

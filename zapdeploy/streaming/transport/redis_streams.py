@@ -57,7 +57,8 @@ class RedisSource:
                 answer = self._client.xread({self._stream: self._after}, count=_READ, block=block)
             except self._redis.RedisError as error:
                 raise LostError(f"Redis does not answer: {error}") from None
-            self._waiting = list(answer[0][1]) if answer else []
+            # A list of pairs or a dictionary, by the version of the protocol.
+            self._waiting = list(next(iter(dict(answer).values()))) if answer else []
             if not self._waiting:
                 return None
         self._after, fields = self._waiting.pop(0)
