@@ -20,10 +20,10 @@ from zapdeploy.compile.frontend import Decision, import_model
 from zapdeploy.compile.layers import group_layers
 from zapdeploy.compile.mapping.memory import CapacityViolation
 from zapdeploy.compile.multichip.envelope import load_pipeline, pipeline_digest, save_pipeline
-from zapdeploy.compile.multichip.parts import Parts, compile_parts, part_files
+from zapdeploy.compile.multichip.parts import Parts, Refine, compile_parts, part_files
 from zapdeploy.compile.multichip.pipeline import Pipeline, single
 from zapdeploy.compile.multichip.pipeline_partitioner import build_pipeline
-from zapdeploy.compile.program.build import check_widths
+from zapdeploy.compile.program.build import EFFORTS, check_widths
 from zapdeploy.compile.program.capacity import (
     chip_violation,
     framebuffer_violation,
@@ -51,6 +51,7 @@ def compile_model(
     chips: int | None = None,
     micro_batch: int | None = None,
     objective: str = "throughput",
+    effort: str = "normal",
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     state: Mapping[str, str] | None = None,
     output: str | Path | None = None,
@@ -67,16 +68,16 @@ def compile_model(
     written there. A network that does not fit gives one whose `violation` says why; nothing is
     written then. Raises ZapdeployError when file, target or options are wrong.
     """
-    _check_options(batch, chips, micro_batch, objective)
+    _check_options(batch, chips, micro_batch, objective, effort)
     where, text = target_text(target)
     chip = parse_target(text, f"target file '{where}'")
     path = Path(model)
     if path.is_dir():
-        parts = Parts(path, part_files(path), chip, text, batch, objective)
+        parts = Parts(path, part_files(path), chip, text, batch, objective, effort, _refine(effort))
         _check_parts(parts, chips, micro_batch, state, output)
         return compile_parts(parts, Path(output or ""), progress)
     imported = import_model(path, batch=batch, shapes=shapes, state=state)
-    options = Options(batch or frames_of(imported.graph), chips or 1, objective)
+    options = Options(batch or frames_of(imported.graph), chips or 1, objective, effort)
     origin = Origin(imported.origin.file, imported.origin.sha256, imported.origin.notes)
 
     def build(frames: int, chips: int | None) -> Pipeline:
@@ -89,9 +90,22 @@ def compile_model(
     if imported.graph.state and micro_batch not in (None, options.batch):
         raise UsageError(f"--micro-batch must be left out where there is state, not {micro_batch}")
     found = _best_split(build, sizes[:1] if imported.graph.state else sizes, chips, objective)
+    if found.fits:
+        refine = _refine(effort)
+        found = replace(found, stages=tuple(refine(stage, progress) for stage in found.stages))
     if output is not None and found.fits:
         return save_pipeline(found, Path(output))
     return replace(found, digest=pipeline_digest(found))
+
+
+def _refine(effort: str) -> Refine:
+    """What is done to a chip's Program: it is left as it is, or gets cuts that its schedule
+    prefers."""
+    if effort != "thorough":
+        return lambda program, progress: program
+    from zapdeploy.sim.search import improved
+
+    return improved
 
 
 def _check_parts(
@@ -187,13 +201,19 @@ def load(path: str | Path) -> Pipeline:
 
 
 def _check_options(
-    batch: int | None, chips: int | None, micro_batch: int | None, objective: str
+    batch: int | None,
+    chips: int | None,
+    micro_batch: int | None,
+    objective: str,
+    effort: str,
 ) -> None:
     for name, number in (("batch", batch), ("chips", chips), ("micro-batch", micro_batch)):
         if number is not None and number < 1:
             raise UsageError(f"--{name} must be 1 or more, not {number}")
     if objective not in OBJECTIVES:
         raise UsageError(f"--objective must be one of {', '.join(OBJECTIVES)}, not '{objective}'")
+    if effort not in EFFORTS:
+        raise UsageError(f"--effort must be one of {', '.join(EFFORTS)}, not '{effort}'")
 
 
 @dataclass(frozen=True)
@@ -239,7 +259,7 @@ def check_model(
     A float file is judged as `quantize` would make it at 8 bits; `constants` are inputs that it
     would be given as such.
     """
-    _check_options(batch, None, None, "throughput")
+    _check_options(batch, None, None, "throughput", "normal")
     chip = load_target(target)
     given = InputShapes(batch, shapes or {}, constants or {})
     judged = checking.check_model(Path(model), shapes=given)

@@ -29,6 +29,12 @@ def _compile(
     objective: Annotated[
         str, typer.Option("--objective", help="throughput, latency or energy.")
     ] = "throughput",
+    effort: Annotated[
+        str,
+        typer.Option(
+            "--effort", help="quick, normal or thorough (minutes: cuts are chosen by schedules)."
+        ),
+    ] = "normal",
     shape: options.Shape = None,
     state: options.State = None,
     output: Annotated[
@@ -56,6 +62,7 @@ def _compile(
             chips=chips,
             micro_batch=micro_batch,
             objective=objective,
+            effort=effort,
             shapes=options.shapes_of(shape),
             state=options.state_pairs(state),
             output=path,

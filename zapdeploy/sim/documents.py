@@ -123,6 +123,7 @@ def _head_json(pipeline: Pipeline, plans: Sequence[MemoryPlan], gap: float) -> d
         "micro_batch": pipeline.micro_batch,
         "chips": pipeline.options.chips,
         "objective": pipeline.options.objective,
+        "effort": pipeline.options.effort,
         "fits": pipeline.fits,
         "unfit": None if pipeline.violation is None else asdict(pipeline.violation),
         "mapping_gap": gap,

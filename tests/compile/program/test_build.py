@@ -27,7 +27,7 @@ from zapdeploy.compile.mapping.cost import own_loads
 from zapdeploy.compile.mapping.mapper import Mapper
 from zapdeploy.compile.mapping.pricing import Counts, energy_of
 from zapdeploy.compile.mapping.tiling import Cuts, space_of
-from zapdeploy.compile.program.build import SharedWork, _layer_program, build_program
+from zapdeploy.compile.program.build import SharedWork, build_program, layer_program
 from zapdeploy.compile.program.container import program_digest
 from zapdeploy.compile.program.program import Options, Program
 from zapdeploy.errors import ModelError
@@ -282,8 +282,8 @@ def test_more_of_anything_is_never_slower_with_the_same_cuts(key: str, unit: str
     for graph in (small_cnn(2), mlp(8, (256, 512, 128))):
         for mapped in Mapper(group_layers(graph), northpole(), "throughput").map().layers:
             again = replace(mapped, loads=own_loads(mapped.layer, mapped.cuts, wider))
-            before = _layer_program(mapped, frozenset(graph.inputs), SharedWork(northpole()))
-            after = _layer_program(again, frozenset(graph.inputs), SharedWork(wider))
+            before = layer_program(mapped, frozenset(graph.inputs), SharedWork(northpole()))
+            after = layer_program(again, frozenset(graph.inputs), SharedWork(wider))
             assert after.cycles <= before.cycles
             assert after.counts == replace(before.counts, core_cycles=after.counts.core_cycles)
             changed = {u for u, c in before.unit_cycles.items() if after.unit_cycles[u] != c}

@@ -9,7 +9,7 @@ from zapdeploy.compile.graph import Graph
 from zapdeploy.compile.layers import group_layers
 from zapdeploy.compile.mapping.mapper import Mapper
 from zapdeploy.compile.mapping.memory import CapacityViolation, plan_memory
-from zapdeploy.compile.program.build import _demands
+from zapdeploy.compile.program.build import memory_demands
 from zapdeploy.compile.program.capacity import (
     chip_violation,
     framebuffer_violation,
@@ -165,7 +165,7 @@ def test_the_nearest_of_the_plans_is_reported() -> None:
     target = changed_target({"array.rows": "2", "array.columns": "2", "core.memory": "7 KiB"})
     mapper = Mapper(group_layers(graph), target, "throughput")
     peaks = [
-        plan_memory(_demands(graph, mapper.map(weight)), target).peak
+        plan_memory(memory_demands(graph, mapper.map(weight)), target).peak
         for weight in mapper.memory_weights()
     ]
     assert min(peaks) < peaks[-1]

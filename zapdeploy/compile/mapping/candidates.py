@@ -22,11 +22,11 @@ NEIGHBOURS = 5  # cuts of each neighbour that are tried here, too
 _WORTH = 0.5  # of the largest number of cores that any cut keeps busy
 
 
-def rank_cuts(layer: Layer, space: Space, target: Target) -> IntArray:
-    """Factor vectors of the kept cuts, best first [n, rank + 1]."""
+def rank_cuts(layer: Layer, space: Space, target: Target, width: float = 1.0) -> IntArray:
+    """Factor vectors of the kept cuts, best first [n, rank + 1]; `width` times as many as usual."""
     factors = enumerate_cuts(space, target.array.usable_cores)
     used = np.prod(factors, axis=1)
-    factors = factors[used >= _WORTH * used.max()]
+    factors = factors[used >= _WORTH / max(width, 1.0) * used.max()]
     cost = _largest_tile_cost(layer, Cuts(space, factors, 1), target)
     order = np.argsort(cost, kind="stable")
     factors = factors[order]
@@ -35,7 +35,7 @@ def rank_cuts(layer: Layer, space: Space, target: Target) -> IntArray:
     kept: list[int] = []
     for index, key in enumerate(map(tuple, sharing)):
         seen[key] = seen.get(key, 0) + 1
-        if index < BEST or (seen[key] <= PER_SHARING and len(kept) < MOST):
+        if index < width * BEST or (seen[key] <= PER_SHARING and len(kept) < width * MOST):
             kept.append(index)
     return factors[kept]
 

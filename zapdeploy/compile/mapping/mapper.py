@@ -12,7 +12,7 @@ Layers of the same form, and pairs of them, are priced once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -120,10 +120,13 @@ class Mapper:
         objective: Objective,
         progress: Progress = lambda what, done, total: None,
         carried: Mapping[str, str] | None = None,
+        width: float = 1.0,
+        also: Sequence[tuple[int, ...]] = (),
     ) -> None:
-        """`carried`: tensors that lie where the frame before left them under another name."""
+        """`carried`: tensors that lie where the frame before left them under another name.
+        `width`: candidates, in times of the usual number; `also`: one more for each layer."""
         self.layers, self.target, self.objective = layers, target, objective
-        self._progress = progress
+        self._progress, self._width, self._also = progress, width, also
         self._producer = {layer.output.name: i for i, layer in enumerate(layers)}
         for before, after in (carried or {}).items():
             self._producer[before] = self._producer[after]
@@ -150,6 +153,14 @@ class Mapper:
         assert best is not None
         mapped = tuple(self._mapped(i, best) for i in range(len(self.layers)))
         return NetworkMapping(mapped, cost, min(least, cost))
+
+    def candidates(self) -> list[list[tuple[int, ...]]]:
+        """Factors of each layer's candidates, in the order of `estimates`."""
+        return [[tuple(int(f) for f in row) for row in p.cuts.factors] for p in self._priced]
+
+    def estimates(self) -> tuple[list[FloatArray], dict[tuple[int, int], Table]]:
+        """What is minimised: a table for each layer, and for pairs (source, reader) of layers."""
+        return [self._own_cost(i, 0.0) for i in range(len(self.layers))], self._pair_costs()
 
     def _cost(self, choice: Choice, own: list[FloatArray]) -> float:
         """The cost of a choice whose transfers have been routed."""
@@ -181,16 +192,17 @@ class Mapper:
         for i, (layer, form) in enumerate(zip(self.layers, self._forms, strict=True)):
             self._progress("ranking cuts", i, len(self.layers))
             if form not in ranked:
-                ranked[form] = rank_cuts(layer, space_of(layer), self.target)
+                ranked[form] = rank_cuts(layer, space_of(layer), self.target, self._width)
         done: dict[Hashable, _Priced] = {}
         found = []
         for i, (layer, form) in enumerate(zip(self.layers, self._forms, strict=True)):
             self._progress("pricing cuts", i, len(self.layers))
             near = list(dict.fromkeys(self._forms[n] for n in self._near[i]))
-            key = (form, frozenset(near))
+            also = [np.array([self._also[i]])] if self._also else []
+            key = (form, frozenset(near), self._also[i] if self._also else ())
             if key not in done:
                 space = space_of(layer)
-                others = [ranked[f][:NEIGHBOURS] for f in near]
+                others = [*also, *(ranked[f][:NEIGHBOURS] for f in near)]
                 factors = with_neighbours(space, ranked[form], others)
                 cuts = Cuts(space, factors, self.target.cores)
                 done[key] = _Priced(key, cuts, own_loads(layer, cuts, self.target))

@@ -7,7 +7,7 @@ file and forgotten before the next is looked at. Tensors go from part to part by
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from zapdeploy.errors import ModelError, UsageError
 from zapdeploy.files import atomic_write
 from zapdeploy.hardware_targets import Target
 
+Refine = Callable[[Program, Progress], Program]
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -34,6 +36,8 @@ class Parts:
     target_toml: str
     batch: int | None
     objective: str
+    effort: str = "normal"
+    refine: Refine = lambda program, progress: program  # what is done to a part that fits
 
 
 def part_files(folder: Path) -> tuple[Path, ...]:
@@ -79,13 +83,13 @@ def _compile_part(parts: Parts, path: Path, borders: list[Border], progress: Pro
     graph = replace(imported.graph, name=path.stem)
     borders.append(border_of(graph, parts.target))
     _network_inputs(borders)
-    options = Options(parts.batch or frames_of(graph), 1, parts.objective)
+    options = Options(parts.batch or frames_of(graph), 1, parts.objective, parts.effort)
     found = imported.origin
     origin = Origin(found.file, found.sha256, found.notes)
     program = build_program(graph, origin, parts.target, parts.target_toml, options, progress)
     if not program.fits:
         raise _DoesNotFitError(single(program))
-    return program
+    return parts.refine(program, progress)
 
 
 def _named(parts: Parts, pipeline: Pipeline) -> Pipeline:

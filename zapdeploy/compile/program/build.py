@@ -31,6 +31,10 @@ from zapdeploy.compile.state import is_in_place, states
 from zapdeploy.errors import ModelError
 from zapdeploy.hardware_targets import Target
 
+# How many candidate cuts are priced, in times of the usual number. "thorough" goes on from there
+# with a search by the schedule (sim/search).
+EFFORTS = {"quick": 0.4, "normal": 1.0, "thorough": 1.0}
+
 
 def build_program(
     graph: Graph,
@@ -61,12 +65,19 @@ def build_program(
     if program.violation is not None:
         return program
     inputs = frozenset(value.name for value in network_inputs(graph))
-    mapper = Mapper(layers, target, cast(Objective, options.objective), progress, _carried(graph))
+    mapper = Mapper(
+        layers,
+        target,
+        cast(Objective, options.objective),
+        progress,
+        _carried(graph),
+        EFFORTS[options.effort],
+    )
     mapping, memory = _map_into_memory(mapper, graph, target)
     shared = SharedWork(target)
     return replace(
         program,
-        layers=tuple(_layer_program(m, inputs, shared) for m in mapping.layers),
+        layers=tuple(layer_program(m, inputs, shared) for m in mapping.layers),
         memory=memory,
         mapping_gap=mapping.cost / mapping.least_cost - 1,
         violation=core_violation(memory, layers, options, target)
@@ -93,7 +104,7 @@ def unconstrained_cycles(
         group_layers(graph), target, cast(Objective, objective), progress, _carried(graph)
     )
     shared = SharedWork(target)
-    return tuple(_layer_program(m, inputs, shared).cycles for m in mapper.map().layers)
+    return tuple(layer_program(m, inputs, shared).cycles for m in mapper.map().layers)
 
 
 def _carried(graph: Graph) -> dict[str, str]:
@@ -109,13 +120,14 @@ def _map_into_memory(
     boundary = framebuffer_demand(graph, target)
     for weight in mapper.memory_weights():
         mapping = mapper.map(weight)
-        tried.append((mapping, plan_memory(_demands(graph, mapping), target, boundary)))
+        tried.append((mapping, plan_memory(memory_demands(graph, mapping), target, boundary)))
         if tried[-1][1].peak <= tried[-1][1].limit:
             return tried[-1]
     return min(tried, key=lambda found: found[1].peak)
 
 
-def _demands(graph: Graph, mapping: NetworkMapping) -> list[Demand]:
+def memory_demands(graph: Graph, mapping: NetworkMapping) -> list[Demand]:
+    """What each layer of a mapping needs in the cores' memories."""
     last: dict[str, int] = {}
     for index, mapped in enumerate(mapping.layers):
         last.update({read.source.name: index for read in mapped.layer.reads})
@@ -158,7 +170,8 @@ class SharedWork:
         return self._hops[key]
 
 
-def _layer_program(m: LayerMapping, inputs: frozenset[str], shared: SharedWork) -> LayerProgram:
+def layer_program(m: LayerMapping, inputs: frozenset[str], shared: SharedWork) -> LayerProgram:
+    """A mapped layer as a part of a Program; `inputs`: tensors that lie in the framebuffer."""
     layer, loads, target = m.layer, m.loads, shared.target
     fetches = tuple(
         Fetch(

@@ -57,7 +57,7 @@ def lower(program: Program) -> Lowered:
     held = _state_held(program, layers)
     found = []
     for index, (layer, compiled) in enumerate(zip(layers, program.layers, strict=True)):
-        events = _lower_layer(index, layer, compiled, held, program.target)
+        events = lower_layer(index, layer, compiled, held, program.target)
         held[layer.output.name] = events.held
         found.append(events)
     outputs = {
@@ -82,7 +82,7 @@ def _cuts(layer: Layer, program: LayerProgram, target: Target) -> Cuts:
     return Cuts(space_of(layer), np.array([program.cut], np.int64), target.cores)
 
 
-def _lower_layer(
+def lower_layer(
     index: int, layer: Layer, program: LayerProgram, held: dict[str, Region], target: Target
 ) -> LayerEvents:
     cuts = _cuts(layer, program, target)

@@ -65,11 +65,12 @@ class LayerProgram:
 
 @dataclass(frozen=True)
 class Options:
-    """What the user asked for."""
+    """What the user asked for. `effort`: "quick", "normal" or "thorough", see `EFFORTS`."""
 
     batch: int
     chips: int
     objective: str
+    effort: str = "normal"
 
 
 @dataclass(frozen=True)
