@@ -28,3 +28,6 @@ def recut(program: Program, choose: Chooser) -> Program:
 
 def drawn_by(random: np.random.Generator) -> Chooser:
     return lambda factors: int(random.integers(len(factors)))
+
+
+__all__ = ["Chooser", "drawn_by", "recut", "with_cuts"]

@@ -63,18 +63,22 @@ class Provenance(Enum):
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with the interval that the assumptions behind it leave open."""
+    """A value with the interval that the assumptions behind it leave open; `interval` says in words
+    which it is."""
 
     value: float
     low: float
     high: float
     kind: Provenance
+    interval: str = ""
 
     def scaled(self, factor: float) -> Estimate:
-        return Estimate(self.value * factor, self.low * factor, self.high * factor, self.kind)
+        ends = (self.value * factor, self.low * factor, self.high * factor)
+        return Estimate(*ends, self.kind, self.interval)
 
     def as_json(self) -> dict[str, float | str]:
-        return {"value": self.value, "low": self.low, "high": self.high, "kind": self.kind.value}
+        ends = {"value": self.value, "low": self.low, "high": self.high, "kind": self.kind.value}
+        return {**ends, "interval": self.interval} if self.interval else ends
 
 
 @cache

@@ -102,9 +102,9 @@ def test_frame_rate(zapdeploy: Call, model: Path) -> None:
     found = zapdeploy("simulate", model.with_suffix(".zap"), "--frame-rate", "2", "--json").json
     idle = 0.5 - found["batch"] / found["throughput_fps"] / found["batch"]
     assert found["keeps_up"] is True
-    # northpole-sim draws 10 W at the least while it waits.
-    assert found["energy_at_frame_rate_j"]["low"] == pytest.approx(
-        found["energy_per_frame_j"]["low"] + 10 * idle
+    # northpole-sim's idle power is its static power: between 10 and 30 W, calibrated 25.2 W.
+    assert found["energy_at_frame_rate_j"]["value"] == pytest.approx(
+        found["energy_per_frame_j"]["value"] + 25.2 * idle, rel=0.01
     )
 
 

@@ -109,7 +109,8 @@ def test_counts_of_the_contract(program: Program) -> None:
 @pytest.mark.parametrize("key", ["energy_per_frame_j", "power_w", "energy_at_frame_rate_j"])
 def test_intervals_of_the_contract(program: Program, key: str) -> None:
     found = as_json(summarize(program, 100.0))[key]
-    assert set(found) == {"value", "low", "high", "kind"}
+    assert set(found) == {"value", "low", "high", "kind", "interval"}
+    assert found["interval"].startswith("90 %, ")
     assert 0 < found["low"] <= found["value"] <= found["high"]
     assert found["kind"] == "modelled"
 
@@ -152,9 +153,8 @@ def test_energy_per_frame_by_hand(program: Program) -> None:
 
 def test_parts_add_up(program: Program) -> None:
     result = summarize(program)
-    for end in ("value", "low", "high"):
-        total = sum(getattr(part, end) for part in result.energy_parts.values())
-        assert total == pytest.approx(getattr(result.energy_per_frame, end))
+    total = sum(part.value for part in result.energy_parts.values())
+    assert total == pytest.approx(result.energy_per_frame.value)
 
 
 def test_layers_and_boundary_add_up(program: Program) -> None:
@@ -219,9 +219,10 @@ def test_energy_at_a_frame_rate_by_hand() -> None:
     busy = result.flow.interval_s / 2
     assert rate.busy_share == pytest.approx(busy / 1e-3)
     waiting = 1e-3 - busy
-    for end, watts in (("low", 1.0), ("high", 4.0)):  # idle_power of tile64-sim
-        expected = getattr(result.energy_per_frame, end) + watts * waiting
-        assert getattr(rate.energy_per_frame, end) == pytest.approx(expected)
+    found, watts = rate.energy_per_frame, 2.0  # idle_power of tile64-sim: 1 to 4 W
+    assert found.value == pytest.approx(result.energy_per_frame.value + watts * waiting)
+    assert found.low == pytest.approx(result.energy_per_frame.value + 1.0 * waiting, rel=0.05)
+    assert found.high == pytest.approx(result.energy_per_frame.value + 4.0 * waiting, rel=0.05)
     assert rate.keeps_up
 
 
@@ -273,5 +274,6 @@ def test_a_slow_host_link_costs_static_energy() -> None:
 def test_an_event_more_costs_its_price_more() -> None:
     program = small_cnn_program()
     more = replace(program, boundary_counts=program.boundary_counts + Counts(host_bytes=10**6))
-    difference = summarize(more).energy_per_frame.low - summarize(program).energy_per_frame.low
-    assert difference == pytest.approx(1e6 * 40e-12 / 2)  # 40 pJ/B at the low end, two frames
+    difference = summarize(more).energy_per_frame.value - summarize(program).energy_per_frame.value
+    energy = program.target.energy
+    assert difference == pytest.approx(1e6 * energy.price(energy.host_byte) / 2)  # two frames

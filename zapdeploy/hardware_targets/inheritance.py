@@ -27,6 +27,8 @@ def extended(raw: dict[str, Any], base_of: Callable[[str], dict[str, Any]]) -> d
     merged: dict[str, Any] = {}
     for generation in reversed(chain):
         inherited = {k: v for k, v in merged.items() if k not in _NOT_INHERITED}
+        if "energy" in generation and "calibration" not in generation:
+            inherited.pop("calibration", None)  # measured on a chip with other prices
         merged = _over(inherited, generation)
     merged.pop("extends", None)
     return merged

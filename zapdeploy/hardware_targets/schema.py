@@ -29,6 +29,7 @@ from zapdeploy.hardware_targets.figures import (
     Part,
     Seconds,
     Volts,
+    Watts,
     figures_of,
     seconds,
 )
@@ -231,6 +232,16 @@ class OperatingPoint(Part):
     temperature: Celsius | None = None
 
 
+class Calibration(Part):
+    """A published power, and what the chip did meanwhile as the simulator counts it: events of one
+    batch, which takes `time`."""
+
+    network: str
+    power: Watts
+    time: Seconds
+    counts: dict[str, int]
+
+
 def _is_text(raw: Any) -> Any:
     if not isinstance(raw, str) or not raw:
         raise ValueError(f"must be text, not {raw!r}")
@@ -255,6 +266,7 @@ class Target(Part):
     operation: Operation | None = None
     operating_points: dict[str, OperatingPoint] = Field(default={})
     operating_point: str | None = None
+    calibration: Calibration | None = None
     totals: dict[str, dict[str, Any]] = Field(default={})
     published: dict[str, dict[str, Number]] = Field(default={})
 

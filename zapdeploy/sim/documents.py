@@ -9,7 +9,7 @@ from typing import Any
 
 from zapdeploy.compile.mapping import cost
 from zapdeploy.compile.mapping.memory import MemoryPlan
-from zapdeploy.compile.mapping.pricing import energy_of
+from zapdeploy.compile.mapping.pricing import joules_of
 from zapdeploy.compile.multichip.pipeline import Pipeline, single
 from zapdeploy.compile.program.program import LayerProgram, Program
 from zapdeploy.sim.performance import Performance
@@ -29,6 +29,8 @@ def result_json(result: Performance) -> dict[str, Any]:
         "latency_s": result.latency_s,
         "latency_array_s": result.array_s,
         "latency_host_s": result.host_s,
+        "latency_transfers_s": result.transfer_latency_s,
+        "latency_launch_s": result.launch_s,
         "throughput_fps": result.throughput_fps,
         "bound_throughput_fps": result.bound_throughput_fps,
         "timing_kind": result.timing_kind.value,
@@ -57,7 +59,7 @@ def result_json(result: Performance) -> dict[str, Any]:
 def _layer_json(result: Performance, layer: LayerProgram, span: Span) -> dict[str, Any]:
     cycles = span.end - span.start
     seconds = cycles / result.pipeline.target.clock_hz
-    energy = energy_of(layer.counts, seconds, result.pipeline.target)
+    energy_j = joules_of(layer.counts, seconds, result.pipeline.target)
     return {
         "name": layer.name,
         "op": layer.op,
@@ -71,7 +73,7 @@ def _layer_json(result: Performance, layer: LayerProgram, span: Span) -> dict[st
         "limiter": span.limiter,
         "macs": layer.macs,
         "bits": layer.bits,
-        "energy_j": energy.value / result.pipeline.micro_batch,  # per frame, as the total
+        "energy_j": energy_j / result.pipeline.micro_batch,  # per frame, as the total
     }
 
 

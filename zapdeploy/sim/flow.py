@@ -70,12 +70,15 @@ def flow(stages: Sequence[Timeline], links: Sequence[Link], micro_batches: int) 
 def _passage(timeline: Timeline, before: Sequence[Passage], ready_s: float) -> Passage:
     """The next micro-batch at one stage, whose inputs the host has from `ready_s` on."""
     last, second_last = [_BEFORE_ALL, _BEFORE_ALL, *before[-2:]][:-3:-1]
-    latency_s = timeline.transfer_latency_s  # the link is free for the next one meanwhile
-    free = max(last.arrived_s - latency_s, second_last.computed_s)
-    arriving = max(ready_s, free if timeline.double_buffered else last.left_s)
-    arrived = arriving + latency_s + timeline.host_in_s
-    started = max(arrived + timeline.launch_s, last.computed_s, second_last.left_s)
+    latency_s = timeline.transfer_latency_s
+    left_chip = last.left_s - latency_s  # the host has it later than the chip is rid of it
+    free = max(last.arrived_s, second_last.computed_s)
+    free = free if timeline.double_buffered else left_chip
+    arriving = max(ready_s + latency_s, free)  # transfers are asked for ahead of time
+    arrived = arriving + timeline.host_in_s
+    launch_s = 0.0 if before else timeline.launch_s  # later ones are queued behind the first
+    started = max(arrived + launch_s, last.computed_s, second_last.left_s - latency_s)
     computed = started + timeline.array_s
-    leaving = max(computed, last.left_s - latency_s)
+    leaving = max(computed, left_chip)
     left = leaving + timeline.host_out_s + latency_s
     return Passage(arriving, arrived, started, computed, leaving, left)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from zapdeploy.compile.mapping.memory import MemoryPlan
-from zapdeploy.compile.mapping.pricing import Counts, energy_of, energy_parts, idle_energy
+from zapdeploy.compile.mapping.pricing import Counts, energy_of, energy_parts
 from zapdeploy.compile.multichip.pipeline import Pipeline
 from zapdeploy.compile.program.program import LayerProgram
 from zapdeploy.quantities import Estimate, Provenance
@@ -92,6 +91,16 @@ class Performance:
         return sum(s.timeline.host_in_s + s.timeline.host_out_s for s in self.stages)
 
     @property
+    def transfer_latency_s(self) -> float:
+        """Before the first bytes of all transfers, one after the other."""
+        return sum(2 * s.timeline.transfer_latency_s for s in self.stages)
+
+    @property
+    def launch_s(self) -> float:
+        """Launches of all chips, one after the other."""
+        return sum(s.timeline.launch_s for s in self.stages)
+
+    @property
     def limiter(self) -> str:
         """What sets the interval of the slowest stage."""
         return self.stages[self.flow.slowest].timeline.limiter
@@ -103,14 +112,14 @@ class Performance:
     @property
     def energy_per_frame(self) -> Estimate:
         """All chips together, with frames back to back."""
-        return _total([self.stage_energy(stage) for stage in self.stages])
+        return self._energy(0.0).scaled(1 / self.pipeline.micro_batch)
 
     @property
     def energy_parts(self) -> dict[str, Estimate]:
         """Of a frame, by kind of event."""
-        seconds, target = self.flow.interval_s, self.pipeline.target
-        found = [energy_parts(stage.counts, seconds, target) for stage in self.stages]
-        return {name: self._per_frame([parts[name] for parts in found]) for name in found[0]}
+        seconds, target = self.chips * self.flow.interval_s, self.pipeline.target
+        parts = energy_parts(self.counts, seconds, target)
+        return {name: part.scaled(1 / self.pipeline.micro_batch) for name, part in parts.items()}
 
     @property
     def power_w(self) -> Estimate:
@@ -160,22 +169,16 @@ class Performance:
     def stage_energy(self, stage: StageResult) -> Estimate:
         """What a frame costs on one chip, waiting for the slowest included."""
         energy = energy_of(stage.counts, self.flow.interval_s, self.pipeline.target)
-        return self._per_frame([energy])
+        return energy.scaled(1 / self.pipeline.micro_batch)
 
     def at(self, frame_rate_hz: float) -> AtFrameRate:
         """Energy per frame when one comes every 1 / frame_rate_hz seconds."""
         busy = self.flow.interval_s / self.pipeline.micro_batch
-        idle = idle_energy(max(1 / frame_rate_hz - busy, 0.0), self.pipeline.target)
-        energy = _total([self.energy_per_frame, idle.scaled(self.chips)])
+        waiting_s = max(1 / frame_rate_hz - busy, 0.0) * self.pipeline.micro_batch
+        energy = self._energy(waiting_s).scaled(1 / self.pipeline.micro_batch)
         return AtFrameRate(frame_rate_hz, energy, busy * frame_rate_hz, busy * frame_rate_hz <= 1)
 
-    def _per_frame(self, estimates: Sequence[Estimate]) -> Estimate:
-        return _total(estimates).scaled(1 / self.pipeline.micro_batch)
-
-
-def _total(estimates: Sequence[Estimate]) -> Estimate:
-    """The sum; that of one is itself."""
-    value, low, high = (
-        sum(getattr(estimate, end) for estimate in estimates) for end in ("value", "low", "high")
-    )
-    return Estimate(value, low, high, estimates[0].kind)
+    def _energy(self, waiting_s: float) -> Estimate:
+        """Of a micro-batch on all chips, each of which then waits."""
+        seconds, target = self.chips * self.flow.interval_s, self.pipeline.target
+        return energy_of(self.counts, seconds, target, self.chips * waiting_s)

@@ -26,12 +26,15 @@ def summary_table(result: Performance) -> Table:
 
 def _speed(result: Performance, kind: str) -> list[Row]:
     of_bound = result.throughput_fps / result.bound_throughput_fps
+    waits_s = result.transfer_latency_s + result.launch_s
     return [
         ("frames per second", count(result.throughput_fps), kind),
         ("  limited by", _bottleneck(result), kind),
         ("  share of the array's upper bound", f"{of_bound:.1%}", kind),
         (f"latency of a batch of {result.batch}", quantity(result.latency_s, "s"), kind),
+        ("  of which the array", quantity(result.array_s, "s"), kind),
         ("  of which on the host link", quantity(result.host_s, "s"), MODELLED),
+        ("  of which before transfers and launch", quantity(waits_s, "s"), MODELLED),
     ]
 
 
@@ -41,6 +44,7 @@ def _energy(result: Performance) -> list[Row]:
         (f"energy per frame ({boundary})", interval(energy, "J"), MODELLED),
         (f"power ({boundary})", interval(result.power_w, "W"), MODELLED),
         ("frames per joule", count(1 / energy.value), MODELLED),
+        ("  intervals", energy.interval, MODELLED),
     ]
 
 

@@ -53,7 +53,7 @@ class Costs:
         read = self.layers[index].reads[order]
         bits, needed = storage_bits(read.source, self.target), read_region(read, reader)
         if source is None:
-            ratio = self.width / self.target.framebuffer.width.value
+            ratio = self.width / self.target.boundary_width
             return from_framebuffer(needed, bits, *self.array, ratio)[0]
         return route(source.held, needed, bits, *self.array)
 

@@ -52,20 +52,26 @@ def at(calibration: float) -> Target:
     )
 
 
+def unmeasured() -> Target:
+    """northpole-sim, had its power not been published."""
+    return northpole().model_copy(update={"calibration": None})
+
+
 @st.composite
 def counts(draw: st.DrawFn) -> Counts:
     return Counts(**{name: draw(st.integers(0, 10**12)) for name in EVENTS})
 
 
 def test_every_event_has_a_price_of_its_own() -> None:
-    """A million events of one kind cost a million times that price, at both ends of it."""
+    """A million events of one kind cost a million times that price; the interval of a price that
+    nothing was measured about is its bracket."""
     assert set(PRICES) == set(EVENTS)
-    figures = dict(northpole().figures())
+    figures, bare = dict(northpole().figures()), unmeasured()
     for event, key in PRICES.items():
         figure = figures[f"energy.{key}"]
-        found = dynamic_energy(Counts(**{event: 10**6}), northpole())
-        assert found.low == pytest.approx(1e6 * figure.low)
-        assert found.high == pytest.approx(1e6 * figure.high)
+        found = dynamic_energy(Counts(**{event: 10**6}), bare)
+        assert found.low == pytest.approx(1e6 * figure.low, rel=0.05)
+        assert found.high == pytest.approx(1e6 * figure.high, rel=0.05)
         assert found.value == pytest.approx(1e6 * northpole().energy.price(figure))
 
 
@@ -78,9 +84,8 @@ def test_every_price_of_the_target_is_used() -> None:
 
 def test_energy_by_hand() -> None:
     """At the low end: 10^9 MACs of 0.0075 pJ, 10^6 bytes of 0.25 pJ, 1 ms of 10 W."""
-    found = energy_of(Counts(macs_4bit=10**9, memory_bytes=10**6), 1e-3, northpole())
-    assert found.low == pytest.approx(7.5e-6 + 2.5e-7 + 1e-2)
-    assert found.high == pytest.approx(8e-5 + 3.1e-6 + 3e-2)
+    found = energy_of(Counts(macs_4bit=10**9, memory_bytes=10**6), 1e-3, at(0.0))
+    assert found.value == pytest.approx(7.5e-6 + 2.5e-7 + 1e-2)
     assert found.kind is Provenance.MODELLED
 
 
@@ -92,39 +97,26 @@ def test_parts_add_up(events: Counts, seconds: float) -> None:
         energy_parts(events, seconds, northpole()),
     )
     assert set(parts) == {*EVENTS, "static"}
-    for end in ("value", "low", "high"):
-        total = sum(getattr(part, end) for part in parts.values())
-        assert total == pytest.approx(getattr(whole, end), rel=1e-9)
+    total = sum(part.value for part in parts.values())
+    assert total == pytest.approx(whole.value, rel=1e-9)
 
 
 @settings(deadline=None, max_examples=50)
-@given(counts(), st.floats(0, 10), st.floats(0, 1))
-def test_the_value_lies_in_its_interval(events: Counts, seconds: float, place: float) -> None:
-    for found in (energy_of(events, seconds, at(place)), idle_energy(seconds, at(place))):
-        assert found.low * (1 - 1e-9) <= found.value <= found.high * (1 + 1e-9)
-
-
-@settings(deadline=None, max_examples=50)
-@given(counts(), st.floats(0, 1), st.floats(0, 1))
-def test_calibration_moves_the_value_one_way(events: Counts, a: float, b: float) -> None:
+@given(counts(), st.floats(0, 10), st.floats(0, 1), st.floats(0, 1))
+def test_calibration_moves_the_value_one_way(
+    events: Counts, seconds: float, a: float, b: float
+) -> None:
     """Upwards with the calibration; the ends of the interval stay where they are."""
-    lower, higher = (energy_of(events, 1e-3, at(place)) for place in sorted((a, b)))
+    lower, higher = (energy_of(events, seconds, at(place)) for place in sorted((a, b)))
     assert lower.value <= higher.value * (1 + 1e-12)
     assert (lower.low, lower.high) == (higher.low, higher.high)
-
-
-def test_calibration_reaches_both_ends() -> None:
-    events = Counts(macs_8bit=10**9, host_bytes=10**6)
-    low, high = energy_of(events, 1.0, at(0.0)), energy_of(events, 1.0, at(1.0))
-    assert low.value == pytest.approx(low.low)
-    assert high.value == pytest.approx(high.high)
 
 
 def test_energy_is_what_happens_and_what_passes() -> None:
     events = Counts(macs_8bit=10**9)
     target = northpole()
     static = energy_of(Counts(), 2.0, target)
-    assert static.low == 2 * 10
+    assert static.value == pytest.approx(2 * northpole().energy.price(target.energy.static_power))
     assert energy_of(events, 2.0, target).value == pytest.approx(
         dynamic_energy(events, target).value + static.value
     )
@@ -134,8 +126,8 @@ def test_waiting_has_its_own_power() -> None:
     """tile64-sim gates its clock: 1 to 4 W instead of 2.5 to 10 W."""
     tile = load_target("tile64-sim")
     waiting, standing = idle_energy(3.0, tile), energy_of(Counts(), 3.0, tile)
-    assert (waiting.low, waiting.high) == (3.0, 12.0)
-    assert (standing.low, standing.high) == (7.5, 30.0)
+    assert (waiting.low, waiting.value, waiting.high) == pytest.approx((3.0, 6.0, 12.0), rel=0.05)
+    assert (standing.low, standing.high) == pytest.approx((7.5, 30.0), rel=0.05)
 
 
 def test_counts_add_field_by_field() -> None:

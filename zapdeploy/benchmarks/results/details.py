@@ -136,7 +136,7 @@ def details_json(result: Result) -> dict[str, Any]:
 
 
 def _chip_json(target: Target) -> dict[str, Any]:
-    from zapdeploy.compile.mapping.pricing import price_figures
+    from zapdeploy.compile.mapping.prices import price_figures
 
     figures = dict(target.figures())
     keys = {id(figure): key for key, figure in figures.items()}
@@ -149,6 +149,7 @@ def _chip_json(target: Target) -> dict[str, Any]:
             # Prices of products may have been lowered for zeros.
             part: keys.get(id(one), f"energy.{part.replace('macs', 'mac')}")
             for part, one in price_figures(target).items()
+            if part != "idle"
         },
         "figures": {key: _figure_json(figure) for key, figure in figures.items()},
         "sources": dict(target.sources),
@@ -190,4 +191,6 @@ def _load(chip: int, array: Mapping[str, Any], raw: Mapping[str, Any]) -> CoreLo
 
 
 def _estimate(raw: Mapping[str, Any]) -> Estimate:
-    return Estimate(raw["value"], raw["low"], raw["high"], Provenance(raw["kind"]))
+    return Estimate(
+        raw["value"], raw["low"], raw["high"], Provenance(raw["kind"]), raw.get("interval", "")
+    )

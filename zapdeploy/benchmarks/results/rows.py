@@ -264,4 +264,6 @@ def _estimate_json(estimate: Estimate | None) -> dict[str, float | str] | None:
 def _estimate(raw: Mapping[str, Any] | None) -> Estimate | None:
     if raw is None:
         return None
-    return Estimate(raw["value"], raw["low"], raw["high"], Provenance(raw["kind"]))
+    return Estimate(
+        raw["value"], raw["low"], raw["high"], Provenance(raw["kind"]), raw.get("interval", "")
+    )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zapdeploy.hardware_targets import Figure, Target
+from zapdeploy.compile.mapping.prices import price_figures, price_samples
+from zapdeploy.hardware_targets import Target
 from zapdeploy.quantities import Estimate, Provenance
 
 if TYPE_CHECKING:
@@ -46,57 +46,40 @@ class Counts:
         return {**plain, "noc_bit_hops": hops}
 
 
-def _prices(target: Target) -> dict[str, Figure]:
-    """The price of each event that can happen on a target."""
-    energy = target.energy
-    hop = energy.noc_bit_hop
-    macs = {f"macs_{bits}bit": energy.mac(bits) for bits in (16, 8, 4, 2)}
-    return {
-        **{name: price for name, price in macs.items() if price is not None},
-        "vector_ops": energy.vector_op,
-        "activation_ops": energy.activation_op,
-        "accumulator_bytes": energy.accumulator_byte,
-        "memory_bytes": energy.memory_byte,
-        "model_bit_hops": hop.model,
-        "activation_bit_hops": hop.activation,
-        "partial_sum_bit_hops": hop.partial_sum,
-        "instruction_bit_hops": hop.instruction,
-        "framebuffer_bytes": energy.framebuffer_byte or energy.memory_byte,
-        "host_bytes": energy.host_byte,
-        "core_cycles": energy.core_cycle,
-    }
+def energy_of(counts: Counts, seconds: float, target: Target, idle_s: float = 0.0) -> Estimate:
+    """Joules of a run: its events, the static power over its time, the idle power while waiting."""
+    amounts = _amounts(counts, seconds, idle_s)
+    drawn = price_samples(target)
+    low, high = drawn.quantiles(amounts)
+    value = _value(amounts, target)
+    return Estimate(value, low, high, Provenance.MODELLED, drawn.interval)
 
 
-def price_figures(target: Target) -> dict[str, Figure]:
-    """The price behind each part of `energy_parts`."""
-    return {**_prices(target), "static": target.energy.static_power}
+def joules_of(counts: Counts, seconds: float, target: Target) -> float:
+    """The same at the calibrated prices, without an interval."""
+    return _value(_amounts(counts, seconds), target)
 
 
 def dynamic_energy(counts: Counts, target: Target) -> Estimate:
-    """Joules of the events alone, with the interval that their prices' brackets leave."""
-    return _total(counts, target, 0.0, target.energy.static_power)
-
-
-def energy_of(counts: Counts, seconds: float, target: Target) -> Estimate:
-    """Joules of a run: its events, and the static power over its time."""
-    return _total(counts, target, seconds, target.energy.static_power)
+    """Joules of the events alone."""
+    return energy_of(counts, 0.0, target)
 
 
 def idle_energy(seconds: float, target: Target) -> Estimate:
     """Joules drawn while waiting for the next frame."""
-    return _total(Counts(), target, seconds, target.energy.idle_power)
+    return energy_of(Counts(), 0.0, target, seconds)
 
 
 def energy_parts(counts: Counts, seconds: float, target: Target) -> dict[str, Estimate]:
-    """The same energy event by event; the parts add up to `energy_of`."""
+    """The same energy event by event: values add up to that of `energy_of`, while intervals do not,
+    as what was measured tells the sum better than its parts."""
     empty = Counts()
     parts = {
-        name: _total(
-            Counts(**{name: getattr(counts, name)}), target, 0.0, target.energy.static_power
-        )
-        for name in _prices(target)
+        name: energy_of(Counts(**{name: getattr(counts, name)}), 0.0, target)
+        for name in price_figures(target)
+        if hasattr(empty, name)
     }
-    parts["static"] = _total(empty, target, seconds, target.energy.static_power)
+    parts["static"] = energy_of(empty, seconds, target)
     return parts
 
 
@@ -112,21 +95,15 @@ def price_loads(loads: Loads, target: Target) -> FloatArray:
         "partial_sum_bit_hops": loads.partial_sum_bit_hops,
         "core_cycles": loads.core_cycles,
     }
-    price, prices = target.energy.price, _prices(target)
+    price, prices = target.energy.price, price_figures(target)
     joules = [count * price(prices[name]) for name, count in events.items()]
     return np.sum(joules, axis=0)
 
 
-def _total(counts: Counts, target: Target, seconds: float, power: Figure) -> Estimate:
-    prices = _prices(target)
+def _amounts(counts: Counts, seconds: float, idle_s: float = 0.0) -> dict[str, float]:
+    return {**vars(counts), "static": seconds, "idle": idle_s}
 
-    def total(price: Callable[[Figure], float]) -> float:
-        events = sum(getattr(counts, name) * price(figure) for name, figure in prices.items())
-        return events + seconds * price(power)
 
-    return Estimate(
-        value=total(target.energy.price),
-        low=total(lambda figure: figure.low),
-        high=total(lambda figure: figure.high),
-        kind=Provenance.MODELLED,
-    )
+def _value(amounts: dict[str, float], target: Target) -> float:
+    price = target.energy.price
+    return sum(amounts[name] * price(one) for name, one in price_figures(target).items())

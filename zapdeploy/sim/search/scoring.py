@@ -16,7 +16,7 @@ import numpy as np
 from zapdeploy.compile.graph import Graph
 from zapdeploy.compile.layers import Layer, group_layers, network_inputs
 from zapdeploy.compile.mapping.mapper import LayerMapping, layer_form
-from zapdeploy.compile.mapping.pricing import energy_of
+from zapdeploy.compile.mapping.pricing import joules_of
 from zapdeploy.compile.mapping.tiling import Cuts, space_of
 from zapdeploy.compile.program.build import SharedWork, layer_program
 from zapdeploy.compile.program.layer import lower_layer
@@ -106,5 +106,5 @@ class Scorer:
         register_free = np.full(target.cores, free, np.int64)
         begin = start + ceil(target.programs.start_latency.value)
         cycles = schedule_layer(events, target, start, begin, register_free, free).cycles
-        energy = energy_of(program.counts, cycles / target.clock_hz, target).value
+        energy = joules_of(program.counts, cycles / target.clock_hz, target)
         return Score(mapping, cycles, energy if self._objective == "energy" else float(cycles))
