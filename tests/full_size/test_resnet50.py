@@ -32,7 +32,7 @@ def test_larger_batches_give_more_frames_and_longer_latency(make: Make) -> None:
 
 
 def test_energy_is_calibrated_on_this_network(make: Make) -> None:
-    result = zd.simulate(zd.compile(make("resnet50", 4, "packed"), batch=32), scheduled=True)
+    result = zd.simulate(zd.compile(make("resnet50", 4, "packed"), batch=32))
     stated = result.pipeline.target.energy.calibration.value
     assert calibrate(result) == pytest.approx(stated, abs=0.002)
 

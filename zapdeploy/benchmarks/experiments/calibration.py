@@ -12,7 +12,7 @@ from zapdeploy.sim.calibration import calibrate, measured_table
 
 
 def main() -> None:
-    result = simulate(compile_model(sys.argv[1], "northpole-sim", batch=32), scheduled=True)
+    result = simulate(compile_model(sys.argv[1], "northpole-sim", batch=32))
     print(f"energy.calibration = {calibrate(result):.3f}\n{measured_table(result)}")
 
 
