@@ -24,6 +24,7 @@ from tests.compile.frontend.dialects import (
 )
 from tests.compile.frontend.onnx_files import Array, OnnxFile
 from zapdeploy.compile.frontend import import_model, qonnx
+from zapdeploy.compile.graph import FLOAT32, Value
 from zapdeploy.errors import ModelError, UsageError
 from zapdeploy.sim import qonnx_executor
 from zapdeploy.sim.check import CheckResult, check, reference_inputs
@@ -74,6 +75,52 @@ def test_a_wrong_scale_is_found(tmp_path: Path) -> None:
     result = check(replace(graph, values=values), path, inputs)
     assert not result.passed
     assert f"'{value.name}' must" in result.failures[0]
+
+
+def product(folder: Path, scales: tuple[float, float, float]) -> Path:
+    """512 sums of 10 products, quantized to 8 bits."""
+    rng = np.random.default_rng(7)
+    writer = QonnxWriter()
+    x = writer.start("x", (64, 10), Kind(8, True, scales[0]))
+    w = writer.file.constant(rng.normal(0, 2 * scales[1], (10, 8)).astype(np.float32))
+    w = writer.quant(w, Kind(3, True, scales[1]))
+    y = writer.activation(writer.file.node("MatMul", [x.name, w]), Kind(8, True, scales[2]))
+    return writer.finish(y).save(folder / "model.onnx")
+
+
+def test_sums_between_two_codes_are_counted_apart(tmp_path: Path) -> None:
+    """0.05 x 0.125 / 0.1 is 1/16: one sum in 16 is a tie, and float32 decides by its last bits."""
+    result = checked(product(tmp_path, (0.05, 0.125, 0.1)))
+    assert result.passed, result.failures
+    (found,) = [c for c in result.nodes if c.different]
+    assert found.ties == found.different > 1
+    assert result.notes == (
+        f"{found.ties} of 512 elements of '{found.name}' lie exactly between two codes, where the "
+        "reference's float32 sums round either way",
+    )
+
+
+def test_nothing_is_excused_that_is_no_tie(tmp_path: Path) -> None:
+    """A bias of a quarter of a step moves every fourth sum to another code."""
+    path = product(tmp_path, (0.05, 0.125, 0.1))
+    graph = import_model(path).graph
+    (node,) = [node for node in graph.nodes if node.op == "MatMul"]
+    bias = Value("bias", (8,), FLOAT32, data=np.full(8, 0.025, np.float32))
+    nodes = tuple(
+        replace(n, inputs=(*n.inputs[:2], "bias")) if n is node else n for n in graph.nodes
+    )
+    wrong = replace(graph, nodes=nodes, values={**graph.values, "bias": bias})
+    result = check(wrong, path, reference_inputs(graph))
+    assert not result.passed
+    (found,) = [c for c in result.nodes if c.name == node.outputs[0]]
+    assert found.different - found.ties > 50
+
+
+def test_powers_of_two_have_no_excuse(tmp_path: Path) -> None:
+    """There float32 is exact, ties included."""
+    result = checked(product(tmp_path, (0.0625, 0.125, 0.125)))
+    assert result.passed
+    assert sum(c.different + c.ties for c in result.nodes) == 0
 
 
 def binary_network(opset: int) -> OnnxFile:

@@ -1,0 +1,48 @@
+"""Sums that lie in the middle between two codes, where a reference in float32 rounds either way.
+
+Where the ratio of the scales is a round number (0.05 x 0.125 / 0.1 is 1/16), many exact sums lie
+there. Dequantized numbers are not exact in float32, nor is their sum, so the reference's last bits
+decide. Where all scales are powers of two, everything is exact and nothing is excused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from zapdeploy.compile.graph import FLOAT32, Array, Graph, Node
+from zapdeploy.compile.ops.base import Unit, operator
+from zapdeploy.sim.functional import run_node
+
+NEAR = 1e-3  # of a step: no more than float32 sums of 8-bit products err
+
+
+def at_ties(
+    graph: Graph, node: Node, values: Mapping[str, Array], ours: Array, theirs: Array
+) -> int:
+    """How many elements of a matrix operator's result differ by one code, and are such sums.
+
+    values: its inputs, by name.
+    """
+    name = node.outputs[0]
+    made = graph.values[name]
+    if operator(node.op).unit is not Unit.MATRIX or made.quantization is None:
+        return 0
+    if _is_exact(graph, node):
+        return 0
+    plain = replace(made, element=FLOAT32, quantization=None)
+    real = run_node(replace(graph, values={**graph.values, name: plain}), node, values)[name]
+    scale = made.quantization.along(made.quantization.scale, real.ndim)
+    steps = real.astype(np.float64) / scale
+    near = np.abs(steps - np.floor(steps) - 0.5) < NEAR
+    apart = np.abs(ours.astype(np.int64) - theirs) == 1
+    return int(np.count_nonzero(near & apart))
+
+
+def _is_exact(graph: Graph, node: Node) -> bool:
+    """Whether all scales are powers of two."""
+    used = (graph.values[name].quantization for name in (*node.inputs, *node.outputs) if name)
+    scales = np.concatenate([q.scale.ravel() for q in used if q is not None])
+    return bool(np.all(np.frexp(scales)[0] == 0.5))
