@@ -9,15 +9,6 @@ import onnx
 from onnx import numpy_helper
 
 from zapdeploy.errors import UsageError
-from zapdeploy.simplify import (  # noqa: F401  (importing a family registers its expansions)
-    arithmetic,
-    conditional,
-    functions,
-    indexing,
-    loops,
-    microsoft,
-    recurrent,
-)
 from zapdeploy.simplify.graphs import all_nodes, inner_graphs
 from zapdeploy.simplify.opsets import OLDEST_OPSET, current_forms, standard_opset
 from zapdeploy.simplify.precision import to_float32

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 
@@ -308,7 +310,15 @@ def dynamic() -> Call:
     return Call(node, c.inputs, outputs)
 
 
+def _by_operator() -> Iterator[tuple[str, Call]]:
+    """The calls in tests that have an operator to themselves (`operators/test_*.py`)."""
+    for path in sorted((Path(__file__).parent / "operators").glob("test_*.py")):
+        found: dict[str, Call] = import_module(f"tests.compile.ops.operators.{path.stem}").CALLS
+        yield from found.items()
+
+
 CASES: dict[str, Call] = {
+    **dict(_by_operator()),
     **dict(_convolutions()),
     **dict(_matmuls()),
     **dict(_pools()),

@@ -1,6 +1,6 @@
-"""The page of supported operators, made from the registries.
+"""The page of supported operators, made from the registries when the site is built.
 
-python -m zapdeploy.compile.frontend.operator_page > docs/operators.md
+To read it alone: python -m zapdeploy.compile.frontend.operator_page
 """
 
 from __future__ import annotations
@@ -27,9 +27,6 @@ def operator_page() -> str:
     """The page as Markdown: operators of ONNX, of other domains, and of the graph."""
     lines = [
         "# Operators",
-        "",
-        "Made from the operators' own words by"
-        " `python -m zapdeploy.compile.frontend.operator_page`.",
         "",
         "## Of ONNX",
         "Older opsets are read as well: they are brought up to date first. An operator that"
