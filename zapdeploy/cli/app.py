@@ -29,6 +29,7 @@ COMMANDS = (
     "events",
     "bench",
     "compare",
+    "verify",
     "report",
     "validate",
     "targets",

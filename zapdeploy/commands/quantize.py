@@ -95,16 +95,21 @@ def quantize(
     bits = None if weights == "mixed" else int(weights)
     edges = 8 if keep_first_last is None else keep_first_last
     given = load_arrays(Path(calibration)) if isinstance(calibration, str | Path) else calibration
-    if is_onnx(str(model)):
+    exported = _exported(str(model))
+    if exported is not None:
+        given = given or _own_calibration(Path(model))
+        activation_scales = activation_scales or "auto"
+    if is_onnx(str(model)) or exported is not None:
         torch_only = (qat, checkpoint, rounding, min_snr, max_energy, max_latency)
         if bits is None or any(v is not None for v in torch_only) or powers_of_two or percentile:
             raise UsageError(
                 "model must be a torch module for --weights mixed, --qat, --checkpoint, "
-                "--powers-of-two, --percentile, --rounding and budgets, not an ONNX file; give a "
-                "folder from zapdeploy train or package.module:factory"
+                "--powers-of-two, --percentile, --rounding and budgets, not an ONNX file, nor a "
+                "forecaster that is quantized as one; give a folder of another forecaster or "
+                "package.module:factory"
             )
         record = quantize_onnx(
-            model,
+            exported or model,
             output,
             weights=bits,
             activations=activations,
@@ -146,6 +151,22 @@ def is_onnx(model: str) -> bool:
     """Whether this names an ONNX file, not a folder or a factory."""
     path = Path(model)
     return path.is_file() or path.suffix == ".onnx" or (":" not in model and not path.is_dir())
+
+
+def _exported(model: str) -> Path | None:
+    """The float ONNX file of a folder whose forecaster is quantized as ONNX, beside its weights;
+    None of anything else.
+    """
+    if is_onnx(model) or not Path(model).is_dir():
+        return None
+    from zapdeploy.forecasters.export import export_model
+    from zapdeploy.forecasters.folder import trained_spec
+    from zapdeploy.forecasters.registry import FAMILIES
+
+    spec = trained_spec(model)
+    if spec is None or not FAMILIES[spec.info.family].onnx_only:
+        return None
+    return export_model(spec.name, Path(model) / "float.onnx", checkpoint=model)
 
 
 def _own_calibration(folder: Path) -> Arrays:

@@ -14,6 +14,8 @@ from zapdeploy.forecasters.build import NO_SCALING, build_model, check_options
 from zapdeploy.forecasters.checkpoint import WEIGHTS_FILE
 from zapdeploy.forecasters.extras import require
 from zapdeploy.forecasters.registry import ModelInfo, find_forecaster
+from zapdeploy.host_part.golden import KEY as GOLDEN_KEY
+from zapdeploy.host_part.golden import Golden, noted_golden
 from zapdeploy.recordings.columns import Columns, columns_notes, columns_text, parse_columns
 from zapdeploy.recordings.description import Description
 from zapdeploy.recordings.description import read_description as read_recording
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION = "forecaster.json"
 WEIGHTS = WEIGHTS_FILE
+GOLDEN = "golden.json"
 READ_KEY = "zapdeploy.read"  # in the metadata of files: how the recording was read
 
 
@@ -180,7 +183,22 @@ def folder_notes(folder: str | Path | None) -> dict[str, str]:
     known, options = read_training_data(place)
     if known is not None:
         notes |= {**known.notes(), READ_KEY: json.dumps(options.as_json())}
-    return notes
+    golden = read_golden(place)
+    return notes if golden is None else notes | golden.notes()
+
+
+def write_golden(folder: Path, golden: Golden) -> None:
+    """Write golden.json."""
+    with atomic_write(folder / GOLDEN) as file:
+        file.write(golden.notes()[GOLDEN_KEY].encode())
+
+
+def read_golden(folder: Path) -> Golden | None:
+    """The folder's golden input and output; None in folders that have none."""
+    path = folder / GOLDEN
+    if not path.is_file():
+        return None
+    return noted_golden({GOLDEN_KEY: path.read_text(encoding="utf-8")}, str(path))
 
 
 def load_forecaster(folder: str | Path) -> Trained:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zapdeploy.host_part import FixedScaling
+from zapdeploy.host_part.scaling import LIMIT, FixedScaling
 from zapdeploy.recordings.recording import Recording
 
 LOW, HIGH = 1.0, 99.0  # percentiles between which a neuron's range is taken
@@ -15,7 +15,7 @@ NEURONS_AT_ONCE = 256
 
 
 class Scaled(nn.Module):
-    """Traces [batch, context, neurons] -> last + spread x network((traces - centre) / spread).
+    """Traces [batch, context, neurons] -> what the host and the network between make of them.
 
     `take_out` leaves the network alone, as it is exported and quantized.
     """
@@ -33,8 +33,17 @@ class Scaled(nn.Module):
         if self.plain:
             found: Tensor = self.network(x)
             return found
-        change: Tensor = self.network((x - self.centre) / self.scale)
-        return x[:, -1:] + change * self.scale
+        scaled = self.scaled(x)
+        return self.restored(scaled, self.network(scaled))
+
+    def scaled(self, x: Tensor) -> Tensor:
+        """As the network is given it."""
+        return torch.asinh((x - self.centre) / self.scale)
+
+    def restored(self, scaled: Tensor, change: Tensor) -> Tensor:
+        """The forecast in the data's unit."""
+        after = (scaled[:, -1:] + change).clamp(-LIMIT, LIMIT)
+        return torch.sinh(after) * self.scale + self.centre
 
     def take_out(self) -> FixedScaling:
         """Stop scaling: what the host then has to do."""
@@ -56,8 +65,8 @@ class ScaledWithCovariates(Scaled):
         if self.plain:
             found: Tensor = self.network(input, covariates)
             return found
-        change: Tensor = self.network((input - self.centre) / self.scale, covariates)
-        return input[:, -1:] + change * self.scale
+        scaled = self.scaled(input)
+        return self.restored(scaled, self.network(scaled, covariates))
 
 
 def robust_scales(recording: Recording, most_frames: int = 20_000) -> tuple[np.ndarray, np.ndarray]:

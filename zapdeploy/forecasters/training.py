@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 
 from zapdeploy.arrays import save_arrays
 from zapdeploy.errors import DataError, UsageError
-from zapdeploy.forecasters.calibration import CALIBRATION, calibration_windows
+from zapdeploy.forecasters.calibration import CALIBRATION, calibration_windows, golden_window
 from zapdeploy.forecasters.folder import (
     WEIGHTS,
     ForecasterSpec,
+    load_forecaster,
     write_description,
+    write_golden,
     write_tensors,
 )
 from zapdeploy.forecasters.resuming import Progressed, read_resume, write_resume
@@ -71,6 +73,7 @@ def train(
         run.step()
         progress(run.line, run.state.step, chosen.steps)
     save_arrays(place / CALIBRATION, calibration_windows(recording, spec, seed=chosen.seed))
+    write_golden(place, golden_window(recording, load_forecaster(place)))
     return run.result()
 
 

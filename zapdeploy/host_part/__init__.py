@@ -3,6 +3,7 @@
 base.py      what every such part can do, with and without memory of its own
 revin.py     reversible instance normalisation: by each window's own mean and spread
 scaling.py   each neuron's fixed centre and spread
+golden.py    an input and its output, to verify a network with
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from zapdeploy.files import atomic_write
 from zapdeploy.host_part import host_normalisation, normalised_inputs
 from zapdeploy.quantize.form_qdq import write_qdq
 from zapdeploy.quantize.form_qoperator import MICROSOFT, write_qoperator
+from zapdeploy.quantize.golden_output import renew_golden
 from zapdeploy.quantize.index_ranges import ActivationScales
 from zapdeploy.quantize.network import Network, check_network
 from zapdeploy.quantize.plan import Plan, make_plan
@@ -82,7 +83,7 @@ def quantize_onnx(
         samples = normalised_inputs(named(calibration, network.input_names), normalisation)
     check_samples(network, samples)
     plan = make_plan(network, recipe, samples)
-    content = _serialized(plan, recipe)
+    content = _serialized(plan, recipe, golden=True)
     with atomic_write(target) as file:
         file.write(content)
     return QuantizeRecord(
@@ -119,8 +120,8 @@ def preview(source: Path, destination: Path, shapes: InputShapes | None = None) 
     return notes
 
 
-def _serialized(plan: Plan, recipe: Recipe) -> bytes:
-    """The quantized model as the bytes of an ONNX file."""
+def _serialized(plan: Plan, recipe: Recipe, *, golden: bool = False) -> bytes:
+    """The quantized model as the bytes of an ONNX file. golden: with its own golden output."""
     parts = write_qoperator(plan) if recipe.form == "qoperator" else write_qdq(plan, recipe.form)
     source = plan.network.model
     opset = standard_opset(source)
@@ -145,6 +146,8 @@ def _serialized(plan: Plan, recipe: Recipe) -> bytes:
             f"quantized model must be under 2 GiB in one ONNX file, not {size / 2**30:.1f} GiB; "
             "quantize to fewer bits or in form 'packed'"
         )
+    if golden:
+        renew_golden(model)
     content: bytes = model.SerializeToString(deterministic=True)
     return content
 

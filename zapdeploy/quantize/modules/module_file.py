@@ -16,6 +16,7 @@ from torch import Tensor, fx, nn
 
 from zapdeploy.errors import UsageError
 from zapdeploy.files import atomic_write
+from zapdeploy.quantize.golden_output import renew_golden
 from zapdeploy.quantize.module_record import ModuleLayer, ModuleRecord
 from zapdeploy.quantize.modules.agreement import agree
 from zapdeploy.quantize.modules.build import (
@@ -131,6 +132,7 @@ def write_module(
     model = export(quantized.graph, example, shape)
     for key, text in (notes or {}).items():
         model.metadata_props.add(key=key, value=text)
+    renew_golden(model)
     content = model.SerializeToString(deterministic=True)
     agreement: dict[str, Any] = {"onnxruntime": _agreement(quantized.graph, model, example)}
     with atomic_write(target) as file:
