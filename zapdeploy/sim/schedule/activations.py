@@ -19,7 +19,7 @@ from zapdeploy.compile.regions import IntArray
 from zapdeploy.hardware_targets import Target
 from zapdeploy.sim.schedule.booking import Bookings, no_bookings, send
 from zapdeploy.sim.schedule.machine import Arrivals, Work
-from zapdeploy.sim.schedule.needs import Needs, walk
+from zapdeploy.sim.schedule.needs import Boxes, Needs, boxes_read, walk
 from zapdeploy.sim.schedule.packets import Packets, packets
 
 
@@ -44,35 +44,54 @@ class Arrived:
     arrivals: Arrivals
 
 
+@dataclass(frozen=True, eq=False)
+class Fetched:
+    """What holds of all that a layer fetches, in whatever order: boxes, and the messages' trees."""
+
+    boxes: tuple[Boxes, ...]
+    trees: tuple[Trees, ...]
+
+
+def fetched(events: LayerEvents, work: Work, mesh: Mesh, target: Target) -> Fetched:
+    return Fetched(
+        boxes_read(events, work.chunks, target),
+        tuple(trees(mesh, delivery.messages) for delivery in events.deliveries),
+    )
+
+
 def send_activations(
-    events: LayerEvents, work: Work, mesh: Mesh, target: Target, start: int, held_first: bool
+    events: LayerEvents,
+    work: Work,
+    found: Fetched,
+    mesh: Mesh,
+    target: Target,
+    start: int,
+    held_first: bool,
 ) -> Arrived:
     """Schedule everything a layer fetches, from the layer's start on (`held_first`: see `walk`)."""
-    steps = walk(events, work.chunks, target, held_first)
+    steps = walk(events, found.boxes, work.chunks, held_first)
     prepared = [
-        _prepare(delivery, needs, mesh, target)
-        for delivery, needs in zip(events.deliveries, steps.needs, strict=True)
+        _prepare(delivery, needs, ways, mesh, target)
+        for delivery, needs, ways in zip(events.deliveries, steps.needs, found.trees, strict=True)
     ]
     uses = np.zeros(mesh.links, np.int64)
-    for found in prepared:
-        uses += found.trees.uses(
-            mesh.links, np.bincount(found.packets.message, minlength=len(found.trees.sizes))
+    for one in prepared:
+        uses += one.trees.uses(
+            mesh.links, np.bincount(one.packets.message, minlength=len(one.trees.sizes))
         )
     bookings = no_bookings(uses)
     _schedule(events, prepared, work, mesh, bookings, start)
     return Arrived(tuple(prepared), bookings, _arrivals(prepared, work, mesh, steps.chunk_order))
 
 
-def _prepare(delivery: Delivery, needs: Needs, mesh: Mesh, target: Target) -> Sending:
+def _prepare(delivery: Delivery, needs: Needs, ways: Trees, mesh: Mesh, target: Target) -> Sending:
     found = packets(delivery.messages, needs.boxes.low, needs.boxes.high)
     width = int(target.networks.activation.width)
     if delivery.held is None:  # all rows share the framebuffer
         width = max(min(width, int(target.boundary_width / mesh.rows)), 1)
     size = -(-found.elements * delivery.messages.bits // 8)
     cycles = -(-size // width)
-    return Sending(
-        delivery, needs, found, trees(mesh, delivery.messages), cycles, np.zeros_like(cycles)
-    )
+    return Sending(delivery, needs, found, ways, cycles, np.zeros_like(cycles))
 
 
 def _schedule(

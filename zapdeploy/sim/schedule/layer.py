@@ -11,7 +11,7 @@ from zapdeploy.compile.noc.mesh import Mesh, Trees
 from zapdeploy.compile.program.layer import LayerEvents
 from zapdeploy.compile.regions import IntArray
 from zapdeploy.hardware_targets import Target
-from zapdeploy.sim.schedule.activations import Arrived, hop_cycles, send_activations
+from zapdeploy.sim.schedule.activations import Arrived, fetched, hop_cycles, send_activations
 from zapdeploy.sim.schedule.booking import Bookings, no_bookings, without_room
 from zapdeploy.sim.schedule.machine import State, Trace, Weights, Work
 from zapdeploy.sim.schedule.pipeline import run_layer
@@ -72,9 +72,10 @@ def schedule_layer(
     weights, weight_trees = weights_of(events, model)
     machine = machine_of(target, events.work.mac_bits)
     uses = _weight_uses(work, weights, weight_trees, model)
+    found = fetched(events, work, activation, target)
 
     def scheduled(held_first: bool) -> LayerSchedule:
-        arrived = send_activations(events, work, activation, target, start, held_first)
+        arrived = send_activations(events, work, found, activation, target, start, held_first)
         bookings = no_bookings(uses)
         state = State(register_free.copy(), early, start)
         trace = run_layer(

@@ -46,7 +46,21 @@ class Walk:
     needs: tuple[Needs, ...]
 
 
-def walk(events: LayerEvents, chunks: int, target: Target, held_first: bool) -> Walk:
+@dataclass(frozen=True, eq=False)
+class Boxes:
+    """What the cores read of a tensor [stages, chunks, cores, rank], chunks and vectors as they
+    come, and the vectors of a stage (0: it is not read as vectors)."""
+
+    region: Region
+    vectors_each: int
+
+
+def boxes_read(events: LayerEvents, chunks: int, target: Target) -> tuple[Boxes, ...]:
+    """Of every tensor that a layer fetches."""
+    return tuple(_boxes(events, delivery, chunks, target) for delivery in events.deliveries)
+
+
+def walk(events: LayerEvents, found: tuple[Boxes, ...], chunks: int, held_first: bool) -> Walk:
     """Put chunks and vectors into an order, and find what is read when.
 
     They are taken as they come, or `held_first`: a core first does what it holds the inputs of
@@ -54,24 +68,19 @@ def walk(events: LayerEvents, chunks: int, target: Target, held_first: bool) -> 
     same order, as a slab of weights is sent to all; cores that add up partial sums take chunks in
     the same order.
     """
-    found = [_boxes(events, delivery, chunks, target) for delivery in events.deliveries]
     lacking = np.zeros((events.cuts.cores, chunks))
     if held_first:
-        for (boxes, _), delivery in zip(found, events.deliveries, strict=True):
-            lacking += _missing(boxes, delivery).sum(axis=0).T
+        for boxes, delivery in zip(found, events.deliveries, strict=True):
+            lacking += _missing(boxes.region, delivery).sum(axis=0).T
     chunk_order = _common_order(lacking, _chains(events))
     needs = [
-        _in_order(events, delivery, boxes, each, chunk_order, held_first)
-        for (boxes, each), delivery in zip(found, events.deliveries, strict=True)
+        _in_order(events, delivery, boxes, chunk_order, held_first)
+        for boxes, delivery in zip(found, events.deliveries, strict=True)
     ]
     return Walk(chunk_order, tuple(needs))
 
 
-def _boxes(
-    events: LayerEvents, delivery: Delivery, chunks: int, target: Target
-) -> tuple[Region, int]:
-    """What is read of a tensor [stages, chunks, cores, rank], and the vectors of a stage (0: it is
-    not read as vectors)."""
+def _boxes(events: LayerEvents, delivery: Delivery, chunks: int, target: Target) -> Boxes:
     read, layer = delivery.read, events.layer
     matrix = layer.operator.unit is Unit.MATRIX and read.call is layer.anchor
     axes = _walk_axes(events)
@@ -86,11 +95,11 @@ def _boxes(
         found = layer.operator.vector_regions(read.call, out, reduction, inputs * each)
         if target.core.matrix_unit.packs_taps:
             found = _packed(found, -(-_most_vectors(events, target) // each))
-        return _through_views(read, found), each
+        return Boxes(_through_views(read, found), each)
     region = operator(read.call.node.op).input_regions(read.call, out, reduction)[read.input]
     assert region is not None
     region = _through_views(read, region)
-    return Region(region.low[None], region.high[None]), 0
+    return Boxes(Region(region.low[None], region.high[None]), 0)
 
 
 def _most_vectors(events: LayerEvents, target: Target) -> int:
@@ -116,12 +125,12 @@ def _packed(boxes: Region, vectors: int) -> Region:
 def _in_order(
     events: LayerEvents,
     delivery: Delivery,
-    boxes: Region,
-    each: int,
+    found: Boxes,
     chunk_order: IntArray,
     held_first: bool,
 ) -> Needs:
-    """Boxes [stages, chunks, cores, rank] in the order in which each core reads them."""
+    """Boxes in the order in which each core reads them."""
+    boxes, each = found.region, found.vectors_each
     core = np.arange(events.cuts.cores)
     lacking = _missing(boxes, delivery)
     first = np.asarray(lacking[:, chunk_order[:, 0], core].T * held_first, np.float64)
