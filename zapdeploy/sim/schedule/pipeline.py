@@ -90,14 +90,10 @@ def _run(
                 reads = t == 0 and b == 0  # later blocks read the same again
                 running = sets * work.vectors[t]
                 for v in range(running.max()):
-                    for g in range(len(weights.size)):
-                        leader = weights.member[weights.first[g]]
-                        if v < running[leader]:
-                            slab, of = first[leader] + v, slabs[leader]
-                            sent = _send_weights(
-                                machine, weights, g, slab, of, state.early, cores, model, trace,
-                                sent,
-                            )  # fmt: skip
+                    sent = _send_weights(
+                        machine, weights, running, first, slabs, v, state.early, cores, model,
+                        trace.sent, sent,
+                    )  # fmt: skip
                     _run_slabs(
                         machine, work, arrivals, activation, cores, slabs, trace.slabs,
                         t, chunk, v, sets, first, reads,
@@ -135,17 +131,20 @@ def _first_weights(
     A layer without matrix work has all its parameters sent once.
     """
     basis = np.full(machine.cores, state.start, np.int64)
-    sent = 0
     for k in range(machine.cores):
         size = share(work.own_bytes[k], 0, max(slabs[k], 1))
         load = -(-size // machine.port_width)
         cores[k].own_ready = max(cores[k].begun, state.early) + load
         if not slabs[k]:
             basis[k] = max(basis[k], cores[k].own_ready)
+    alone = (slabs == 0).astype(np.int64)
+    nothing, whole = np.zeros_like(slabs), np.ones_like(slabs)
+    sent = _send_weights(
+        machine, weights, alone, nothing, whole, 0, state.early, cores, model, trace.sent, 0
+    )
     for g in range(len(weights.size)):
         members = weights.member[weights.first[g] : weights.first[g + 1]]
         if not slabs[members[0]]:
-            sent = _send_weights(machine, weights, g, 0, 1, state.early, cores, model, trace, sent)
             for k in members:
                 basis[k] = max(basis[k], cores[k].ready)
     return basis, sent
@@ -165,56 +164,64 @@ def _sets(work: Work, tile: int, block: int) -> IntArray:
 def _send_weights(
     machine: Machine,
     weights: Weights,
-    g: int,
-    slab: int,
-    slabs: int,
+    running: IntArray,
+    first: IntArray,
+    slabs: IntArray,
+    v: int,
     early: int,
     cores: Records,
     model: Bookings,
-    trace: Trace,
+    packets: IntArray,
     sent: int,
 ) -> int:
-    """Send one slab of a shared slice from where its parts lie to all cores of the group.
+    """Send slab `v` of every shared slice from where its parts lie to all cores of its group, if
+    the group has so many `running`; it is slab `first` + `v` of `slabs`.
 
     No register is written before its core has begun the slab before. Returns packets sent so far.
     """
-    members = weights.member[weights.first[g] : weights.first[g + 1]]
     links, hops, ports = weights.links, weights.hops, 5 * machine.cores
-    for k in members:
-        cores[k].ready = 0
-    at, stop = slab * weights.size[g] // slabs, (slab + 1) * weights.size[g] // slabs
-    while at < stop:
-        owner = at // weights.part[g]
-        size = min(stop, (owner + 1) * weights.part[g]) - at
-        at += size
-        sender = members[owner]
-        tree = weights.tree[sender]
-        low, high = weights.tree_first[tree], weights.tree_first[tree + 1]
-        release, last = early, -1
-        if cores[sender].begun > release:
-            release, last = cores[sender].begun, sender
-        for i in range(low, high):
-            k = links[i] - ports
-            if 0 <= k < machine.cores:
-                possible = cores[k].begun - hops[i] * machine.model_hop
-                if possible > release:
-                    release, last = possible, k
-        cycles = -(-size // machine.model_width)
-        start = send(model, links, hops, low, high, machine.model_hop, cycles, release)
-        cores[sender].pending += size
-        row = trace.sent[sent]
-        row[0], row[1], row[2], row[3] = tree, start, cycles, size
-        sent += 1
-        if start + cycles > cores[sender].ready:
-            cores[sender].ready = start + cycles
-            cores[sender].held_up_by = last
-        for i in range(low, high):
-            k = links[i] - ports
-            if 0 <= k < machine.cores:
-                arrived = start + hops[i] * machine.model_hop + cycles
-                if arrived > cores[k].ready:
-                    cores[k].ready = arrived
-                    cores[k].held_up_by = last
+    sizes, parts, member, begins = weights.size, weights.part, weights.member, weights.first
+    trees, tree_first = weights.tree, weights.tree_first
+    for g in range(len(sizes)):
+        leader = member[begins[g]]
+        if v >= running[leader]:
+            continue
+        for i in range(begins[g], begins[g + 1]):
+            cores[member[i]].ready = 0
+        slab, of = first[leader] + v, slabs[leader]
+        at, stop = slab * sizes[g] // of, (slab + 1) * sizes[g] // of
+        while at < stop:
+            owner = at // parts[g]
+            size = min(stop, (owner + 1) * parts[g]) - at
+            at += size
+            sender = member[begins[g] + owner]
+            tree = trees[sender]
+            low, high = tree_first[tree], tree_first[tree + 1]
+            release, last = early, -1
+            if cores[sender].begun > release:
+                release, last = cores[sender].begun, sender
+            for i in range(low, high):
+                k = links[i] - ports
+                if 0 <= k < machine.cores:
+                    possible = cores[k].begun - hops[i] * machine.model_hop
+                    if possible > release:
+                        release, last = possible, k
+            cycles = -(-size // machine.model_width)
+            start = send(model, links, hops, low, high, machine.model_hop, cycles, release)
+            cores[sender].pending += size
+            packets[sent, 0], packets[sent, 1] = tree, start
+            packets[sent, 2], packets[sent, 3] = cycles, size
+            sent += 1
+            if start + cycles > cores[sender].ready:
+                cores[sender].ready = start + cycles
+                cores[sender].held_up_by = last
+            for i in range(low, high):
+                k = links[i] - ports
+                if 0 <= k < machine.cores:
+                    arrived = start + hops[i] * machine.model_hop + cycles
+                    if arrived > cores[k].ready:
+                        cores[k].ready = arrived
+                        cores[k].held_up_by = last
     return sent
 
 
