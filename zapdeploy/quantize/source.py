@@ -15,6 +15,7 @@ from zapdeploy.errors import ModelError
 from zapdeploy.onnxruntime_sessions import Purpose, open_session
 from zapdeploy.quantize.rewrite import hoist_activations, split_products
 from zapdeploy.simplify import InputShapes, lengths_of, simplify
+from zapdeploy.simplify.weights import is_partly_quantized, without_quantizers
 
 QUANTIZED_OPERATORS = frozenset(
     {
@@ -45,17 +46,22 @@ def read_prepared(
     initializers and MatMul + Add into Gemm, and drop Identity and Dropout. Activations move to
     the layers that can absorb them. `samples`: shapes of sample inputs, for lengths left open.
     """
-    source = check_source(path)
+    source, replaced = check_source(path)
     found = lengths_of(source.graph, shapes or InputShapes(), samples or {})
     simple = simplify(source, found, keep_batch=True)
+    _check_left(simple.model, path)
     model = raise_opset(_optimized(simple.model, path), opset)
     split_products(model)
     hoist_activations(model)
-    return model, simple.notes
+    return model, (*replaced, *simple.notes)
 
 
-def check_source(path: Path) -> onnx.ModelProto:
-    """The file as it stands. Raises ModelError unless it is a float ONNX network."""
+def check_source(path: Path) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+    """The file's network in float, and notes. Raises ModelError unless some of it is in float.
+
+    Weights that are kept as integers become real numbers again. So do activations where only a part
+    of the products was quantized: all of it is quantized anew.
+    """
     if not path.is_file():
         raise ModelError(f"model must be a file, not missing ({path}); check the path")
     try:
@@ -66,13 +72,33 @@ def check_source(path: Path) -> onnx.ModelProto:
         ) from error
     if not model.graph.node:
         raise ModelError(f"model must have at least one node, not none ({path}); export it again")
+    notes: tuple[str, ...] = ()
+    if is_partly_quantized(model.graph) and without_quantizers(model):
+        notes = ("the file's own quantizers are replaced: they left some products in float",)
     for node in model.graph.node:
         if node.op_type in QUANTIZED_OPERATORS or node.op_type.startswith("QLinear"):
             raise ModelError(
                 f"model must be in float, not already quantized (node {node.name!r}, "
                 f"{node.op_type}); give the float ONNX file that it was made from"
             )
-    return model
+    return model, notes
+
+
+def _check_left(model: onnx.ModelProto, path: Path) -> None:
+    """Raise ModelError for control flow that is decided at run time, with what would settle it."""
+    left = [node for node in model.graph.node if node.op_type in ("If", "Loop", "Scan")]
+    if not left:
+        return
+    constants = {tensor.name for tensor in model.graph.initializer}
+    inputs = [v for v in model.graph.input if v.name not in constants]
+    scalars = [v.name for v in inputs if not v.type.tensor_type.shape.dim]
+    names = scalars or [v.name for v in inputs]
+    options = " ".join(f"--constant {name}=VALUE" for name in names[:4])
+    raise ModelError(
+        f"what a network does must be known before it runs, not be decided by its inputs "
+        f"(node '{left[0].name}', {left[0].op_type}); give {options} for what decides it, or "
+        f"export the model without it ({path})"
+    )
 
 
 def _optimized(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:

@@ -41,11 +41,13 @@ class Walk:
     nodes: list[NodeProto] = field(default_factory=list)
     folded: set[str] = field(default_factory=set)  # constants that no initializer holds yet
     taken: set[str] = field(default_factory=set)
+    tensors: dict[str, TensorProto] = field(default_factory=dict)  # the file's own initializers
 
     def define(self, tensor: TensorProto) -> None:
         """An initializer of the file."""
         shape = tuple(tensor.dims)
         self.types[tensor.name] = helper.make_tensor_type_proto(tensor.data_type, shape)
+        self.tensors[tensor.name] = tensor
         external = tensor.data_location == TensorProto.EXTERNAL
         if prod(shape) <= SMALL_ELEMENTS and not external and _is_plain(tensor.data_type):
             self.constants[tensor.name] = numpy_helper.to_array(tensor)
@@ -189,6 +191,15 @@ class Place:
     def value(self, name: str) -> Array | None:
         """A small constant's value."""
         return self.walk.constants.get(name)
+
+    def weights(self, name: str) -> Array:
+        """A constant's value, however large; ModelError for what is none or lies elsewhere."""
+        if name in self.walk.constants:
+            return self.walk.constants[name]
+        tensor = self.walk.tensors.get(name)
+        if tensor is None or tensor.data_location == TensorProto.EXTERNAL:
+            raise self.error(f"'{name}' must be a constant inside the file; save it in one file")
+        return numpy_helper.to_array(tensor)
 
     def error(self, text: str) -> ModelError:
         return ModelError(f"{text} (node '{self.name}', {self.node.op_type})")
