@@ -94,10 +94,13 @@ def received(graph: Graph, name: str) -> tuple[Value, ...]:
 
 
 def network_outputs(graph: Graph) -> tuple[Value, ...]:
-    """The tensors that the host reads from the framebuffer (before its own dequantizers)."""
+    """The tensors that the host reads from the framebuffer (before its own dequantizers).
+
+    What is constant it has already.
+    """
     state = {after for _, after in graph.state}
     sent = [left(graph, name) for name in graph.outputs if name not in state]
-    return tuple({value.name: value for value in sent}.values())
+    return tuple({value.name: value for value in sent if not value.is_constant}.values())
 
 
 def left(graph: Graph, name: str) -> Value:

@@ -131,7 +131,8 @@ def import_model(
     decisions = decide(translation.nodes, graph, translation.refused)
     if translation.refused:
         message = _refusal(translation.refused, path, quantized=bool(dialects))
-        raise UnsupportedModel(message, decisions, quantized=bool(dialects))
+        needs_quantizing = not dialects or not _others(translation.refused)
+        raise UnsupportedModel(message, decisions, needs_quantizing=needs_quantizing)
     graph = CheckScales()(CheckAccumulators()(graph))
     graph = with_state(graph, {**_declared_state(source), **(state or {})})
     entries = source.model.metadata_props.items()
@@ -304,7 +305,7 @@ _IN_FLOAT = "operands must be quantized"
 def _refusal(refused: dict[str, Decision], path: Path, *, quantized: bool) -> str:
     """Every node that the chip cannot run; products in float are a matter for `quantize`."""
     rows = [d for d in refused.values() if d.outcome is Outcome.REFUSED]
-    others = [d for d in rows if not d.reason.startswith(_IN_FLOAT)]
+    others = _others(refused)
     if not quantized and not others:
         return f"model must be quantized, not float32 throughout ('{path.name}'); {_quantize(path)}"
     rows = rows if quantized else others
@@ -315,6 +316,12 @@ def _refusal(refused: dict[str, Decision], path: Path, *, quantized: bool) -> st
     return (
         f"every node must be one that the chip can run, and {count} cannot: {listed}{more}{advice}"
     )
+
+
+def _others(refused: dict[str, Decision]) -> list[Decision]:
+    """What quantizing would not cure."""
+    rows = (d for d in refused.values() if d.outcome is Outcome.REFUSED)
+    return [d for d in rows if not d.reason.startswith(_IN_FLOAT)]
 
 
 def _quantize(path: Path) -> str:

@@ -14,7 +14,7 @@ import onnx_ir as ir
 from zapdeploy.compile.frontend.draft import Draft
 from zapdeploy.compile.frontend.errors import RefusedError
 from zapdeploy.compile.frontend.onnx_node import MICROSOFT, STANDARD, OnnxNode
-from zapdeploy.compile.frontend.parameters import parameters, zero_point_of
+from zapdeploy.compile.frontend.parameters import parameters, scale_of, zero_point_of
 from zapdeploy.compile.frontend.registry import translates
 from zapdeploy.compile.frontend.tensors import element_type
 from zapdeploy.compile.graph import ElementType, Quantization, Value
@@ -40,6 +40,9 @@ def quantize_linear(draft: Draft, node: OnnxNode) -> None:
 @translates("DequantizeLinear", domains=(STANDARD, MICROSOFT))
 def dequantize_linear(draft: Draft, node: OnnxNode) -> None:
     x = draft.value(node.required(0))
+    if node.integer("block_size", 0) and x.data is not None:
+        _dequantize_blocks(draft, node, x)
+        return
     _refuse_blocks(node)
     declared = _declared_type(node, "output_dtype")
     if declared is not None and declared.kind != "float":
@@ -51,6 +54,30 @@ def dequantize_linear(draft: Draft, node: OnnxNode) -> None:
         return
     real = draft.emit(node, "Dequantize", (x.name,), output=draft.fresh(f"{node.output}_unshifted"))
     draft.emit(node, "Mul", (real, draft.constant(f"{node.name}_factor", factor)))
+
+
+def _dequantize_blocks(draft: Draft, node: OnnxNode, x: Value) -> None:
+    """Weights with a scale for each block of rows: dequantized block by block, and joined."""
+    size, axis = node.integer("block_size", 0), node.integer("axis", 1) % max(len(x.shape), 1)
+    scales = scale_of(draft, node, 1)
+    zeros = np.zeros(scales.shape, np.int32)
+    if node.input(2):
+        zeros = np.asarray(draft.array(node.input(2), "zero point"), np.int32)
+    blocks = -(-x.shape[axis] // size)
+    if len(x.shape) != 2 or scales.shape != (*x.shape[:axis], blocks, *x.shape[axis + 1 :]):
+        raise RefusedError("scales in blocks must be those of a matrix, one for each block")
+    assert x.data is not None
+    low, high = x.element.limits
+    parts = []
+    for block in range(blocks):
+        data = x.data.take(range(block * size, min((block + 1) * size, x.shape[axis])), axis)
+        row, zero = (np.asarray(v.take(block, axis)) for v in (scales, zeros))
+        name = draft.fresh(f"{x.name}_block{block}")
+        meaning = Quantization(row, zero, low, high, 1 - axis)
+        draft.define(Value(name, data.shape, x.element, meaning, data))
+        output = draft.fresh(f"{node.output}_block{block}")
+        parts.append(draft.emit(node, "Dequantize", (name,), output=output))
+    draft.emit(node, "Concat", tuple(parts), {"axis": axis})
 
 
 def clip_codes(draft: Draft, node: OnnxNode) -> None:

@@ -4,7 +4,8 @@ Each is a frozen dataclass called with a graph; `driver` runs them and verifies 
 this order:
 
 1. remove_identity: so that quantizers and their neighbours stand next to each other; then
-   recognize_functions, while the functions' parts are still real numbers.
+   recognize_functions, while the functions' parts are still real numbers; then split_blocks, while
+   the parts of weights that are quantized in blocks stand side by side.
 2. narrow_to_clip: before constants are folded, while the bounds of a Clip are still there.
 3. fold_constants: weights quantized in the file become codes; those codes are what later passes
    look for behind a dequantizer.
@@ -41,10 +42,12 @@ from zapdeploy.compile.passes.remove_identity import RemoveIdentity
 from zapdeploy.compile.passes.remove_requantize import RemoveRequantize
 from zapdeploy.compile.passes.share_quantizers import ShareQuantizers
 from zapdeploy.compile.passes.sink_dequantize import SinkDequantize
+from zapdeploy.compile.passes.split_blocks import SplitBlocks
 
 IMPORT_PASSES: tuple[Pass, ...] = (
     RemoveIdentity(),
     RecognizeFunctions(),
+    SplitBlocks(),
     NarrowToClip(),
     FoldConstants(),
     ShareQuantizers(),
