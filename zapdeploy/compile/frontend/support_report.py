@@ -44,15 +44,15 @@ class Decision:
 class UnsupportedModel(ModelError):  # noqa: N818  (it names what was found)
     """The file is sound, but some of its nodes cannot run on the chip; `decisions` has them all.
 
-    `quantized` is false where nothing in the file is.
+    `needs_quantizing` where that is what it lacks, all or in part.
     """
 
     def __init__(
-        self, message: str, decisions: tuple[Decision, ...], *, quantized: bool = True
+        self, message: str, decisions: tuple[Decision, ...], *, needs_quantizing: bool = False
     ) -> None:
         super().__init__(message)
         self.decisions = decisions
-        self.quantized = quantized
+        self.needs_quantizing = needs_quantizing
 
 
 def decide(
