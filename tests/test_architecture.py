@@ -30,6 +30,7 @@ FOUNDATION = {
     "errors",
     "quantities",
     "files",
+    "text",
     "arrays",
     "callable_packages",
     "tables",

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zapdeploy.errors import DataError
-from zapdeploy.files import atomic_write
+from zapdeploy.errors import DataError, ZapdeployError
+from zapdeploy.files import atomic_write, require_regular
 
 if TYPE_CHECKING:
     from zapdeploy.compile.graph import Graph
@@ -20,22 +20,63 @@ if TYPE_CHECKING:
 ONLY = ""  # the name of an array that came without one: the only input's
 
 
-def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
+def load_arrays(path: Path, wanted: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
     """The arrays of an .npz file by name; the array of an .npy file under the name `ONLY`.
 
-    Raises DataError; pickled objects are refused.
+    Raises DataError; pickled objects are refused, and so are names that are not `wanted`, before
+    their arrays are read.
     """
+    require_regular(path, DataError, "file")
     try:
         found = np.load(path, allow_pickle=False)
         if isinstance(found, np.ndarray):
             return {ONLY: found}
         with found as archive:
-            return {name: archive[name] for name in archive.files}
+            _check_members(archive.zip, wanted)
+            return {name: _numbers(archive[name], name) for name in archive.files}
     except OSError as error:
         reason = error.strerror or "it is not an .npz archive"
         raise DataError(f"file '{path}' must be readable: {reason}") from None
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"file '{path}' must be an .npz archive of numbers: {error}") from None
+    except ZapdeployError as error:
+        raise DataError(f"{error} ('{path}')") from None
+    except Exception as error:  # of zipfile, zlib and NumPy: damage has no type of its own
+        reason = str(error) or type(error).__name__
+        raise DataError(f"file '{path}' must be an .npz archive of numbers: {reason}") from None
+
+
+def _check_members(archive: Any, wanted: Collection[str] | None) -> None:
+    """Raise DataError, before anything is unpacked, for arrays that nobody asked for, that are
+    encrypted, or that promise more than the file holds."""
+    for member in archive.infolist():
+        name = member.filename.removesuffix(".npy")
+        if wanted is not None and name not in wanted:
+            listed = ", ".join(f"'{each}'" for each in wanted)
+            raise DataError(f"inputs must be {listed}, not '{name}'; leave it out")
+        if member.flag_bits & 1:
+            raise DataError(f"array '{name}' must not be encrypted; save it again")
+        with archive.open(member) as file:
+            version = np.lib.format.read_magic(file)
+            read = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
+            shape, _, dtype = read(file)
+            held = member.file_size - file.tell()
+        if dtype.hasobject:
+            raise DataError(f"array '{name}' must hold numbers, not Python objects")
+        promised = prod(shape) * dtype.itemsize
+        if promised > held:
+            raise DataError(
+                f"array '{name}' must have the {promised:,} bytes of its shape {list(shape)}, "
+                f"not {held:,}; save it again"
+            )
+
+
+def _numbers(found: Any, name: str) -> NDArray[Any]:
+    if not isinstance(found, np.ndarray):
+        raise DataError(f"member '{name}' must be an array")
+    return found
 
 
 def named(arrays: Mapping[str, NDArray[Any]], inputs: Sequence[str]) -> Mapping[str, NDArray[Any]]:

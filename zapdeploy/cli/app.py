@@ -6,6 +6,7 @@ our own.
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib import import_module
 from typing import Annotated
@@ -15,6 +16,8 @@ import typer
 from zapdeploy import version
 from zapdeploy.cli import show
 from zapdeploy.errors import ZapdeployError
+from zapdeploy.files import protecting
+from zapdeploy.text import one_line
 
 COMMANDS = (
     "check",
@@ -36,6 +39,7 @@ COMMANDS = (
     "models",
     "doctor",
 )
+OUTPUT_OPTIONS = frozenset(("-o", "--output", "--outputs", "--trace", "--plot"))
 INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
 
 app = typer.Typer(
@@ -69,6 +73,7 @@ for _verb in COMMANDS:
 
 def main() -> None:
     """Run the command line and exit."""
+    signal.signal(signal.SIGTERM, _stop)
     sys.exit(run(sys.argv[1:]))
 
 
@@ -78,7 +83,8 @@ def run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     show.set_verbose("-v" in arguments or "--verbose" in arguments)
     try:
-        status = app(args=arguments, prog_name="zapdeploy", standalone_mode=False)
+        with protecting(_inputs(arguments)):
+            status = app(args=arguments, prog_name="zapdeploy", standalone_mode=False)
     except ZapdeployError as error:
         if debug:
             raise
@@ -88,6 +94,8 @@ def run(arguments: list[str]) -> int:
         return 130
     except BrokenPipeError:
         return 0
+    except MemoryError:
+        return _complain("memory must suffice for this call; give a smaller network or batch")
     except Exception as error:
         message = getattr(error, "format_message", None)
         if message is not None and not debug:  # a wrong option or argument
@@ -100,5 +108,21 @@ def run(arguments: list[str]) -> int:
 
 
 def _complain(message: str) -> int:
-    print("zapdeploy: " + " ".join(message.split()), file=sys.stderr)
+    print(f"zapdeploy: {one_line(message)}", file=sys.stderr)
     return 2
+
+
+def _inputs(arguments: list[str]) -> list[str]:
+    """Arguments that may name files to be read: all that do not follow an option for output."""
+    found = []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        option, sign, value = argument.partition("=")
+        named = option if sign and option.startswith("-") else before
+        if named not in OUTPUT_OPTIONS:
+            found.append(value if named == option else argument)
+    return found
+
+
+def _stop(number: int, frame: object) -> None:
+    """A request to end unwinds the stack, so that nothing half written stays."""
+    raise SystemExit(128 + number)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from zapdeploy.cli import options, show
+from zapdeploy.text import one_line
 
 if TYPE_CHECKING:
     from zapdeploy.api import ModelCheck
@@ -54,7 +55,7 @@ def _print(found: ModelCheck) -> None:
     for note in found.notes:
         print(f"note: {note}")
     if not found.accepted:
-        print("refused: " + "; ".join(found.reasons))
+        print("refused: " + one_line("; ".join(found.reasons)))
         return
     if not found.quantized:
         print(f"the file is in float; run: zapdeploy quantize {found.model}.onnx")

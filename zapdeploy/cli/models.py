@@ -60,7 +60,7 @@ def _export(
         str | None,
         typer.Option("--volume", metavar="D,H,W", help="Voxels (video-unet; default: published)."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of random weights.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of random weights.")] = 0,
     checkpoint: Annotated[
         Path | None, typer.Option("--checkpoint", help="Trained weights (.safetensors, .pt).")
     ] = None,

@@ -90,7 +90,7 @@ def _quantize(
     max_latency: Annotated[
         float | None, typer.Option("--max-latency", metavar="S", help="Mixed: most per frame.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
     debug: options.Debug = False,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from zapdeploy.formatting import count, interval, quantity
 from zapdeploy.tables import Answer
 from zapdeploy.tables import Table as Answered
+from zapdeploy.text import one_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -75,11 +76,13 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(title=title or None, title_justify="left", pad_edge=False)
+    made = Table(
+        title=Text(one_line(title)) if title else None, title_justify="left", pad_edge=False
+    )
     for index, column in enumerate(columns):
         made.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
     for row in rows:
-        made.add_row(*(Text(cell) for cell in row))
+        made.add_row(*(Text(one_line(cell)) for cell in row))
     return made
 
 

@@ -70,7 +70,7 @@ def _simulate(
         ),
     ] = None,
     frame_rate: options.FrameRate = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of inputs drawn for --check.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of inputs drawn for --check.")] = 0,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
     debug: options.Debug = False,
@@ -129,7 +129,8 @@ def _functional(
         raise UsageError(f"--check and --outputs must go with --level functional, not {level}")
     if outputs is not None and inputs is None:
         raise UsageError("--outputs must go with --inputs X.npz, the inputs to run on")
-    given = None if inputs is None else in_batches(program.interface, load_arrays(inputs))
+    interface = program.interface
+    given = None if inputs is None else in_batches(interface, load_arrays(inputs, interface.inputs))
     if outputs is not None or (level == "functional" and not check):
         from zapdeploy.commands.run import run_batches
 

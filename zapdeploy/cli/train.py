@@ -81,7 +81,7 @@ def _train(
     neurons_per_step: Annotated[
         int | None, typer.Option("--neurons-per-step", help="Linear and TiDE: draw so many.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
     seeds: Annotated[
         int,
         typer.Option(

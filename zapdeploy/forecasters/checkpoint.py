@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zapdeploy.errors import DataError
+from zapdeploy.files import require_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,6 +86,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file or a torch state_dict; no code in it is executed."""
     if not path.is_file():
         raise DataError(f"checkpoint must be a file, not missing ({path}); check the path")
+    require_regular(path, DataError, "checkpoint")
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     import torch
 
@@ -109,13 +111,11 @@ def _read_safetensors(path: Path) -> object:
 
 
 def _read_torch(path: Path) -> object:
-    import pickle
-
     import torch
 
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # torch's own unpickler meets damage with errors of every type
         raise _unreadable(path, error) from error
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zapdeploy.errors import TargetError
+from zapdeploy.files import read_text
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -43,12 +44,7 @@ def source_text(name_or_path: str | Path) -> tuple[str, str]:
     """(where it was read, the file as it stands) of any kind of target, by name or path."""
     name = str(name_or_path)
     if name.endswith(".toml"):
-        try:
-            return name, Path(name).read_text(encoding="utf-8")
-        except OSError as error:
-            raise TargetError(f"target file '{name}' must be readable: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise TargetError(f"target file '{name}' must be UTF-8 text") from None
+        return name, read_text(Path(name), TargetError, "target file")
     package = _PACKAGES[EVENT_DRIVEN if name in event_driven_names() else CORE_ARRAY]
     if name not in _names_in(package):
         raise TargetError(
@@ -142,7 +138,7 @@ def load_any_target(name_or_path: str | Path) -> Target | EventTarget:
 def _as_tables(text: str, where: str, strict: bool = True) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number of too many digits
         if not strict:
             return {}
         raise TargetError(f"{where} must be TOML: {error}") from None

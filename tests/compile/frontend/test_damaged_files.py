@@ -27,7 +27,7 @@ from zapdeploy.errors import ModelError
 
 def test_missing_file(tmp_path: Path) -> None:
     assert message(tmp_path / "no.onnx") == (
-        "file must be readable: No such file or directory ('no.onnx')"
+        "file 'no.onnx' must be readable: No such file or directory"
     )
 
 

@@ -417,7 +417,7 @@ def test_no_file(tmp_path: Path) -> None:
 
 
 def test_a_folder(tmp_path: Path) -> None:
-    assert _message(tmp_path) == f"program '{tmp_path}' must be readable: Is a directory"
+    assert _message(tmp_path) == f"program '{tmp_path}' must be a regular file, not a folder"
 
 
 def test_another_kind_of_file(tmp_path: Path) -> None:

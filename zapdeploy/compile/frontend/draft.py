@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from zapdeploy.compile.frontend.errors import RefusedError, UnjudgedError
 from zapdeploy.compile.frontend.onnx_node import OnnxNode
+from zapdeploy.compile.frontend.soundness import check_size
 from zapdeploy.compile.frontend.tensors import array_of
 from zapdeploy.compile.graph import (
     FLOAT32,
@@ -46,6 +47,7 @@ class Draft:
     nodes: list[Node] = field(default_factory=list)
     producers: dict[str, Node] = field(default_factory=dict)
     ranges: dict[str, tuple[int, int]] = field(default_factory=dict)
+    folded: int = 0  # elements computed from constants so far
     taken: set[str] = field(default_factory=set)
     node_names: set[str] = field(default_factory=set)
 
@@ -63,6 +65,7 @@ class Draft:
         return self.define(Value(name, array.shape, element, data=array))
 
     def define(self, value: Value) -> Value:
+        check_size(f"tensor '{value.name}'", value.shape)
         if 0 in value.shape and value.data is None:
             raise ModelError(
                 f"tensor '{value.name}' must have no dimension of size zero, "

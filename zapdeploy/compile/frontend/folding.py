@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,8 @@ _RANDOM = frozenset(
 _CONTROL_FLOW = frozenset(("If", "Loop", "Scan"))
 _NEVER = _QUANTIZERS | _RANDOM | _CONTROL_FLOW
 _WIDE = 32
+_FEW = 1024  # elements of what can be a shape, repeats, or bounds
+MOST_FOLDED = 1 << 26  # elements in all that is computed from constants
 
 
 def fold(draft: Draft, node: OnnxNode, original: ir.Node) -> bool:
@@ -62,12 +66,41 @@ def _fold_shape(draft: Draft, node: OnnxNode) -> None:
     draft.values[node.output] = Value(node.output, found.shape, INT64, data=found)
 
 
+def _spend(draft: Draft, node: OnnxNode, proto: onnx.NodeProto, feeds: Mapping[str, Array]) -> None:
+    """Raise ModelError, before the memory is taken, when constants grow beyond all that the file
+    could mean: by ONNX's own shape inference, with the constants known."""
+    types = {
+        name: onnx.helper.make_tensor_type_proto(
+            onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
+        )
+        for name, array in feeds.items()
+    }
+    known = {n: onnx.numpy_helper.from_array(a) for n, a in feeds.items() if a.size <= _FEW}
+    try:
+        schema = onnx.defs.get_schema(node.op, node.version)
+        imports = [onnx.helper.make_opsetid(STANDARD, node.version)]
+        inferred = onnx.shape_inference.infer_node_outputs(
+            schema, proto, types, known, opset_imports=imports
+        )
+    except Exception:  # what is wrong with the node, its evaluation says
+        return
+    for kind in inferred.values():
+        shape = [d.dim_value for d in kind.tensor_type.shape.dim]
+        draft.folded += prod(shape)
+    if draft.folded > MOST_FOLDED:
+        raise ModelError(
+            f"constants must fold to at most {MOST_FOLDED:,} elements, not {draft.folded:,} "
+            f"(node '{node.name}', {node.op}); store them as initializers"
+        )
+
+
 def _evaluate(draft: Draft, node: OnnxNode, original: ir.Node, values: list[Value]) -> None:
     """Run one node in ONNX's own reference implementation."""
     from onnx.reference import ReferenceEvaluator
 
     proto = ir.serde.serialize_node(original)
     feeds: dict[str, Array] = {v.name: v.data for v in values if v.data is not None}
+    _spend(draft, node, proto, feeds)
     try:
         evaluator = ReferenceEvaluator(proto, opsets={STANDARD: node.version})
         with np.errstate(all="ignore"):

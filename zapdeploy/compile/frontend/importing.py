@@ -193,6 +193,13 @@ def _read_inside(node: ir.Node) -> Iterator[int]:
                 yield from (id(value) for value in inner.inputs if value is not None)
 
 
+# What translators run into where a damaged file contradicts its operators' definitions.
+_UNFIT = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError),
+    *(TypeError, ValueError, MemoryError, RecursionError),
+)
+
+
 def _translate_node(result: _Translation, node: OnnxNode, original: ir.Node) -> None:
     """Fold, translate or refuse one node; a refused one leaves results of unknown value."""
     check_inputs(node)
@@ -209,6 +216,12 @@ def _translate_node(result: _Translation, node: OnnxNode, original: ir.Node) -> 
         result.refuse(node, Outcome.REFUSED, str(reason))
         for value in original.outputs:
             _declare_unknown(result, value)
+    except _UNFIT as error:
+        text = str(error).partition("\n")[0] or type(error).__name__
+        raise ModelError(
+            f"node '{node.name}' ({node.op}) must have inputs and attributes that ONNX allows, and "
+            f"has others: {text}; export the model again"
+        ) from error
 
 
 def _unknown_reason(node: OnnxNode) -> str:

@@ -14,7 +14,9 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
+from zapdeploy.compile.frontend.soundness import check_sound
 from zapdeploy.errors import ModelError, ZapdeployError
+from zapdeploy.files import require_regular
 from zapdeploy.simplify import (
     Batch,
     InputShapes,
@@ -24,6 +26,9 @@ from zapdeploy.simplify import (
     simplify,
 )
 from zapdeploy.simplify.graphs import all_nodes, inner_graphs
+from zapdeploy.text import one_line
+
+MOST_BYTES = (1 << 31) - 1  # of an ONNX file without its external data: protobuf's own limit
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,16 +50,18 @@ class Source:
 def load(path: Path, shapes: InputShapes | None = None) -> Source:
     """Read an ONNX file. Big tensors stay in the file's buffer (or on disk) until they are used."""
     proto, content = _parse(path)
+    check_sound(proto)
     _check_opset(proto, path.name)
     in_order = _check_names(proto.graph)
     files = external_files(proto, path.parent)
     if not in_order:
         _sort(proto.graph)
     simple = _simplified(proto, path, shapes)
+    check_sound(simple.model)
     opset = _opset(simple.model)
     model = _deserialize(simple.model, path)
     _check_external_files(model, path.parent)
-    producer = f"{proto.producer_name} {proto.producer_version}".strip()
+    producer = one_line(f"{proto.producer_name} {proto.producer_version}", 200)
     return Source(model, digest(content, files), opset, producer, simple.batch, simple.notes)
 
 
@@ -90,6 +97,7 @@ def _reads(node: onnx.NodeProto) -> Iterator[str]:
 
 
 def _parse(path: Path) -> tuple[onnx.ModelProto, hashlib._Hash]:
+    require_regular(path, ModelError, "file", MOST_BYTES)
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -101,7 +109,7 @@ def _parse(path: Path) -> tuple[onnx.ModelProto, hashlib._Hash]:
         proto.ParseFromString(data)
     except DecodeError:
         # Every ONNX file begins with its IR version, field 1.
-        if data[0] == 0x08 and data[1] < 0x20:
+        if data[0] == 0x08 and data[1:2] < b"\x20":
             raise ModelError(
                 f"file must be a whole ONNX model, not a truncated or damaged one ('{path}'); "
                 "export or copy it again"
@@ -136,7 +144,6 @@ def _check_names(graph: onnx.GraphProto) -> bool:
 
     Returns whether each node comes after those that it reads from.
     """
-    _check_text(graph)
     titles = [_title(node, index) for index, node in enumerate(graph.node)]
     initial = [t.name for t in graph.initializer] + [
         t.values.name for t in graph.sparse_initializer
@@ -165,17 +172,6 @@ def _check_names(graph: onnx.GraphProto) -> bool:
         if value.name not in producer and value.name not in given:
             raise ModelError(f"graph output '{value.name}' must be computed by some node")
     return _check_acyclic(graph, producer, titles)
-
-
-def _check_text(graph: onnx.GraphProto) -> None:
-    """Names end up in messages and reports of one line."""
-    names = [v.name for v in (*graph.input, *graph.output, *graph.initializer, *graph.node)]
-    for node in graph.node:
-        names += [node.op_type, node.domain, *node.input, *node.output]
-        names += [attribute.name for attribute in node.attribute]
-    for name in names:
-        if not isinstance(name, str) or not name.isprintable():
-            raise ModelError(f"names must be printable text, not {name!r}; export the model again")
 
 
 def _check_unique(what: str, names: list[str]) -> None:
@@ -223,6 +219,8 @@ def _check_external_files(model: ir.Model, folder: Path) -> None:
             raise ModelError(
                 f"external data must lie in the model's folder, not at '{tensor.location}' {where}"
             )
+        if file.exists():
+            require_regular(file, ModelError, "external data file")
         if not file.is_file():
             raise ModelError(
                 f"external data file '{tensor.location}' must lie beside the model, and is missing "

@@ -32,7 +32,7 @@ import numpy as np
 from zapdeploy.compile.graph import Array, ElementType, Graph, Node, Quantization, Value, verify
 from zapdeploy.compile.program.program import Program
 from zapdeploy.errors import ProgramError, ZapdeployError
-from zapdeploy.files import atomic_write
+from zapdeploy.files import atomic_write, require_regular
 
 MAGIC = b"ZAPDEPLY"
 FORMAT_VERSION = 1
@@ -61,8 +61,13 @@ def load_program(path: Path) -> Program:
     return decode_program(mapped(path), path)
 
 
+# What a header of other types or numbers than ours runs into.
+_UNFIT = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
+
+
 def mapped(path: Path) -> memoryview:
     """A file's bytes, read when they are looked at."""
+    require_regular(path, ProgramError, "program")
     try:
         with path.open("rb") as file:
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
@@ -78,8 +83,10 @@ def decode_program(raw: memoryview, path: Path) -> Program:
         return _decode(header, raw, digest)
     except ZapdeployError:
         raise
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise ProgramError(f"program '{path}' has an incomplete header: {error}") from None
+    except _UNFIT as error:
+        raise ProgramError(
+            f"program '{path}' has an incomplete header: {error}; compile the model again"
+        ) from None
 
 
 def encode_program(program: Program) -> tuple[list[bytes | memoryview], str]:
