@@ -136,7 +136,7 @@ def test_no_frame_is_lost_and_no_value_differs(
     report = tmp_path / "report.json"
     command = [sys.executable, "-m", "zapdeploy", "stream", str(run.model)]
     command += ["--source", ends.source, "--sink", ends.sink, "--frame-rate", str(run.rate_hz)]
-    process = subprocess.Popen([*command, "-o", str(report)], stdout=subprocess.DEVNULL)
+    process = started([*command, "-o", str(report)])
     sender = threading.Thread(target=_send, args=(run, ends), daemon=True)
     try:
         sender.start()
@@ -156,8 +156,18 @@ def test_no_frame_is_lost_and_no_value_differs(
     _judge(json.loads(report.read_text()), run)
 
 
+def started(command: list[str]) -> subprocess.Popen[bytes]:
+    """The process, once it says that frames can come."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    assert line.startswith(b"ready"), line + process.stderr.read()
+    threading.Thread(target=process.stderr.read, daemon=True).start()
+    return process
+
+
 def _send(run: Run, ends: ZeroMQ | Redis) -> None:
-    began = time.monotonic() + 5  # the stream has started by then
+    began = time.monotonic()
     for number, values in enumerate(run.traces):
         time.sleep(max(began + number / run.rate_hz - time.monotonic(), 0))
         ends.give(pack_frame(number, values, time_ns=time.monotonic_ns()))
@@ -223,10 +233,7 @@ def test_thirty_frames_a_second_of_a_thousand_neurons(tmp_path: Path) -> None:
     run = made(tmp_path, rng.uniform(-0.2, 1.2, (300, 1000)).astype(np.float32), 30.0)
     ends, report = ZeroMQ(tmp_path), tmp_path / "report.json"
     command = [sys.executable, "-m", "zapdeploy", "stream", str(run.model), "--frame-rate", "30"]
-    process = subprocess.Popen(
-        [*command, "--source", ends.source, "--sink", ends.sink, "-o", str(report)],
-        stdout=subprocess.DEVNULL,
-    )
+    process = started([*command, "--source", ends.source, "--sink", ends.sink, "-o", str(report)])
     try:
         threading.Thread(target=_send, args=(run, ends), daemon=True).start()
         got: list[Forecast] = []

@@ -103,7 +103,8 @@ def test_zeromq_loses_nothing(models: Path, tmp_path: Path, context: Any) -> Non
             giver.send(pack_frame(number, row, time_ns=time.monotonic_ns()))
         check(received(taker, 197), traces, models)
         report = streaming.end(signal.SIGTERM)
-    assert (report["frames"], report["sent"], report["troubles"]) == (200, 197, {})
+    assert (report["frames"], report["sent"]) == (200, 197)
+    assert set(report["troubles"]) <= {"sink_waits"}  # on a busy machine
     assert report["ended"] == "stopped"
     assert report["stages"]["transport"]["count"] == 197
 
@@ -161,6 +162,7 @@ def test_kill_9_loses_at_most_the_frame_under_way(
     giver.connect(f"tcp://127.0.0.1:{port}")
     kept = tmp_path / "kept.zarr"
     arguments = ("--source", f"zmq-pull:tcp://127.0.0.1:{port}", "--sink", str(kept))
+    arguments += ("--slow-sink", "wait")
     traces = activity(1000)
     with Streaming(models, tmp_path, *arguments, "--late", "queue") as streaming:
         sent = 0
@@ -201,6 +203,25 @@ def test_a_file_that_ends_well_has_no_empty_rows(models: Path, tmp_path: Path) -
     assert np.asarray(_opened(kept, "frame")).tolist() == list(range(3, 20))
     assert (np.asarray(_opened(kept, "latency_ns")) > 0).all()
     assert _opened(kept, "forecasts").shape == (17, 32, NEURONS)
+
+
+def test_an_nwb_file_for_the_archive(models: Path, tmp_path: Path) -> None:
+    pynwb = pytest.importorskip("pynwb")
+    kept, traces = tmp_path / "kept.nwb", activity(20)
+    messages = b"".join(
+        pack_frame(number, row, time_ns=10**9 * (number + 1)) for number, row in enumerate(traces)
+    )
+    arguments = ("--source", "-", "--sink", str(kept), "--late", "queue")
+    with Streaming(models, tmp_path, *arguments, stdin=True) as streaming:
+        _, err = streaming.process.communicate(messages, timeout=60)
+        assert streaming.process.returncode == 0, err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept.nwb", "report.json"]
+    with pynwb.NWBHDF5IO(str(kept), "r") as reader:
+        series = reader.read().processing["forecasts"]["forecasts"]
+        np.testing.assert_allclose(series.timestamps[:], np.arange(4, 21), rtol=1e-12)
+        values, seen = series.data[:], series.control[:]
+    got = [Forecast(int(n), row, 0) for n, row in zip(seen, values, strict=True)]
+    check(got, traces, models)
 
 
 @pytest.fixture

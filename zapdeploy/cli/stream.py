@@ -42,7 +42,7 @@ def _stream(
         str,
         typer.Option(
             metavar="ADDRESS",
-            help="zmq-pub:tcp://*:PORT, zmq-push:..., redis://..., NAME.zarr, - or none.",
+            help="zmq-pub:tcp://*:PORT, zmq-push:..., redis://..., NAME.zarr, NAME.nwb, - or none.",
         ),
     ] = "none",
     engine: Annotated[
@@ -166,6 +166,8 @@ def _live_line() -> Iterator[Callable[[StreamReport], None]]:
     def watch(report: StreamReport) -> None:
         nonlocal shown
         now = time.monotonic()
+        if not report.frames:
+            print("ready: waiting for frames", file=sys.stderr, flush=True)
         if now - shown >= every:
             shown = now
             sys.stderr.write(

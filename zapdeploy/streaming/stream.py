@@ -139,8 +139,9 @@ def stream(
 ) -> StreamReport:
     """Forecast from a source's frames into a sink until the source ends or `stop` is set.
 
-    watch: called after every frame. Source and sink are closed at the end, however that comes; what
-    was under way is sent first. Raises only what the network itself raises.
+    watch: called when frames can come, and after every frame. Source and sink are closed at the
+    end, however that comes; what was under way is sent first. Raises only what the network itself
+    raises.
     """
     options = options or StreamOptions()
     stop = stop or threading.Event()
@@ -149,6 +150,7 @@ def stream(
     _warm_up(forecaster, options.warmup, report)
     inbox = _Inbox(source, tally, stop, options)
     outbox = _Outbox(sink, tally, report, options.policies.slow_sink)
+    watch(report)
     try:
         _Loop(forecaster, options, tally, report, inbox, outbox, stop, watch).run()
     finally:

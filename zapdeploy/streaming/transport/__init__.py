@@ -64,7 +64,11 @@ def open_sink(address: str, horizon: int, neurons: int) -> Sink:
         from zapdeploy.streaming.transport.zarr_file import ZarrSink
 
         return ZarrSink(Path(address), horizon, neurons)
+    if address.endswith(".nwb"):
+        from zapdeploy.streaming.transport.nwb_file import NWBSink
+
+        return NWBSink(Path(address), horizon, neurons)
     raise UsageError(
-        "sink must be zmq-pub:ADDRESS, zmq-push:ADDRESS, redis://HOST:PORT/STREAM, NAME.zarr, - or "
-        f"none, not '{address}'"
+        "sink must be zmq-pub:ADDRESS, zmq-push:ADDRESS, redis://HOST:PORT/STREAM, NAME.zarr, "
+        f"NAME.nwb, - or none, not '{address}'"
     )

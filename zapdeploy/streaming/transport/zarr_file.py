@@ -1,8 +1,8 @@
 """Forecasts in a zarr 3 group on disk, one chunk for each, so that a killed stream keeps the rest.
 
 `forecasts` float32 [n, horizon, neurons]; `frame` int64 [n], the last frame that each has seen;
-`latency_ns` int64 [n]. Rows that were never written have frame -1; a stream that ends well leaves
-none.
+`latency_ns` int64 [n]; `time_ns` int64 [n], the sender's stamp, -1 where there was none. Rows that
+were never written have frame -1; a stream that ends well leaves none.
 """
 
 from __future__ import annotations
@@ -21,6 +21,12 @@ _GROWTH = 1024  # rows that are made room for at a time
 _GROUP = '{"zarr_format": 3, "node_type": "group", "attributes": {}}'
 
 
+def open_array(path: Path, name: str) -> Any:
+    """One array of such a group, for reading."""
+    store = {"driver": "file", "path": str(path / name)}
+    return require("tensorstore").open({"driver": "zarr3", "kvstore": store}).result()
+
+
 class ZarrSink:
     """Writes each forecast as soon as it comes. The folder must not be there yet."""
 
@@ -34,6 +40,7 @@ class ZarrSink:
             self._forecasts = self._create(path, "forecasts", "float32", (horizon, neurons), 1)
             self._frames = self._create(path, "frame", "int64", (), _GROWTH)
             self._latencies = self._create(path, "latency_ns", "int64", (), _GROWTH)
+            self._times = self._create(path, "time_ns", "int64", (), _GROWTH)
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"sink must be a folder that can be made, not '{path}': {error}"
@@ -55,7 +62,8 @@ class ZarrSink:
         return self._tensorstore.open(spec, create=True, context=context).result()
 
     def prepare(self, forecast: Forecast) -> object:
-        return Forecast(forecast.frame, np.array(forecast.values), forecast.latency_ns)
+        values = np.array(forecast.values)
+        return Forecast(forecast.frame, values, forecast.latency_ns, forecast.time_ns)
 
     def send(self, prepared: object) -> None:
         assert isinstance(prepared, Forecast)
@@ -65,14 +73,15 @@ class ZarrSink:
                 self._resize(row + _GROWTH)
             self._forecasts[row].write(prepared.values).result()
             self._latencies[row].write(prepared.latency_ns).result()
+            self._times[row].write(-1 if prepared.time_ns is None else prepared.time_ns).result()
             self._frames[row].write(prepared.frame).result()
         except (OSError, ValueError) as error:
             raise LostError(f"forecast cannot be written: {error!s:.120}") from None
         self._written += 1
 
     def _resize(self, rows: int) -> None:
-        arrays = (self._forecasts, self._frames, self._latencies)
-        self._forecasts, self._frames, self._latencies = (
+        arrays = (self._forecasts, self._frames, self._latencies, self._times)
+        self._forecasts, self._frames, self._latencies, self._times = (
             array.resize(exclusive_max=[rows, *array.shape[1:]]).result() for array in arrays
         )
         self._room = rows
