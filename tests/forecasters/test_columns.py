@@ -101,7 +101,7 @@ def test_a_damaged_description(tmp_path: Path, text: str, found: str) -> None:
 def test_a_damaged_note() -> None:
     with pytest.raises(ModelError) as caught:
         noted_columns({KEY: "9;3"}, "net.onnx")
-    assert str(caught.value) == (
+    assert caught.value.on_command_line == (
         "metadata 'zapdeploy.columns' must be whole numbers with commas between, not unreadable: "
         "invalid literal for int() with base 10: '9;3' (net.onnx); export the model again"
     )
@@ -114,7 +114,7 @@ def test_other_columns_are_refused() -> None:
     check_columns((9, 3), None, "net")
     with pytest.raises(DataError) as caught:
         check_columns((9, 3), np.array([3, 9]), "net")
-    assert str(caught.value) == (
+    assert caught.value.on_command_line == (
         "columns must be those trained on, 9,3, not 3,9 (net); leave --neurons out, or give that "
         "list: --neuron-list FILE"
     )

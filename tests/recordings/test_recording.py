@@ -27,7 +27,7 @@ def read(location: str, neurons: Any = None, **options: Any) -> Recording:
 def refusal(location: str, neurons: Any = None) -> str:
     with pytest.raises(ZapdeployError) as caught:
         read(location, neurons)
-    message = str(caught.value)
+    message = caught.value.on_command_line
     assert "\n" not in message
     return message
 
@@ -210,7 +210,7 @@ def test_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "create_connection", unreachable)
     with pytest.raises(DataError) as caught:
         open_recording("zapbench")
-    assert str(caught.value) == (
+    assert caught.value.on_command_line == (
         "host storage.googleapis.com must be reachable, not out of reach: Name or service not "
         "known (gs://zapbench-release/volumes/20240930); connect to the network, give a local "
         "copy, or use: --data synthetic"
@@ -245,7 +245,7 @@ def test_without_tensorstore(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorstore", None)
     with pytest.raises(ZapdeployError) as caught:
         recording_module.open_recording("memory://nowhere")
-    assert str(caught.value) == (
+    assert caught.value.on_command_line == (
         "tensorstore must be installed to read recordings, not missing; "
         "run: pip install tensorstore"
     )
