@@ -298,3 +298,19 @@ def test_a_real_recording(zapdeploy: Call, tmp_path: Path, name: str) -> None:
     )
     float_, int8 = called.json["models"]
     np.testing.assert_allclose(int8["mae"], float_["mae"], rtol=0.01)
+
+
+@pytest.mark.parametrize("family", ["low-rank", "gru", "transformer"])
+def test_forecasters_for_small_data_reach_the_chip(
+    zapdeploy: Call, tmp_path: Path, family: str
+) -> None:
+    data = formats.write_npy(tmp_path, formats.activity())
+    net, int8, zap = tmp_path / "net", tmp_path / "int8.onnx", tmp_path / "int8.zap"
+    assert zapdeploy("train", family, "--data", data, "-o", net, *QUICK).status == 0
+    assert zapdeploy("quantize", net, "-o", int8).status == 0
+    assert zapdeploy("compile", int8, "--target", "northpole-sim", "-o", zap).status == 0
+    found = zapdeploy("evaluate", net, int8, zap, "--data", data, "--windows", 20, "--json").json
+    float_, quantized, simulated = (entry["mae"] for entry in found["models"])
+    np.testing.assert_allclose(quantized, float_, rtol=0.02)
+    np.testing.assert_allclose(simulated, quantized, rtol=2e-3)
+    assert zapdeploy("verify", zap).status == 0
