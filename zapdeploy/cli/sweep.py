@@ -21,6 +21,7 @@ def _sweep(
     batches: Annotated[
         str, typer.Option("--batches", metavar="A,B,...", help="Batch sizes to try.")
     ] = "1,2,4,8,16,32,64",
+    shape: options.Shape = None,
     chips: options.Chips = None,
     level: Annotated[
         str, typer.Option("--level", help="timing (scheduled), or the compiler's estimate.")
