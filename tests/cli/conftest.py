@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from tests.compile.frontend.dialects import Style, Writer, perceptron
 from tests.compile.frontend.onnx_files import OnnxFile
+from zapdeploy.cli import show
 from zapdeploy.cli.app import run
 
 
@@ -33,7 +35,10 @@ Call = Callable[..., Called]
 
 
 @pytest.fixture
-def zapdeploy(capsys: pytest.CaptureFixture[str]) -> Call:
+def zapdeploy(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
+    # How slow a machine is must not show in what a call prints.
+    monkeypatch.setattr(show, "LINE_EVERY_S", math.inf)
+
     def call(*arguments: object) -> Called:
         capsys.readouterr()
         status = run([str(argument) for argument in arguments])

@@ -21,6 +21,7 @@ from zapdeploy.benchmarks.results.rows import Scenario
 from zapdeploy.errors import UsageError
 
 CPU, GPU = "cpu", "gpu"
+FULL_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,16 @@ class Effort:
 
     warmup: int = 2
     min_queries: int = 20
-    min_seconds: float = 5.0
+    min_seconds: float = FULL_SECONDS
     max_seconds: float = 60.0
     few_queries: int = 5
     trial_seconds: float = 0.5
     paced_seconds: float = 30.0
+
+    @property
+    def short(self) -> bool:
+        """Too short for figures to be handed on: every row then stands with its spread."""
+        return self.min_seconds < FULL_SECONDS
 
     def __post_init__(self) -> None:
         if self.min_queries < 1 or self.few_queries < 1 or self.warmup < 0:
@@ -54,6 +60,18 @@ class Effort:
     def as_trial(self) -> Effort:
         seconds = min(self.trial_seconds, self.max_seconds)
         return Effort(min(self.warmup, 1), 2, seconds, seconds, 2, seconds)
+
+
+# For a first look: a second for each configuration in full, a moment for each trial.
+QUICK = Effort(
+    warmup=1,
+    min_queries=5,
+    min_seconds=1.0,
+    max_seconds=3.0,
+    few_queries=3,
+    trial_seconds=0.1,
+    paced_seconds=3.0,
+)
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,9 @@ def _bench(
         str | None,
         typer.Option("--baseline", metavar="TARGET,PRECISION", help="What ratios compare with."),
     ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Short measurements, each with its spread.")
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep finished rows of an earlier run in DIR.")
     ] = False,
@@ -74,6 +77,7 @@ def _bench(
             neurons=neurons,
             data=data,
             recorded=recorded or (),
+            quick=quick,
             resume=resume,
             progress=progress,
         )
@@ -92,7 +96,7 @@ def print_result(
 
     from zapdeploy.benchmarks.results.comparison import DEFAULT_BASELINE, compare_rows
     from zapdeploy.benchmarks.results.published_ratios import published_ratios
-    from zapdeploy.benchmarks.results.table import WIDE, print_comparison
+    from zapdeploy.benchmarks.results.table import NARROW, WIDE, print_comparison
     from zapdeploy.benchmarks.results.wide_table import print_more
 
     comparison = compare_rows(
@@ -102,10 +106,10 @@ def print_result(
         baseline=baseline or DEFAULT_BASELINE,
     )
     console = Console()
-    console = console if console.is_terminal else Console(width=WIDE)
+    console = console if console.is_terminal else Console(width=NARROW)
     print_comparison(comparison, console, published_ratios(result.rows))
     if verbose:
-        print_more(comparison, console)
+        print_more(comparison, console if console.is_terminal else Console(width=WIDE))
 
 
 def _listed(text: str) -> tuple[str, ...]:

@@ -81,22 +81,24 @@ def _export(
     from zapdeploy.forecasters import export_model
 
     voxels = None if volume is None else _volume(volume)
-    export_model(
-        name,
-        output,
-        neurons=neurons,
-        width=width,
-        batch=batch,
-        seed=seed,
-        checkpoint=checkpoint,
-        revin=revin,
-        nlinear=nlinear,
-        volume=voxels,
-    )
     written = [output]
-    if inputs is not None:
-        _write_samples(name, output, inputs, samples, seed=seed, neurons=neurons, volume=voxels)
-        written.append(inputs)
+    with show.progress(not as_json) as progress:
+        progress(f"exporting {name}", 0, 1)
+        export_model(
+            name,
+            output,
+            neurons=neurons,
+            width=width,
+            batch=batch,
+            seed=seed,
+            checkpoint=checkpoint,
+            revin=revin,
+            nlinear=nlinear,
+            volume=voxels,
+        )
+        if inputs is not None:
+            _write_samples(name, output, inputs, samples, seed=seed, neurons=neurons, volume=voxels)
+            written.append(inputs)
     if as_json:
         show.print_json({"model": name, "files": [str(path) for path in written]})
     else:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any, TextIO
 
 from zapdeploy.formatting import count, interval, quantity
@@ -38,6 +39,10 @@ def set_verbose(on: bool) -> None:
     """Whether each step of the work is named on standard error as it begins."""
     global _verbose
     _verbose = on
+
+
+LINE_EVERY_S = 8.0  # where standard error is no terminal
+BAR = 24
 
 
 def print_json(document: Any) -> None:
@@ -87,29 +92,54 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 
 class Progress:
-    """Called with (what, done, total); shows a line on a terminal when the work takes a while."""
+    """Called with (what, done, total). A terminal has a line that moves every second; elsewhere, in
+    a log, a line is written every few seconds. Nothing is shown of what is done at once.
+    """
 
     def __init__(self, enabled: bool) -> None:
-        self._enabled = enabled and sys.stderr.isatty()
+        self._terminal = sys.stderr.isatty()
         self._started = self._shown = time.monotonic()
-        self._dirty, self._what = False, ""
+        self._what = self._step = ""
+        self._dirty = False
+        self._ended = Event()
+        self._writing = Lock()
+        self._beat = Thread(target=self._keep_moving, daemon=True)
+        self._enabled = enabled
+        if enabled:
+            self._beat.start()
 
     def __call__(self, what: str, done: int, total: int) -> None:
+        if _verbose and what != self._step:
+            self._step = what
+            print(f"{time.monotonic() - self._started:8.1f} s  {what}", file=sys.stderr)
+        filled = BAR * done // max(total, 1)
+        bar = f"[{'#' * filled}{'-' * (BAR - filled)}] " if self._terminal else ""
+        self._what = f"{bar}{what} {done}/{total}"
+        if self._enabled and self._terminal and time.monotonic() - self._shown >= 0.1:
+            self._show()
+
+    def _keep_moving(self) -> None:
+        """Long steps call nobody: then the seconds go on, so that one sees that it lives."""
+        while not self._ended.wait(_SHOW_AFTER_S):
+            if self._terminal or time.monotonic() - self._shown >= LINE_EVERY_S:
+                self._show()
+
+    def _show(self) -> None:
         now = time.monotonic()
-        if _verbose and what != self._what:
-            self._what = what
-            print(f"{now - self._started:8.1f} s  {what}", file=sys.stderr)
-        if not self._enabled or now - self._started < _SHOW_AFTER_S or now - self._shown < 0.1:
+        if now - self._started < _SHOW_AFTER_S or self._ended.is_set():
             return
-        self._shown, self._dirty = now, True
-        filled = 24 * done // max(total, 1)
-        bar = "#" * filled + "-" * (24 - filled)
-        sys.stderr.write(f"\r\x1b[K[{bar}] {what} {done}/{total}")
-        sys.stderr.flush()
+        text = f"{self._what or 'working'} ({now - self._started:.0f} s)"
+        with self._writing:
+            self._shown, self._dirty = now, True
+            sys.stderr.write(f"\r\x1b[K{text}" if self._terminal else f"{text}\n")
+            sys.stderr.flush()
 
     def close(self) -> None:
         """Take the line away; with --verbose, say how long it all took."""
-        if self._dirty:
+        self._ended.set()
+        if self._enabled:
+            self._beat.join()
+        if self._dirty and self._terminal:
             sys.stderr.write("\r\x1b[K")
         if _verbose:
             print(f"{time.monotonic() - self._started:8.1f} s  done", file=sys.stderr)

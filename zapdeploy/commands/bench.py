@@ -7,6 +7,7 @@ from pathlib import Path
 
 from zapdeploy.benchmarks import BenchmarkRequest, BenchmarkResult, ModelSize, run_benchmark
 from zapdeploy.benchmarks.accuracy.training_data import frame_rate_of
+from zapdeploy.benchmarks.request import QUICK, Effort
 
 Progress = Callable[[str, int, int], None]
 
@@ -21,6 +22,7 @@ def bench(
     neurons: int | None = None,
     data: str | None = None,
     recorded: Sequence[str | Path] = (),
+    quick: bool = False,
     resume: bool = False,
     progress: Progress = lambda what, done, total: None,
 ) -> BenchmarkResult:
@@ -36,6 +38,7 @@ def bench(
         data: The recording that trained forecasters are judged on; by default the one they
             were trained on.
         recorded: Folders of results from other machines, whose measured rows are added.
+        quick: Measure for about a second each; every figure then stands with its spread.
         resume: Keep the finished rows of an earlier run in `output`.
         progress: Called with what is done, how far, of how much.
 
@@ -49,6 +52,7 @@ def bench(
         precisions=tuple(precisions),
         frame_rate_hz=frame_rate_hz or frame_rate_of(tuple(models)),
         size=ModelSize(neurons=neurons),
+        effort=QUICK if quick else Effort(),
         data=data,
         recorded=tuple(str(folder) for folder in recorded),
     )

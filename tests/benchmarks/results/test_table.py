@@ -77,6 +77,26 @@ def test_narrow_terminals_get_two_tables() -> None:
     assert max(len(line) for line in text.splitlines()) <= 100
 
 
+def test_the_microscope_comes_first() -> None:
+    """Does it keep up, and what does a frame cost with the waiting: before all other figures."""
+    text = _printed(row(), width=100, frame_rate_hz=10.0)
+    lines = text.splitlines()
+    assert lines[0].strip() == "net: does it keep up with 10 Hz?"
+    assert max(map(len, lines)) <= 100
+    assert lines.index(lines[0]) < next(i for i, line in enumerate(lines) if "net: speed" in line)
+    first = next(line for line in lines if line.strip().startswith("cpu int8"))
+    assert first.split()[2] == "yes"
+    wide = _printed(row(), frame_rate_hz=10.0)
+    assert wide.index("keeps up,") < wide.index("energy/frame,") < wide.index("latency,")
+
+
+def test_a_short_measurement_stands_with_its_spread() -> None:
+    text = _printed(row(noise=0.07, configuration={"short": True}))
+    assert "100 ±7%" in text
+    assert "±: a short measurement" in text
+    assert "±" not in _printed(row(noise=0.07, configuration={"short": False}))
+
+
 def test_shortest_deadline_met_is_in_the_table() -> None:
     text = _printed(row())
     (line,) = (line for line in text.splitlines() if "cpu int8  " in line and "10 ms" in line)

@@ -137,6 +137,7 @@ def _row(
         energy.note,
         busy_note,
         _noise_note(timing),
+        _short_note(timing, setting.effort),
         _wrong_note(baseline),
     )
     machine = setting.machine.summary
@@ -163,6 +164,8 @@ def _row(
         configuration={
             **best.as_json(),
             "queries": len(timing.durations_s),
+            "seconds": timing.total_s,
+            "short": setting.effort.short,
             "driver": timing.driver,
         },
         tried=tuple(trial.as_json() for trial in baseline.tried),
@@ -244,6 +247,14 @@ def _wrong_note(baseline: Baseline) -> str:
     return (
         f"ONNX Runtime's default kernels saturate on this processor: {fastest:,.0f} frames/s with "
         f"{share:.0%} of the outputs wrong, left out"
+    )
+
+
+def _short_note(timing: Timing, effort: Effort) -> str:
+    if not effort.short:
+        return ""
+    return (
+        f"a short run: {timing.total_s:.2g} s, within which the rate varied by {timing.noise:.0%}"
     )
 
 

@@ -10,7 +10,7 @@ from zapdeploy.benchmarks.results.comparison import Comparison, Line, ModelCompa
 from zapdeploy.benchmarks.results.deadlines import DEADLINES, tightest
 from zapdeploy.benchmarks.results.published import MODEL
 from zapdeploy.benchmarks.results.published_ratios import Ratio
-from zapdeploy.benchmarks.results.rows import NOISY, NOT_STATED, frames_per_joule
+from zapdeploy.benchmarks.results.rows import NOISY, NOT_STATED, Row, frames_per_joule
 from zapdeploy.formatting import prefix_of, quantity
 from zapdeploy.quantities import Estimate
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
 
-WIDE = 200
+WIDE, NARROW = 200, 100
 NOTHING = "-"
 KIND_WORDS = {
     "measured": "a clock or a meter, on this machine",
@@ -39,10 +39,10 @@ BOUNDARY_WORDS = {
 
 @dataclass(frozen=True)
 class _Column:
-    """group: where the column goes when one table would be too wide."""
+    """groups: the tables that have the column when one would be too wide."""
 
     header: str
-    group: Literal["speed", "energy"]
+    groups: tuple[Literal["answer", "speed", "energy"], ...]
     cell: Callable[[Line], str]
 
 
@@ -71,9 +71,12 @@ def _model_parts(
     if width >= WIDE:
         parts: list[RenderableType] = [_table(model, columns, model.model)]
     else:
+        titles = {"speed": "speed", "energy": "energy"}
+        if frame_rate_hz is not None:
+            titles = {"answer": f"does it keep up with {frame_rate_hz:g} Hz?", **titles}
         parts = [
-            _table(model, [c for c in columns if c.group == group], f"{model.model}: {group}")
-            for group in ("speed", "energy")
+            _table(model, [c for c in columns if group in c.groups], f"{model.model}: {title}")
+            for group, title in titles.items()
         ]
     return [*parts, *(Text(f"  {device}: not run: {why}") for device, why in model.not_run)]
 
@@ -97,29 +100,40 @@ def _table(model: ModelComparison, columns: Sequence[_Column], title: str) -> Ta
 
 
 def _columns(baseline: str | None, frame_rate_hz: float | None) -> list[_Column]:
-    columns = [
-        _Column("frames/s", "speed", _rate),
-        _Column("batch", "speed", _batch),
-        _Column("latency,\nbatch 1", "speed", _latency),
-        _Column("within", "speed", _tightest),
-        _Column("speed is", "speed", lambda line: line.kind),
-        _Column("energy/frame", "energy", _energy),
-        _Column("frames/s/W", "energy", _per_watt),
-        _Column("energy is", "energy", _energy_kind),
-        _Column("boundary", "energy", lambda line: line.main.boundary if line.energy else NOTHING),
-    ]
+    columns: list[_Column] = []
     if frame_rate_hz is not None:
         rate = f"{frame_rate_hz:g} Hz"
-        columns.insert(5, _Column(f"keeps up,\n{rate}", "speed", _deadline))
-        columns.append(_Column(f"energy/frame,\n{rate}", "energy", _energy_at_rate))
+        columns.append(_Column(f"keeps up,\n{rate}", ("answer",), _deadline))
+        columns.append(_Column(f"energy/frame,\n{rate}", ("answer",), _energy_at_rate))
+    columns += [
+        _Column("latency,\nbatch 1", ("answer", "speed"), _latency),
+        _Column("frames/s", ("speed",), _rate),
+        _Column("batch", ("speed",), _batch),
+        _Column("within", ("speed",), _tightest),
+        _Column("speed is", ("answer", "speed"), lambda line: line.kind),
+        _Column("energy/frame", ("energy",), _energy),
+        _Column("frames/s/W", ("energy",), _per_watt),
+        _Column("energy is", ("answer", "energy"), _energy_kind),
+        _Column("boundary", ("answer", "energy"), _boundary),
+    ]
     if baseline is not None:
-        columns.append(_Column(f"speed /\n{baseline}", "speed", _speed_ratio))
-        columns.append(_Column(f"frames/J /\n{baseline}", "energy", _energy_ratio))
+        columns.append(_Column(f"speed /\n{baseline}", ("speed",), _speed_ratio))
+        columns.append(_Column(f"frames/J /\n{baseline}", ("energy",), _energy_ratio))
     return columns
 
 
 def _rate(line: Line) -> str:
-    return rate_text(line.main.frames_per_s)
+    return rate_text(line.main.frames_per_s) + _spread(line.main)
+
+
+def _spread(row: Row) -> str:
+    """Of a short measurement: how much it varied within the run."""
+    short = (row.configuration or {}).get("short", False)
+    return f" ±{row.noise:.0%}" if short and row.noise is not None else ""
+
+
+def _boundary(line: Line) -> str:
+    return line.main.boundary if line.energy else NOTHING
 
 
 def rate_text(rate: float | None) -> str:
@@ -138,7 +152,11 @@ def _batch(line: Line) -> str:
 
 def _latency(line: Line) -> str:
     row = line.single_stream
-    return NOTHING if row is None or row.latency_s is None else si_text(row.latency_s, "s")
+    return (
+        NOTHING
+        if row is None or row.latency_s is None
+        else si_text(row.latency_s, "s") + _spread(row)
+    )
 
 
 def _deadline(line: Line) -> str:
@@ -224,6 +242,8 @@ def _notes(comparison: Comparison, ratios: Sequence[Ratio]) -> list[str]:
         notes.append(
             "<=, >=: a limit, not a measurement: a datasheet's power, or an older chip's prices."
         )
+    if any(_spread(line.main) for line in lines):
+        notes.append("±: a short measurement, and how much its rate varied within the run.")
     if any(tightest(line.meets) for line in lines):
         times = ", ".join(f"{one.seconds * 1e3:.0f}" for one in DEADLINES)
         notes.append(f"within: the shortest of {times} ms that one frame is done in.")
