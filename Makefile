@@ -20,8 +20,12 @@ demo: $(READY)
 demo-full: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash docs/demo.sh full
 
+# One worker per core that tests may use, a file's tests in one place because they share what was
+# made for them; the streams, which live by the clock, afterwards and alone.
+WORKERS ?= 2
 test: lint types lava
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --ignore tests/streaming
+	$(BIN)/python -m pytest tests/streaming
 
 # Lava needs a Python 3.10 of its own; without one the doctor says what is missing, and its tests skip.
 lava: $(READY)
