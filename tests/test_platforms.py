@@ -187,7 +187,12 @@ ROOMS = {"platforms.py", "compile/kernels/processor.py"}
 def test_only_one_module_asks_the_system() -> None:
     """What a system may lack is imported and named nowhere else."""
     package = Path(platforms.__file__).parent
-    words = [f"import {name}" for name in SYSTEM] + ['"/proc', '"/sys/', "sched_getaffinity"]
+    words = [f"import {name}" for name in SYSTEM] + [
+        '"/proc/',
+        '"/proc"',
+        '"/sys/',
+        "sched_getaffinity",
+    ]
     words += ["os.sysconf", "killpg", "ctypes.CDLL"]
     found = {
         str(path.relative_to(package)): word
