@@ -156,6 +156,17 @@ def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert two_locks(tmp_path / "lock") == (True, True)
 
 
+@pytest.mark.parametrize("missing", ["", "posix_fallocate"])
+def test_room_is_made_in_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    if missing:
+        monkeypatch.delattr(os, missing, raising=False)
+    with (tmp_path / "file").open("w+b") as file:
+        platforms.reserve(file.fileno(), 12_345)
+    assert (tmp_path / "file").stat().st_size == 12_345
+
+
 def waiting() -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE,
                             start_new_session=True)  # fmt: skip
@@ -187,13 +198,8 @@ ROOMS = {"platforms.py", "compile/kernels/processor.py"}
 def test_only_one_module_asks_the_system() -> None:
     """What a system may lack is imported and named nowhere else."""
     package = Path(platforms.__file__).parent
-    words = [f"import {name}" for name in SYSTEM] + [
-        '"/proc/',
-        '"/proc"',
-        '"/sys/',
-        "sched_getaffinity",
-    ]
-    words += ["os.sysconf", "killpg", "ctypes.CDLL"]
+    words = [f"import {name}" for name in SYSTEM] + ['"/proc/', '"/proc"', '"/sys/']
+    words += ["sched_getaffinity", "os.sysconf", "killpg", "ctypes.CDLL", "posix_fallocate"]
     found = {
         str(path.relative_to(package)): word
         for path in package.rglob("*.py")

@@ -115,6 +115,16 @@ def lock(descriptor: int) -> bool:
     return True
 
 
+def reserve(descriptor: int, size: int) -> None:
+    """Make an open file `size` bytes long. Raises OSError where the disk has no room for them; on
+    macOS and Windows a full disk shows only when they are written.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+    else:
+        os.ftruncate(descriptor, size)
+
+
 def end_group(process: subprocess.Popen[bytes]) -> None:
     """End a process that leads a session, with all that it started; only itself on Windows."""
     if hasattr(os, "killpg"):

@@ -7,13 +7,12 @@ and gone when the process ends: a recording of any size is trained on from disk.
 
 from __future__ import annotations
 
-import os
 import tempfile
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zapdeploy import platforms
 from zapdeploy.errors import DataError, UsageError
 from zapdeploy.recordings.source import Progress, Source
 
@@ -57,7 +56,7 @@ def new_array(shape: tuple[int, int]) -> Traces:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".traces.") as file:
-            os.posix_fallocate(file.fileno(), 0, size)
+            platforms.reserve(file.fileno(), size)
             return np.memmap(file, np.float32, "r+", shape=shape)
     except OSError as error:
         raise UsageError(
@@ -69,12 +68,7 @@ def new_array(shape: tuple[int, int]) -> Traces:
 
 def free_memory_bytes() -> int:
     """What the machine could give to a process; 4 GiB where it does not say."""
-    try:
-        text = Path("/proc/meminfo").read_text(encoding="ascii")
-        line = next(part for part in text.splitlines() if part.startswith("MemAvailable"))
-        return int(line.split()[1]) * 1024
-    except (OSError, StopIteration, ValueError, IndexError):
-        return 4 * 2**30
+    return platforms.available_memory_bytes() or 4 * 2**30
 
 
 def _by_neurons(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from zapdeploy.benchmarks.results.comparison import Comparison, Line, ModelComparison
@@ -75,10 +75,19 @@ def _model_parts(
         if frame_rate_hz is not None:
             titles = {"answer": f"does it keep up with {frame_rate_hz:g} Hz?", **titles}
         parts = [
-            _table(model, [c for c in columns if group in c.groups], f"{model.model}: {title}")
+            _table(
+                _here(model) if group == "answer" else model,
+                [c for c in columns if group in c.groups],
+                f"{model.model}: {title}",
+            )
             for group, title in titles.items()
         ]
     return [*parts, *(Text(f"  {device}: not run: {why}") for device, why in model.not_run)]
+
+
+def _here(model: ModelComparison) -> ModelComparison:
+    """Without published rows, which say nothing of a frame now and then."""
+    return replace(model, lines=tuple(one for one in model.lines if one.kind != "published"))
 
 
 def _table(model: ModelComparison, columns: Sequence[_Column], title: str) -> Table:
