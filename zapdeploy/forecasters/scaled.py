@@ -12,6 +12,8 @@ from zapdeploy.recordings.recording import Recording
 LOW, HIGH = 1.0, 99.0  # percentiles between which a neuron's range is taken
 SPREADS = 4.0  # so many spreads make that range: close to a normal distribution's deviation
 NEURONS_AT_ONCE = 256
+# Frames that ranges are taken from: fewer of very many neurons, which may be on disk.
+LEAST_FRAMES, MOST_FRAMES, MOST_VALUES = 2_000, 20_000, 2**28
 
 
 class Scaled(nn.Module):
@@ -69,12 +71,13 @@ class ScaledWithCovariates(Scaled):
         return self.restored(scaled, self.network(scaled, covariates))
 
 
-def robust_scales(recording: Recording, most_frames: int = 20_000) -> tuple[np.ndarray, np.ndarray]:
+def robust_scales(recording: Recording) -> tuple[np.ndarray, np.ndarray]:
     """Centre and spread of every neuron, float32 [neurons]: from the training frames alone, evenly
     thinned where there are very many. A neuron that never changes has a spread of 1.
     """
     known = np.sort(np.concatenate([c.known_frames() for c in recording.conditions]))
-    frames = known[:: max(1, -(-known.size // most_frames))]
+    most = max(LEAST_FRAMES, min(MOST_FRAMES, MOST_VALUES // recording.neurons))
+    frames = known[:: max(1, -(-known.size // most))]
     centre = np.empty(recording.neurons, np.float32)
     scale = np.empty(recording.neurons, np.float32)
     for start in range(0, recording.neurons, NEURONS_AT_ONCE):
