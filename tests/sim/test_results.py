@@ -18,7 +18,6 @@ from tests.networks import (
 )
 from zapdeploy.compile.mapping.pricing import Counts, dynamic_energy, energy_of
 from zapdeploy.compile.program.program import Program
-from zapdeploy.hardware_targets import built_in_names
 from zapdeploy.quantities import Provenance
 from zapdeploy.sim.documents import program_json
 from zapdeploy.sim.results import Result, summarize
@@ -67,7 +66,7 @@ LAYER: dict[str, type | tuple[type, ...]] = {
 }
 
 
-@pytest.fixture(params=["resnet50", *built_in_names()], scope="module")
+@pytest.fixture(params=["resnet50", "northpole-sim", "tile64-sim", "groq-tsp-sim"], scope="module")
 def program(request: pytest.FixtureRequest) -> Program:
     return resnet50_program() if request.param == "resnet50" else small_cnn_program(request.param)
 

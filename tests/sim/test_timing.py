@@ -17,11 +17,10 @@ from tests.networks import (
     small_cnn_program,
 )
 from zapdeploy.compile.program.program import Program
-from zapdeploy.hardware_targets import built_in_names
 from zapdeploy.sim.timing import Span, Timeline, time_program
 
 
-@pytest.fixture(params=["resnet50", *built_in_names()], scope="module")
+@pytest.fixture(params=["resnet50", "northpole-sim", "tile64-sim", "groq-tsp-sim"], scope="module")
 def program(request: pytest.FixtureRequest) -> Program:
     return resnet50_program() if request.param == "resnet50" else small_cnn_program(request.param)
 

@@ -41,7 +41,9 @@ def _commented(text: str) -> str:
         if not line.strip() or line.startswith("#"):
             waiting.append(line)
             continue
+        # A chip's formats replace those of its base as a whole, so their tables stay out too.
+        stays = header and ".formats" not in header[1]
         if not dropping:
-            kept += [*waiting, line if header else f"#{line}"]
+            kept += [*waiting, line if stays else f"#{line}"]
         waiting = []
     return "\n" + "\n".join(kept) + "\n"

@@ -12,21 +12,12 @@ from tests.cli.conftest import Call
 from tests.cli.conftest import zapdeploy as zapdeploy  # a fixture
 from zapdeploy.api import compile_model, simulate
 from zapdeploy.benchmarks.simulated import validation
-from zapdeploy.benchmarks.simulated.sensitivity import Sensitivity
+from zapdeploy.benchmarks.simulated.rates import spread
 from zapdeploy.benchmarks.simulated.validation import Prediction, Role, predictions
 from zapdeploy.commands import validate as commands
 from zapdeploy.sim.results import Result
 
 INSIDE = Prediction("rate", "1/s", 100.0, 90.0, 80.0, 110.0, Role.COMPARED, "a paper", "errors")
-
-
-def _assumed(low: float, high: float) -> Sensitivity:
-    class Stated(Sensitivity):
-        @property
-        def interval_fps(self) -> tuple[float, float]:
-            return low, high
-
-    return Stated("small", "northpole-sim", 32, 1.0, 1.0, ())
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +30,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Result]:
 
 @pytest.fixture(scope="module")
 def rows(results: tuple[Result, Result]) -> dict[str, Prediction]:
-    found = tuple(predictions(*results, _assumed(40_000.0, 45_000.0)))
+    found = tuple(predictions(*results))
     assert len({row.what for row in found}) == len(found)
     return {row.what: row for row in found}
 
@@ -59,18 +50,12 @@ def test_only_the_power_is_calibrated(rows: dict[str, Prediction]) -> None:
 def test_the_rate_is_judged_by_the_interval_of_the_assumptions(
     rows: dict[str, Prediction], results: tuple[Result, Result]
 ) -> None:
-    """The assumptions leave the same share around the schedule's rate as around the estimate."""
     row = rows["resnet50, frames per second"]
-    rate = results[0].throughput_fps
-    shares = [end / _assumed(40_000.0, 45_000.0).frames_per_s for end in (40_000, 45_000)]
-    assert (row.low, row.high) == pytest.approx((rate * shares[0], rate * shares[1]))
-    assert (row.published, row.simulated) == (42460, rate)
+    expected = spread(results[0]).frames_per_s
+    assert (row.low, row.high) == (expected.low, expected.high)
+    assert row.interval.startswith("90 %, over the assumed numbers")
+    assert (row.published, row.simulated) == (42460, results[0].throughput_fps)
     assert row.role is Role.COMPARED
-    stated = _assumed(40_000.0, 45_000.0).frames_per_s
-    wide = [stated * 42460 / rate * share for share in (0.9, 1.1)]
-    assert next(predictions(*results, _assumed(*wide))).contains
-    narrow = [stated * 42460 / rate * share for share in (1.01, 1.1)]
-    assert next(predictions(*results, _assumed(*narrow))).fails
 
 
 def test_work_of_another_network_fails(rows: dict[str, Prediction]) -> None:
@@ -153,7 +138,7 @@ def test_rows_that_are_not_judged_leave_exit_status_0(
 def test_the_whole_way_from_the_file_to_the_rows(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """With a small network and no sensitivity: the network is made, compiled and judged."""
+    """With a small network: it is made, compiled, scheduled and judged."""
     small = small_model(tmp_path)
     made = []
 
@@ -162,7 +147,6 @@ def test_the_whole_way_from_the_file_to_the_rows(
         return type("File", (), {"path": small})
 
     monkeypatch.setattr(validation, "precision_file", made_file)
-    monkeypatch.setattr(validation, "sensitivity", lambda *_, **__: _assumed(1.0, 2.0))
     found = validation.predict(tmp_path)
     assert made == [("int4", tmp_path)]
     assert [row.what for row in found if row.fails][:2] == [

@@ -19,8 +19,9 @@ from zapdeploy.benchmarks.models.model_files import precision_file
 from zapdeploy.benchmarks.models.workloads import INT4, ModelSize, find_workload
 from zapdeploy.benchmarks.results.published import published_rows
 from zapdeploy.benchmarks.results.rows import Row, Scenario
-from zapdeploy.benchmarks.simulated.sensitivity import Sensitivity, sensitivity
+from zapdeploy.benchmarks.simulated.rates import spread
 from zapdeploy.hardware_targets import Target, load_target
+from zapdeploy.quantities import Estimate
 from zapdeploy.sim.calibration import YARDSTICK_POWER_W
 from zapdeploy.sim.results import Result
 
@@ -90,42 +91,41 @@ def predict(
 ) -> tuple[Prediction, ...]:
     """All predictions. ResNet-50 (4 bit, first and last layers 8 bit) is made in `folder`.
 
-    Times are the schedule's; what the assumptions leave open is taken, as a share, from the
-    compiler's estimate, for which a chip with another number is compiled in a moment.
+    Times are the schedule's; what the assumptions leave open follows from what its cycles waited
+    for (`rates.py`).
     """
-    progress("making ResNet-50 at 4 bit", 0, 1)
+    progress("making ResNet-50 at 4 bit", 0, 3)
     workload = find_workload(MODEL, ModelSize())
     file = precision_file(workload, INT4, folder)
+    progress(f"scheduling a batch of {BATCH}", 1, 3)
     many = simulate(compile_model(file.path, TARGET, batch=BATCH))
+    progress("scheduling a single frame", 2, 3)
     one = simulate(compile_model(file.path, TARGET, batch=1, objective="latency"))
-    assumed = sensitivity(file.path, TARGET, batch=BATCH, progress=progress)
-    return tuple(predictions(many, one, assumed))
+    return tuple(predictions(many, one))
 
 
-def predictions(many: Result, one: Result, assumed: Sensitivity) -> Iterator[Prediction]:
-    """From a throughput result, a latency result, and what the assumptions leave open."""
+def predictions(many: Result, one: Result) -> Iterator[Prediction]:
+    """From a throughput result and a latency result."""
     target = load_target(TARGET)
-    yield from _rates(many, assumed, target)
+    yield from _rates(many, spread(many).frames_per_s, target)
     yield from _totals(target)
     yield from _ratios(many, one)
 
 
-def _rates(many: Result, assumed: Sensitivity, target: Target) -> Iterator[Prediction]:
+def _rates(many: Result, frames_per_s: Estimate, target: Target) -> Iterator[Prediction]:
     stated = target.published["resnet50"]
     rate, energy, power = stated["throughput_fps"].value, many.energy_per_frame, many.power_w
-    low, high = (many.throughput_fps * end / assumed.frames_per_s for end in assumed.interval_fps)
-    errors = "errors of the assumed widths, latencies and rates, root of the sum of squares"
-    brackets = "brackets of the assumed prices and static power"
+    brackets = energy.interval
     yield Prediction(
         f"{MODEL}, frames per second",
         "1/s",
         rate,
         many.throughput_fps,
-        low,
-        high,
+        frames_per_s.low,
+        frames_per_s.high,
         Role.COMPARED,
         _REPORTED,
-        errors,
+        frames_per_s.interval,
     )
     work = 4.089e9
     macs = sum(layer.macs for layer in many.layers) / BATCH
@@ -198,7 +198,7 @@ def _ratios(many: Result, one: Result) -> Iterator[Prediction]:
     """Claims against GPUs, whose energy is their power limit over their published rate."""
     rows = {(row.target, row.scenario): row for row in published_rows(MODEL)}
     energy = many.energy_per_frame
-    brackets = "brackets of the assumed prices and static power"
+    brackets = energy.interval
     for device, claimed, role in ((_H100, 5.0, Role.PARTLY), (_T4, 25.0, Role.ORIENTATION)):
         joules = _joules(rows[device, Scenario.OFFLINE])
         yield Prediction(
