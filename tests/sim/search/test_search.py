@@ -51,7 +51,7 @@ def test_values_do_not_change(before: Program, after: Program) -> None:
 
 
 def test_layers_by_themselves_add_up_to_about_the_whole(before: Program) -> None:
-    """Within 0.3 % for ResNet-50; here layers take some 60 cycles, which fills are a large part of."""
+    """Within 0.3 % for ResNet-50; here layers take some 60 cycles, many of them for filling."""
     scorer = Scorer(before.graph, before.target, "throughput")
     picks = [layer.cut for layer in before.layers]
     alone = sum(scorer.score(i, picks).cycles for i in range(len(picks)))
@@ -70,5 +70,5 @@ def test_nothing_is_scheduled_twice(before: Program) -> None:
 def test_the_effort_must_be_a_known_one() -> None:
     from zapdeploy.api import compile_model
 
-    with pytest.raises(UsageError, match="--effort must be one of quick, normal, thorough, not"):
+    with pytest.raises(UsageError, match="effort must be one of quick, normal, thorough, not"):
         compile_model("none.onnx", effort="heroic")
