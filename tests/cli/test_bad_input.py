@@ -95,6 +95,8 @@ def test_an_open_length_needs_a_shape(zapdeploy: Call, tmp_path: Path) -> None:
     assert "--shape 'x=1,N,4'" in text
     assert_nothing_written(tmp_path, model)
     assert zapdeploy("compile", model, "--shape", "x=1,5,4", "--json").json["batch"] == 1
+    rows = zapdeploy("sweep", model, "--shape", "x=1,5,4", "--batches", "1,2", "--json").json
+    assert [row["batch"] for row in rows["rows"]] == [1, 2]
     for wrong in ("x=1,5", "x=1,5,3", "y=1,5,4", "x=1,5,four"):
         assert "--shape" in complaint(zapdeploy("compile", model, "--shape", wrong))
 

@@ -24,6 +24,8 @@ REFUSED = {
     "09_convtranspose_axis0": "must have one scale or one per output channel",  # summed over
     "10_conv_weight_axis1_square": "must have one scale or one per output channel",  # summed over
     "11_missing_axis_attribute": "scales along axis 1 must be as many as its length",  # wrong file
+    "15_dead_channel_scale_zero": "scale must be positive and finite, not 0",  # no number has it
+    "74_bias_at_int32_limit": "accumulators must stay within int32",  # one could overflow
     "36_uint16_activations": "matrix operands must have at most 8 bits",  # the chip's widest
 }
 # In a file that has some quantizers, products are in float: quantize does the rest.

@@ -43,8 +43,8 @@ def _sweep(
     sizes = _sizes(batches)
     with show.progress(not as_json) as progress:
         found = sweep(
-            model, target, batches=sizes, chips=chips, level=options.level_of(level),
-            progress=progress,
+            model, target, batches=sizes, shapes=options.shapes_of(shape), chips=chips,
+            level=options.level_of(level), progress=progress,
         )  # fmt: skip
     if not found.results:
         print(

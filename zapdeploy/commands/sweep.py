@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,7 @@ def sweep(
     target: str | Path = "northpole-sim",
     *,
     batches: Sequence[int] = BATCHES,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
     chips: int | None = None,
     level: Level = TIMING,
     progress: Progress = lambda what, done, total: None,
@@ -85,6 +86,7 @@ def sweep(
         model: A quantized ONNX file.
         target: A chip: its name, or the path of its TOML file.
         batches: Batch sizes to try, in this order.
+        shapes: Whole shapes of inputs with other open dimensions than the batch, by name.
         chips: How many chips; by default as many as the first batch size that fits takes, so that
             the rows can be compared.
         level: "timing" schedules every unit and link, "estimate" is the compiler's closed form.
@@ -96,7 +98,7 @@ def sweep(
     """
     if not batches or min(batches) < 1:
         raise UsageError(f"--batches must be whole numbers from 1, not {list(batches)}")
-    found = list(_results(model, target, batches, chips, level, progress))
+    found = list(_results(model, target, batches, shapes, chips, level, progress))
     fitting = tuple(one for one in found if isinstance(one, Result))
     too_large = tuple(one for one in found if isinstance(one, int))
     return Sweep(Path(model).stem, str(target), fitting, too_large)
@@ -106,13 +108,17 @@ def _results(
     model: str | Path,
     target: str | Path,
     batches: Sequence[int],
+    shapes: Mapping[str, tuple[int, ...]] | None,
     chips: int | None,
     level: Level,
     progress: Progress,
 ) -> Iterator[Result | int]:
     for index, size in enumerate(batches):
         progress("batch sizes", index, len(batches))
-        program = compile_model(model, target, batch=size, chips=chips, progress=progress)
+        whole = {name: (size, *lengths[1:]) for name, lengths in (shapes or {}).items()}
+        program = compile_model(
+            model, target, batch=size, shapes=whole, chips=chips, progress=progress
+        )
         if not program.fits:
             yield size
             continue
