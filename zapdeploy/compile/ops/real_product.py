@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
 
-from zapdeploy.compile.graph import Array, Call, Shape
+from zapdeploy.compile.graph import Array, Attribute, Call, Shape
 from zapdeploy.compile.ops.base import NO_TRAITS, ElementWork, Traits, register
 from zapdeploy.compile.ops.codes import RealOperator, given
+from zapdeploy.compile.ops.lifting import CORES, aligned
 from zapdeploy.compile.ops.matmul import matmul_regions, matmul_shape
 from zapdeploy.compile.regions import Region
 
@@ -32,16 +33,12 @@ class RealMatMul(RealOperator):
     def compute(self, call: Call, inputs: Sequence[Array | None]) -> Array:
         a, b = given(inputs, 0), given(inputs, 1)
         rank = max(a.ndim, b.ndim)
-        lifted = rank > len(call.input(0).shape) and rank > len(call.input(1).shape)
-        if lifted:  # the axis of the cores comes first in both
-            a, b = (v.reshape(len(v), *(1,) * (rank - v.ndim), *v.shape[1:]) for v in (a, b))
-        found = np.matmul(a, b)
+        found = _product(aligned(call, a, rank), aligned(call, b, rank))
         bias = inputs[2] if len(inputs) > 2 else None
-        if bias is None:
-            return found
-        if lifted:
-            bias = bias.reshape(len(bias), *(1,) * (rank - 2), bias.shape[-1])
-        return np.asarray(found + bias)
+        return found if bias is None else np.asarray(found + aligned(call, bias, rank))
+
+    def over_cores(self, call: Call) -> Mapping[str, Attribute]:
+        return {**call.node.attributes, CORES: 1}
 
     def input_regions(
         self, call: Call, out: Region, reduction: Region | None = None
@@ -51,3 +48,14 @@ class RealMatMul(RealOperator):
     def work(self, call: Call) -> ElementWork:
         biased = call.optional(2) is not None
         return ElementWork(vector=2 * call.input(0).shape[-1] - 1 + biased, activation=0)
+
+
+def _product(a: Array, b: Array) -> Array:
+    """a @ b in float32, one element of the sum after the other, as the vector unit adds.
+
+    BLAS adds in an order that follows the shapes: a core's tile would differ from the whole.
+    """
+    found = a[..., :, :1] * b[..., :1, :]
+    for k in range(1, a.shape[-1]):
+        found += a[..., :, k : k + 1] * b[..., k : k + 1, :]
+    return np.asarray(found)
