@@ -56,6 +56,10 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
+# The site, from docs/ and the code; broken links are errors.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 speed: $(READY)
 	mkdir -p .benchmarks
 	$(BIN)/python -m pytest tests/speed -m "slow or not slow" --benchmark-enable --benchmark-only --benchmark-json .benchmarks/speed.json
@@ -66,9 +70,9 @@ speed-baseline: $(READY)
 	$(MAKE) speed SPEED=--record
 
 clean:
-	rm -rf $(VENV) demo results .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) demo results site .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[models,recordings,quantize,meters,report,streaming,qonnx,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[models,recordings,quantize,meters,report,streaming,qonnx,docs,dev]'
 	touch $(READY)
