@@ -126,6 +126,13 @@ def test_run_gives_outputs_by_name(program: zd.Pipeline) -> None:
     np.testing.assert_array_equal(first[made.name], found[made.name][:2])
 
 
+def test_evaluate_scores_what_needs_no_network() -> None:
+    found = zd.evaluate(["mean"], "synthetic", neurons=8, windows=2)
+    assert found.models[0].contender.model == "mean"
+    assert {"model", "runner", "precision", "step", "mae"} == set(found.records()[0])
+    assert found._repr_html_().startswith("<table>")
+
+
 def test_sweep_keeps_what_does_not_fit_apart(tmp_path: Path) -> None:
     found = zd.sweep(small_model(tmp_path), batches=(1, 4))
     assert [result.batch for result in found.results] == [1, 4]

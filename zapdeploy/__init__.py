@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from zapdeploy.api import compile_model as compile  # noqa: A004  (a verb, as on the command line)
     from zapdeploy.benchmarks import BenchmarkResult
     from zapdeploy.commands.bench import bench
+    from zapdeploy.commands.evaluate import Evaluation, evaluate
     from zapdeploy.commands.quantize import quantize
     from zapdeploy.commands.run import run
     from zapdeploy.commands.sweep import Sweep, sweep
@@ -45,6 +46,7 @@ _ORIGINS = {
     "compile": "compile",
     "quantize": "quantize",
     "BenchmarkResult": "benchmarks:BenchmarkResult",
+    "Evaluation": "commands.evaluate:Evaluation",
     "Forecaster": "streaming:Forecaster",
     "ModelCheck": "api:ModelCheck",
     "Pipeline": "compile.multichip.pipeline:Pipeline",
@@ -53,6 +55,7 @@ _ORIGINS = {
     "Validation": "commands.validate:Validation",
     "bench": "commands.bench:bench",
     "check": "api:check_model",
+    "evaluate": "commands.evaluate:evaluate",
     "load": "api:load",
     "run": "commands.run:run",
     "simulate": "api:simulate",
@@ -73,6 +76,7 @@ __all__ = [
     "BenchmarkResult",
     "DataError",
     "DoesNotFitError",
+    "Evaluation",
     "Forecaster",
     "ModelCheck",
     "ModelError",
@@ -89,6 +93,7 @@ __all__ = [
     "bench",
     "check",
     "compile",
+    "evaluate",
     "load",
     "quantize",
     "run",
