@@ -71,6 +71,11 @@ def cast(draft: Draft, node: OnnxNode) -> None:
     target = element_type(ir.DataType(node.integer("to", 0)), f"result of node '{node.name}'")
     if x.quantization is not None:
         raise RefusedError("input must not be quantized codes; put a DequantizeLinear before it")
+    if x.element.kind == "float" and target.is_integer and target.bits < 8:
+        raise RefusedError(
+            f"result must have at least 8 bits, not {target.name}; "
+            "put a QuantizeLinear in its place"
+        )
     draft.emit(node, "Cast", (x.name,), element=target)
 
 

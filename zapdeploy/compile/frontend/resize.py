@@ -20,6 +20,8 @@ _COORDINATES = (
 )  # fmt: skip
 _ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 
+_WHOLE = 1e-3  # a scale in float32 gives a whole length no closer than this
+
 
 @translates("Resize")
 def resize(draft: Draft, node: OnnxNode) -> None:
@@ -99,6 +101,12 @@ def _places(node: OnnxNode, length: int, out: int, scale: Fraction) -> list[Frac
     if mode == "asymmetric":
         return [position / scale for position in range(out)]
     if mode == "align_corners":
+        if out > 1 and abs(float(scale * length) - out) > _WHOLE:
+            found = f"{float(scale * length):g}"
+            raise RefusedError(
+                f"align_corners with scales must give whole lengths, not {found}, for which "
+                "ONNX and ONNX Runtime differ; give sizes"
+            )
         return [Fraction(position * (length - 1), max(out - 1, 1)) for position in range(out)]
     if mode == "pytorch_half_pixel" and out == 1:
         return [Fraction(0)]
