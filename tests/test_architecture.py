@@ -45,6 +45,7 @@ ONLY_IN = {
     "brevitas": {"quantize"},
     "torch": {"quantize", "forecasters", "benchmarks"},
     "onnx": {
+        "conformance.py",
         "simplify",
         "onnxruntime_sessions",
         "compile/frontend",
