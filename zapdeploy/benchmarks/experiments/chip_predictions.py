@@ -24,13 +24,13 @@ from zapdeploy.quantities import Estimate
 COMMAND = "python -m zapdeploy.benchmarks.experiments.chip_predictions -o docs/predictions.md"
 # Batch 1, and the batch that is usually stated for the chip. FP8 is stood for by 8-bit integers.
 CHIPS = {
+    "groq-tsp-sim": ("int8", (1,)),
+    "wormhole-n150-sim": ("int8", (1, 16)),
     "hanguang800-sim": ("int8", (1, 32)),
     "simba-sim": ("int8", (1,)),
     "runai200-sim": ("int8", (1,)),
     "speedai240-sim": ("FP8", (1,)),
-    "c600-sim": ("FP8", (4, 32)),
-    "wormhole-n150-sim": ("int8", (1, 16)),
-    "groq-tsp-sim": ("int8", (1,)),
+    "c600-sim": ("FP8", (4,)),
 }
 _HEAD = """# Predictions for chips that were not looked up
 
@@ -86,7 +86,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.models or Path(temporary)
         model = precision_file(find_workload("resnet50", ModelSize()), INT8, folder).path
-        lines = list(rows(model))
+        lines = []
+        for line in rows(model):
+            print(line, file=sys.stderr, flush=True)
+            lines.append(line)
     head = _HEAD.format(
         date=datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
         version=version(),
