@@ -174,11 +174,11 @@ def test_output_that_is_a_file_is_refused(network: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"models": ()}, r"--models must name at least one, not none"),
-        ({"targets": ("cpu", "cpu")}, r"--targets must name each once, not cpu, cpu"),
-        ({"precisions": ("int3",)}, r"--precisions must be of fp32, fp16, int8, int4, not 'int3'"),
-        ({"frame_rate_hz": 0.0}, r"--frame-rate must be above 0 Hz, not 0"),
-        ({"frame_rate_hz": float("nan")}, r"--frame-rate must be above 0 Hz, not nan"),
+        ({"models": ()}, r"models must name at least one, not none"),
+        ({"targets": ("cpu", "cpu")}, r"targets must name each once, not cpu, cpu"),
+        ({"precisions": ("int3",)}, r"precisions must be of fp32, fp16, int8, int4, not 'int3'"),
+        ({"frame_rate_hz": 0.0}, r"frame_rate must be above 0 Hz, not 0"),
+        ({"frame_rate_hz": float("nan")}, r"frame_rate must be above 0 Hz, not nan"),
     ],
 )
 def test_wrong_requests_are_refused(fields: dict[str, object], message: str) -> None:

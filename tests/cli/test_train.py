@@ -39,7 +39,7 @@ def test_a_forecaster_is_trained_and_described(zapdeploy: Call, tmp_path: Path) 
     assert found["history"][1]["validation_mae"] < found["history"][0]["validation_mae"]
     assert load_forecaster(tmp_path / "a").spec.neurons == 6
     samples = load_arrays(tmp_path / "a" / "calibration.npz")
-    assert {name: values.shape for name, values in samples.items()} == {"input": (256, 4, 6)}
+    assert {name: values.shape for name, values in samples.items()} == {"input": (512, 4, 6)}
 
 
 def test_a_second_call_goes_on(zapdeploy: Call, tmp_path: Path) -> None:

@@ -185,7 +185,7 @@ def test_another_training_in_the_folder(tmp_path: Path) -> None:
         run(tmp_path, learning_rate=0.01)
     assert str(caught.value) == (
         "folder must be empty or hold the same training, not another one: its learning_rate is "
-        f"0.001, not 0.01 ({tmp_path}); give another folder, or start over: --restart"
+        f"0.001, not 0.01 ({tmp_path}); give another folder, or start over: restart"
     )
 
 

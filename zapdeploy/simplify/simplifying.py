@@ -80,8 +80,12 @@ def _walk(model: onnx.ModelProto) -> None:
         walk.define(tensor)
     for value in network_inputs(graph):
         walk.types[value.name] = value.type
+    # What the file says of tensors in between may be of another size of the inputs: it is believed
+    # only of operators whose results cannot be told.
+    told = {name for node in graph.node if node.domain in ("", "ai.onnx") for name in node.output}
     for value in graph.value_info:
-        walk.types.setdefault(value.name, value.type)
+        if value.name not in told:
+            walk.types.setdefault(value.name, value.type)
     walk.taken.update(walk.types)
     walk.taken.update(name for node in all_nodes(graph) for name in (*node.output, node.name))
     walk.visit(list(graph.node))

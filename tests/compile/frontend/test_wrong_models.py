@@ -33,7 +33,7 @@ def test_dynamic_length(tmp_path: Path) -> None:
     file = one_node("Relu", (1, "T"))
     expected = (
         "every dimension of the inputs must have a length, and dimension 1 (T) of 'x' has none; "
-        "give --shape 'x=1,N' with a number for each N"
+        "give shape 'x=1,N' with a number for each N"
     )
     path = file.save(tmp_path / "model.onnx")
     assert message(path) == expected

@@ -46,7 +46,7 @@ def test_core_by_core_is_exact(tmp_path: Path, bits: int, dialect: str) -> None:
     pipeline = compile_model(file.save(tmp_path / "model.onnx"))
     found = agreement(pipeline, reference_inputs(pipeline.graph))
     assert found.passed, found
-    document = simulate(pipeline, scheduled=True).as_json()
+    document = simulate(pipeline).as_json()
     stored = 4 if bits == 3 else 8
     assert [(row["bits"], row["stored_bits"]) for row in document["widened"]] == [(bits, stored)]
     assert document["counts"][f"macs_{stored}bit"] > 0
@@ -74,6 +74,6 @@ def test_scalars_are_scheduled(tmp_path: Path) -> None:
     file.output(quantized(file, total, 4, "QONNX"))
     pipeline = compile_model(file.save(tmp_path / "model.onnx"))
     assert agreement(pipeline, reference_inputs(pipeline.graph)).passed
-    scheduled = simulate(pipeline, scheduled=True)
+    scheduled = simulate(pipeline)
     assert scheduled.cycles > 0
     assert scheduled.counts.as_json() == simulate(pipeline).counts.as_json()

@@ -170,7 +170,8 @@ def stage_seconds(
     """
     array = cycles / target.clock_hz
     link = target.host.bandwidth.value
-    alone = into / link + array + out / link
+    fixed = 2 * target.host.transfer_latency_s + target.host.launch_latency_s
+    alone = fixed + into / link + array + out / link
     twice = 2 * (into + out) <= target.framebuffer_bytes
     slowest = np.maximum(array, np.maximum(into, out) / link)
     return np.where(twice, slowest, alone), alone
