@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -9,11 +10,13 @@ import typer
 
 from zapdeploy.cli import options, show
 from zapdeploy.errors import UsageError
+from zapdeploy.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from zapdeploy.quantize import QuantizeRecord
+    from zapdeploy.quantize.fidelity import Fidelity
     from zapdeploy.quantize.index_ranges import ActivationScales
     from zapdeploy.quantize.module_record import ModuleRecord
 
@@ -136,7 +139,9 @@ def _quantize(
         _say_file(record, output)
     else:
         _say_module(record, output)
-    return 0 if isinstance(record, QuantizeRecord) or record.agreed else 1
+    if isinstance(record, QuantizeRecord):
+        return 1 if record.refusal else 0
+    return 0 if record.agreed else 1
 
 
 def _bits(weights: str) -> int | Literal["mixed"]:
@@ -165,8 +170,33 @@ def _say_file(record: QuantizeRecord, output: Path) -> None:
     print(f"wrote {output} ({record.result_bytes / 1e6:.1f} MB, {record.recipe}, {record.form})")
     for note in record.notes:
         print(f"note: {note}")
+    if record.float_layers:
+        print(f"left in float: {', '.join(record.float_layers)}")
+    if record.refusal:
+        print(f"compile will refuse this file: {one_line(record.refusal)}", file=sys.stderr)
+    _say_fidelity(record.fidelity, random=record.calibration != "given")
     if record.calibration != "given":
         print("calibrated on random inputs: the accuracy means nothing; give --calibration X.npz")
+
+
+def _say_fidelity(found: Fidelity, *, random: bool) -> None:
+    """Signal to noise of every output, and one line of warning where one lost its meaning."""
+    from zapdeploy.quantize.fidelity import LOST_DB
+
+    if random:
+        return
+    which = "held back" if found.held_back else "also calibrated on"
+    snrs = ", ".join(f"{name} {snr:.1f} dB" for name, snr in found.snr_db.items())
+    print(f"output SNR against float on {found.samples} inputs {which}: {snrs} (measured)")
+    if found.lost:
+        layers = ", ".join(
+            f"{b.layer} ({b.read_db:.0f} dB before, {b.result_db:.0f} after)" for b in found.blame
+        )
+        print(
+            f"warning: the quantized network lost its function ({', '.join(found.lost)} under "
+            f"{LOST_DB:g} dB of signal to noise); the most is lost in {layers}",
+            file=sys.stderr,
+        )
 
 
 def _say_module(record: ModuleRecord, output: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -120,6 +121,7 @@ def quantize(
             shapes=shapes,
             seed=seed,
         )
+        record = replace(record, refusal=_refusal(Path(output)))
         with atomic_write(Path(output).with_suffix(".json")) as file:
             file.write(record.to_json().encode())
         return record
@@ -145,6 +147,15 @@ def quantize(
         seed=seed,
     )
     return quantize_job(job, given or _own_calibration(Path(model)), progress)
+
+
+def _refusal(written: Path) -> str:
+    """Why compile would refuse the file; empty where it would not."""
+    from zapdeploy.compile import checking
+    from zapdeploy.simplify import InputShapes
+
+    judged = checking.check_model(written, shapes=InputShapes())
+    return "" if judged.imported is not None else judged.refusal
 
 
 def is_onnx(model: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,23 @@ from zapdeploy.arrays import named
 from zapdeploy.errors import ModelError, UsageError
 from zapdeploy.files import atomic_write
 from zapdeploy.host_part import host_normalisation, normalised_inputs
+from zapdeploy.quantize.fidelity import blamed, fidelity, outputs_of
 from zapdeploy.quantize.form_qdq import write_qdq
 from zapdeploy.quantize.form_qoperator import MICROSOFT, write_qoperator
 from zapdeploy.quantize.golden_output import renew_golden
+from zapdeploy.quantize.held_back import Split, hold_back
 from zapdeploy.quantize.index_ranges import ActivationScales
-from zapdeploy.quantize.network import Network, check_network
+from zapdeploy.quantize.network import MATRIX_OPERATORS, Network, Role, check_network
 from zapdeploy.quantize.plan import Plan, make_plan
 from zapdeploy.quantize.recipe import Form, Recipe
 from zapdeploy.quantize.record import LayerBits, QuantizeRecord
-from zapdeploy.quantize.samples import check_samples, digest, random_samples, sample_count
+from zapdeploy.quantize.samples import (
+    Arrays,
+    check_samples,
+    digest,
+    random_samples,
+    sample_count,
+)
 from zapdeploy.quantize.source import FILE_LIMIT_BYTES, read_prepared, standard_opset
 from zapdeploy.quantize.widths import layer_name
 from zapdeploy.simplify import InputShapes
@@ -82,8 +91,16 @@ def quantize_onnx(
     else:
         samples = normalised_inputs(named(calibration, network.input_names), normalisation)
     check_samples(network, samples)
-    plan = make_plan(network, recipe, samples)
-    content = _serialized(plan, recipe, golden=True)
+    split = _split(network, samples, calibration is None, seed)
+    exact = outputs_of(network, split.judged)
+    plan = make_plan(network, recipe, split.fitted)
+    written = _model(plan, recipe)
+    content = _serialized(written, golden=True)
+    judged = written if recipe.form != "qoperator" else _model(plan, replace(recipe, form="qdq"))
+    found = fidelity(exact, judged, split.judged, held_back=split.held_back)
+    if found.lost and calibration is not None:
+        original = Network(read_prepared(origin, recipe.opset, shapes, seen)[0])
+        found = replace(found, blame=blamed(plan, original, judged, split.judged))
     with atomic_write(target) as file:
         file.write(content)
     return QuantizeRecord(
@@ -94,7 +111,7 @@ def quantize_onnx(
         form=chosen,
         seed=seed,
         calibration="random normal" if calibration is None else "given",
-        calibration_samples=sample_count(network, samples),
+        calibration_samples=sample_count(network, split.fitted),
         calibration_sha256=digest(samples),
         source=origin.name,
         source_sha256=_file_digest(origin),
@@ -103,6 +120,8 @@ def quantize_onnx(
         result_bytes=len(content),
         versions=tuple((package, version(package)) for package in _PACKAGES),
         layers=_layer_bits(plan),
+        fidelity=found,
+        float_layers=_float_layers(network),
         notes=remarks,
     )
 
@@ -116,12 +135,19 @@ def preview(source: Path, destination: Path, shapes: InputShapes | None = None) 
     model, notes = read_prepared(source, recipe.opset, shapes)
     network = Network(model)
     check_network(network)
-    destination.write_bytes(_serialized(make_plan(network, recipe, None), recipe))
+    destination.write_bytes(_serialized(_model(make_plan(network, recipe, None), recipe)))
     return notes
 
 
-def _serialized(plan: Plan, recipe: Recipe, *, golden: bool = False) -> bytes:
-    """The quantized model as the bytes of an ONNX file. golden: with its own golden output."""
+def _split(network: Network, samples: Arrays, drawn: bool, seed: int) -> Split:
+    """Given samples in two parts; where they were drawn, as many more are drawn to judge on."""
+    if drawn:
+        return Split(samples, random_samples(network, seed + 1), True)
+    return hold_back(network, samples)
+
+
+def _model(plan: Plan, recipe: Recipe) -> onnx.ModelProto:
+    """The quantized model."""
     parts = write_qoperator(plan) if recipe.form == "qoperator" else write_qdq(plan, recipe.form)
     source = plan.network.model
     opset = standard_opset(source)
@@ -140,6 +166,11 @@ def _serialized(plan: Plan, recipe: Recipe, *, golden: bool = False) -> bytes:
     model.graph.input.extend(v for v in source.graph.input if v.name in plan.network.input_names)
     model.graph.output.extend(source.graph.output)
     model.graph.initializer.extend(parts.initializers)
+    return model
+
+
+def _serialized(model: onnx.ModelProto, *, golden: bool = False) -> bytes:
+    """The model as the bytes of an ONNX file. golden: with its own golden output."""
     size = model.ByteSize()
     if size >= FILE_LIMIT_BYTES:
         raise ModelError(
@@ -163,6 +194,15 @@ def _layer_bits(plan: Plan) -> tuple[LayerBits, ...]:
             outputs=plan.quantizers[network.result(layer)].bits,
         )
         for layer in network.layers
+    )
+
+
+def _float_layers(network: Network) -> tuple[str, ...]:
+    """Products and convolutions that quantization leaves as they are."""
+    return tuple(
+        layer_name(node)
+        for node in network.nodes
+        if node.op_type in MATRIX_OPERATORS and network.role(node) is Role.FLOAT
     )
 
 

@@ -19,6 +19,7 @@ FREE_BATCH = 8  # how many samples run at once at most, where the model leaves t
 PART_BYTES = 2**28  # of wanted tensors in one part; a larger one has a part of its own
 FLOAT_BYTES = 4
 LARGE_WEIGHT_ELEMENTS = 1024
+_PACKED = {TensorProto.INT4, TensorProto.UINT4, TensorProto.INT2, TensorProto.UINT2}
 
 
 @dataclass(frozen=True)
@@ -145,4 +146,5 @@ def bare_weight(tensor: TensorProto) -> TensorProto:
 
 
 def is_large(tensor: TensorProto) -> bool:
-    return math.prod(tensor.dims) >= LARGE_WEIGHT_ELEMENTS
+    """Whether a weight is handed over in memory; several elements to a byte cannot be."""
+    return math.prod(tensor.dims) >= LARGE_WEIGHT_ELEMENTS and tensor.data_type not in _PACKED

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from zapdeploy.quantize.fidelity import Fidelity
 from zapdeploy.tables import Answer, Table, table_of
 
 
@@ -25,7 +26,10 @@ class QuantizeRecord(Answer):
     """The recipe of a quantized file, the data it was calibrated on, and what came of it.
 
     calibration: "given" for the caller's inputs, "random normal" where there were none (then
-    accuracy says nothing). Digests are SHA-256 in hex. versions: (package, version) pairs.
+    accuracy says nothing). calibration_samples: those that scales were chosen on. fidelity: the
+    outputs against the float network's. float_layers: products and convolutions that stay in
+    floating point. refusal: why `zapdeploy compile` would refuse the file; empty where it would
+    not, or was not asked. Digests are SHA-256 in hex. versions: (package, version) pairs.
     notes: what else was changed in the network that a person may want to know.
     """
 
@@ -45,6 +49,9 @@ class QuantizeRecord(Answer):
     result_bytes: int
     versions: tuple[tuple[str, str], ...]
     layers: tuple[LayerBits, ...]
+    fidelity: Fidelity
+    float_layers: tuple[str, ...] = ()
+    refusal: str = ""
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -61,7 +68,8 @@ class QuantizeRecord(Answer):
 
     def as_json(self) -> dict[str, Any]:
         """The record as a JSON document."""
-        return {**asdict(self), "versions": dict(self.versions)}
+        found = {**asdict(self), "versions": dict(self.versions)}
+        return found | {"fidelity": self.fidelity.as_json()}
 
     def to_json(self) -> str:
         """The document, indented."""

@@ -53,7 +53,7 @@ def check_samples(network: Network, samples: Arrays) -> None:
         _check_shape(name, samples[name], shape)
         check_values(name, samples[name], input_types(network)[name])
     check_varied(samples)
-    counts = {name: _runs(samples[name], shape) for name, shape in shapes.items()}
+    counts = run_counts(network, samples)
     if len({count for count in counts.values() if count > 1}) > 1:
         raise DataError(
             f"calibration must hold equally many samples of every input, not {counts}; "
@@ -104,6 +104,23 @@ def _runs(values: NDArray[Any], shape: tuple[int, ...]) -> int:
     if values.ndim == 0:
         return 1
     return len(values) if _is_stacked(values, shape) or not shape[0] else len(values) // shape[0]
+
+
+def run_counts(network: Network, samples: Arrays) -> dict[str, int]:
+    """Samples of each input, in units of the network's own batch."""
+    return {name: _runs(samples[name], shape) for name, shape in input_shapes(network).items()}
+
+
+def take_runs(
+    values: NDArray[Any], shape: tuple[int, ...], runs: int, chosen: NDArray[np.int64]
+) -> NDArray[Any]:
+    """The chosen ones of `runs` samples of an input; all of what every run reads alike."""
+    if _runs(values, shape) != runs:
+        return values
+    if _is_stacked(values, shape) or not shape[0]:
+        return values[chosen]
+    grouped = values.reshape(runs, shape[0], *values.shape[1:])
+    return grouped[chosen].reshape(-1, *values.shape[1:])
 
 
 def sample_count(network: Network, samples: Arrays) -> int:

@@ -1,0 +1,79 @@
+"""What quantize says of a network that it wrote: signal to noise, warnings, refusals to come."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from tests.cli.conftest import Call
+from tests.quantize.networks import images, node, random_weights, residual_cnn, save
+from zapdeploy.quantize.fidelity import LOST_DB
+
+
+def loud_middle(path: Path) -> Path:
+    """Three convolutions; in the second one, one channel drowns the others at 4 bits."""
+    names = ("w1", "w2", "w3")
+    weights = random_weights({name: (8, 3 if name == "w1" else 8, 3, 3) for name in names})
+    weights["w2"][0] *= 300
+    weights["w3"][:, 0] /= 3000
+    nodes = [
+        node("Conv", "input w1", "c1", pads=[1, 1, 1, 1]),
+        node("Relu", "c1", "r1"),
+        node("Conv", "r1 w2", "c2", pads=[1, 1, 1, 1]),
+        node("Relu", "c2", "r2"),
+        node("Conv", "r2 w3", "output", pads=[1, 1, 1, 1]),
+    ]
+    return save(path, nodes, weights, ([1, 3, 8, 8], [1, 8, 8, 8]))
+
+
+def test_a_network_that_lost_its_function_is_named_with_the_layer_to_blame(
+    zapdeploy: Call, tmp_path: Path
+) -> None:
+    source = loud_middle(tmp_path / "net.onnx")
+    np.savez(tmp_path / "x.npz", **images(16))
+    arguments = (source, "--calibration", tmp_path / "x.npz", "-o", tmp_path / "q.onnx")
+    bits = ("--weights", 4, "--activations", 4, "--keep-first-last", 4)
+    called = zapdeploy("quantize", *arguments, *bits)
+    assert called.status == 0
+    warnings = [line for line in called.err.splitlines() if line.startswith("warning:")]
+    assert len(warnings) == 1
+    assert "lost its function (output under 10 dB" in warnings[0]
+    document = json.loads((tmp_path / "q.json").read_text())["fidelity"]
+    assert document["snr_db"]["output"] < LOST_DB
+    assert document["lost"] == ["output"]
+    assert len(document["blame"]) == 3
+
+
+def test_a_network_that_keeps_its_function_is_not_warned_of(
+    zapdeploy: Call, tmp_path: Path
+) -> None:
+    source = residual_cnn(tmp_path / "net.onnx")
+    np.savez(tmp_path / "x.npz", **images(16))
+    arguments = (source, "--calibration", tmp_path / "x.npz", "-o", tmp_path / "q.onnx")
+    called = zapdeploy("quantize", *arguments)
+    assert "output SNR against float on 4 inputs held back: output 3" in called.out
+    assert "warning" not in called.err + called.out
+    few = zapdeploy("quantize", source, "-o", tmp_path / "q.onnx")
+    assert "SNR" not in few.out  # of random inputs it would say nothing
+
+
+def test_a_file_that_compile_refuses_is_said_to_be_one(zapdeploy: Call, tmp_path: Path) -> None:
+    nodes = [
+        node("Conv", "input w1", "c1", pads=[1, 1, 1, 1]),
+        node("Det", "c1", "output"),
+    ]
+    weights = random_weights({"w1": (8, 3, 3, 3)})
+    source = save(tmp_path / "net.onnx", nodes, weights, ([1, 3, 8, 8], [1, 8]))
+    np.savez(tmp_path / "x.npz", **images(16))
+    called = zapdeploy(
+        "quantize", source, "--calibration", tmp_path / "x.npz", "-o", tmp_path / "q.onnx"
+    )
+    assert called.status == 1
+    assert "compile will refuse this file: " in called.err
+    assert "Det" in called.err
+    compiled = zapdeploy("compile", tmp_path / "q.onnx", "--target", "northpole-sim")
+    assert compiled.status == 2
+    refusal = json.loads((tmp_path / "q.json").read_text())["refusal"]
+    assert refusal.split(":")[0] in compiled.err
