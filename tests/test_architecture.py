@@ -39,8 +39,9 @@ FOUNDATION = {
     "exporter",
 }
 FOUNDATION |= {"extras", "host_part", "onnxruntime_sessions", "platforms"}
-APART = {"recordings", "quantize", "forecasters"}  # meet the compiler only at the ONNX file
-READ_BY_ALL = {"simplify", "recordings"}  # what these may import of the rest
+# Meet the compiler only at the ONNX file.
+APART = {"recordings", "connectomes", "quantize", "forecasters"}
+READ_BY_ALL = {"simplify", "recordings", "connectomes"}  # what these may import of the rest
 ONLY_IN = {
     "brevitas": {"quantize"},
     "torch": {"quantize", "forecasters", "benchmarks"},

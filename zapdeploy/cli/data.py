@@ -1,16 +1,20 @@
-"""zapdeploy data show PATH"""
+"""zapdeploy data show PATH; zapdeploy data synthesize -o DIR"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zapdeploy.cli import options, show
 from zapdeploy.errors import UsageError
 
-_verbs = typer.Typer(help="Recordings: what they are.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from zapdeploy.connectomes.options import EdgeOptions
+
+_verbs = typer.Typer(help="Recordings and connectomes: what they are.", no_args_is_help=True)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -19,13 +23,13 @@ def add_to(app: typer.Typer) -> None:
 
 @_verbs.callback()
 def _group() -> None:
-    """Recordings: what they are."""
+    """Recordings and connectomes: what they are."""
 
 
 @_verbs.command("show")
 def _show(
     data: Annotated[
-        str, typer.Argument(metavar="PATH|URL|synthetic|zapbench", help="A recording.")
+        str, typer.Argument(metavar="PATH|URL|synthetic|zapbench", help="A recording, or edges.")
     ],
     output: Annotated[
         Path | None,
@@ -49,20 +53,32 @@ def _show(
     conditions: options.Conditions = None,
     hold_out: options.HoldOut = None,
     all_rois: options.AllRois = False,
+    neuron_table: options.NeuronTable = None,
+    edges: options.Edges = "strict",
+    least_synapses: options.LeastSynapses = 0.0,
+    ordering: options.OrderingMethod = None,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
     debug: options.Debug = False,
 ) -> int:
     """Say what a recording is: size, rate, unit, values, splits, and what is odd about it.
 
+    Of a connectome (edges as .csv, .parquet, .npz, .graphml, or a folder with them): neurons,
+    edges, signs, degrees, and how the edges gather in blocks.
+
     Example: zapdeploy data show suite2p/plane0 -o recording.html
     """
+    from zapdeploy.connectomes.options import EdgeOptions
+    from zapdeploy.connectomes.reading import is_connectome
     from zapdeploy.files import atomic_write
     from zapdeploy.recordings.facts import recording_facts
     from zapdeploy.recordings.recording import open_recording, read_neuron_list
 
     if output is not None and output.suffix not in (".html", ".png"):
         raise UsageError(f"--output must end in .html or .png, not '{output.name}'")
+    if is_connectome(data):
+        wiring = EdgeOptions(neuron_table, edges, least_synapses)
+        return _show_connectome(data, wiring, ordering, output, as_json)
     reading = options.read_options(
         path, axes, frame_rate, unit, neuropil, dff, bin_rate, average, nan, False, stimuli,
         behavior, conditions, hold_out, all_rois,
@@ -82,11 +98,107 @@ def _show(
     if as_json:
         show.print_json(facts.as_json())
         return 0
-    width = max(len(name) for name, _ in facts.lines)
-    for name, value in facts.lines:
+    _say(facts.lines, facts.warnings, output)
+    return 0
+
+
+def _say(lines: Sequence[tuple[str, str]], warnings: Sequence[str], output: Path | None) -> None:
+    width = max(len(name) for name, _ in lines)
+    for name, value in lines:
         print(f"{name:<{width}}  {value}")
-    for warning in facts.warnings:
+    for warning in warnings:
         print(f"warning: {warning}")
     if output is not None:
         print(f"wrote {output}")
+
+
+def _show_connectome(
+    data: str, wiring: EdgeOptions, method: str | None, output: Path | None, as_json: bool
+) -> int:
+    from zapdeploy.connectomes.facts import connectome_facts
+    from zapdeploy.connectomes.picture import draw_connectome
+    from zapdeploy.connectomes.reading import open_connectome
+    from zapdeploy.files import atomic_write
+    from zapdeploy.recordings.page import picture_page
+
+    facts = connectome_facts(open_connectome(data, wiring), method)
+    if output is not None:
+        picture = draw_connectome(facts)
+        alternative = "Degrees, distances, and the matrix before and after ordering"
+        page = picture_page("Connectome", facts.lines, (), picture, alternative).encode()
+        with atomic_write(output) as file:
+            file.write(page if output.suffix == ".html" else picture)
+    if as_json:
+        show.print_json(facts.as_json())
+        return 0
+    _say(facts.lines, (), output)
+    return 0
+
+
+@_verbs.command("synthesize")
+def _synthesize(
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="connectome/ and recording.npy.")
+    ],
+    neurons: Annotated[int, typer.Option("--neurons", help="Of the made connectome.")] = 500,
+    degree: Annotated[
+        float | None, typer.Option("--degree", help="Edges per neuron (default: 5 %, up to 209).")
+    ] = None,
+    frames: Annotated[int, typer.Option("--frames", help="Of the recording.")] = 5000,
+    connectome: Annotated[
+        str | None,
+        typer.Option(
+            "--connectome", metavar="PATH", help="Make activity by this one, not by a new one."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    neuron_table: options.NeuronTable = None,
+    edges: options.Edges = "strict",
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+) -> int:
+    """Make a connectome, and a recording whose activity is made by it, so that the truth is known.
+
+    Example: zapdeploy data synthesize --neurons 500 --frames 5000 -o made
+    """
+    import numpy as np
+
+    from zapdeploy.connectomes.activity import synthetic_activity
+    from zapdeploy.connectomes.options import EdgeOptions
+    from zapdeploy.connectomes.reading import open_connectome
+    from zapdeploy.connectomes.saving import save_connectome
+    from zapdeploy.connectomes.synthetic import Plan, default_degree, synthetic_connectome
+    from zapdeploy.files import atomic_write
+
+    if connectome is not None:
+        wiring = open_connectome(connectome, EdgeOptions(neuron_table, edges))
+    else:
+        plan = Plan(neurons, default_degree(neurons) if degree is None else degree, seed)
+        wiring = synthetic_connectome(plan)
+    with show.progress(not as_json) as progress:
+        traces = synthetic_activity(wiring, frames, seed, progress)
+    output.mkdir(parents=True, exist_ok=True)
+    if connectome is None:
+        save_connectome(wiring, output / "connectome")
+    with atomic_write(output / "recording.npy") as file:
+        np.save(file, traces)
+    document = {
+        "folder": str(output),
+        "connectome": connectome or str(output / "connectome"),
+        "recording": str(output / "recording.npy"),
+        "neurons": wiring.neurons,
+        "edges": wiring.edges,
+        "frames": frames,
+        "synthetic": True,
+        "seed": seed,
+    }
+    if as_json:
+        show.print_json(document)
+        return 0
+    print(
+        f"wrote {document['recording']} ({frames:,} frames, {wiring.neurons:,} neurons, synthetic)"
+    )
+    if connectome is None:
+        print(f"wrote {document['connectome']} ({wiring.edges:,} edges, synthetic)")
     return 0

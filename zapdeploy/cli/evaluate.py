@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from zapdeploy.benchmarks.accuracy.evaluation import Evaluated, Verdict
+    from zapdeploy.benchmarks.accuracy.seed_comparison import Errors
     from zapdeploy.recordings.recording import Neurons, Recording
 
 
@@ -76,7 +77,8 @@ def _evaluate(
     """Forecast the test windows and compare: error per condition and step, float and quantized.
 
     Beside every model stand the naive mean, the last value and a linear autoregression of each
-    neuron; what a trained forecaster was read with is taken from it.
+    neuron; what a trained forecaster was read with is taken from it. Of folders trained from
+    several seeds, the first is compared with each of the others.
 
     Example: zapdeploy evaluate trained/ int8.onnx int4.onnx mean --data recording.nwb --simulate
     """
@@ -86,6 +88,7 @@ def _evaluate(
         evaluate_models,
         verdicts,
     )
+    from zapdeploy.benchmarks.accuracy.seed_comparison import compare_seeds, seed_errors
     from zapdeploy.benchmarks.accuracy.training_data import options_to_read
     from zapdeploy.recordings.recording import open_recording, read_neuron_list
 
@@ -117,8 +120,10 @@ def _evaluate(
         )
         beside = evaluate_baselines(recording, found, windows=windows, progress=progress)
         judged = verdicts(found, beside[0])
-        spreads = _spreads(models, recording, windows)
+        errors = seed_errors(models, recording, windows)
+    spreads, compared = _spreads(errors), compare_seeds(errors)
     document = _document(found, beside, judged, spreads, recording)
+    document["seed_comparisons"] = [one.as_json() for one in compared]
     if output is not None:
         show.write(output, json.dumps(document, indent=2))
     if plot is not None:
@@ -129,6 +134,13 @@ def _evaluate(
         show.print_json(document)
         return 0
     _print(found, beside, judged, spreads, recording)
+    scale = _scale(recording, [*found, *beside])[0]
+    for one in compared:
+        interval = f"{scale * one.low:+.3g} to {scale * one.high:+.3g} at 95 %"
+        print(
+            f"{one.text}: {scale * one.difference:+.3g} ({interval}, {one.seeds[0]} and "
+            f"{one.seeds[1]} seeds, p = {one.p_value:.2g})"
+        )
     print("\n".join(f"wrote {path}" for path in (output, plot) if path is not None))
     return 0
 
@@ -153,21 +165,15 @@ def _document(
     }
 
 
-def _spreads(
-    models: list[str], recording: Recording, windows: int | None
-) -> dict[str, dict[str, list[float]]]:
-    """Of folders with several seeds: the least and the most error of a seed at each step."""
-    from zapdeploy.benchmarks.accuracy.evaluation import evaluate_models
-    from zapdeploy.forecasters.seeds import seed_folders
-
-    found = {}
-    for model in models:
-        folders = [str(folder) for folder in seed_folders(Path(model))]
-        if folders:
-            scores = [e.scores.mae for e in evaluate_models(folders, recording, windows=windows)]
-            columns = list(zip(*scores, strict=True))
-            found[model] = {"low": list(map(min, columns)), "high": list(map(max, columns))}
-    return found
+def _spreads(errors: dict[str, Errors]) -> dict[str, dict[str, list[float]]]:
+    """Of models with several seeds: the least and the most error of a seed at each step."""
+    return {
+        model: {
+            "low": [min(step) for step in zip(*seeds, strict=True)],
+            "high": [max(step) for step in zip(*seeds, strict=True)],
+        }
+        for model, seeds in errors.items()
+    }
 
 
 def _response(data: str, recording: Recording) -> Any:

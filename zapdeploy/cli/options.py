@@ -63,6 +63,24 @@ NeuronCount = Annotated[
 NeuronList = Annotated[
     Path | None, typer.Option("--neuron-list", metavar="FILE", help="Columns, one per line.")
 ]
+ConnectomePath = Annotated[
+    str | None,
+    typer.Option("--connectome", metavar="PATH", help="Edges: .csv, .parquet, .npz, .graphml."),
+]
+NeuronTable = Annotated[
+    str | None,
+    typer.Option("--neuron-table", metavar="FILE", help="Of a connectome: id, x, y, z, type."),
+]
+Edges = Annotated[
+    str, typer.Option("--edges", help="strict refuses odd edges, tidy puts them right.")
+]
+LeastSynapses = Annotated[
+    float, typer.Option("--least-synapses", metavar="N", help="Leave out edges of fewer.")
+]
+OrderingMethod = Annotated[
+    str | None,
+    typer.Option("--ordering", help="Of a connectome's neurons: metis, cuthill-mckee or none."),
+]
 SeriesPath = Annotated[
     str | None,
     typer.Option("--path", metavar="NAME", help="The array or series inside a file."),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from zapdeploy.forecasters.folder import ForecasterSpec
     from zapdeploy.forecasters.training import TrainingResult
     from zapdeploy.forecasters.training_options import TrainingOptions
+    from zapdeploy.forecasters.wiring import WiredOptions
     from zapdeploy.recordings.recording import Recording
 
 
@@ -107,6 +108,27 @@ def _train(
     conditions: options.Conditions = None,
     hold_out: options.HoldOut = None,
     all_rois: options.AllRois = False,
+    connectome: options.ConnectomePath = None,
+    neuron_table: options.NeuronTable = None,
+    edges: options.Edges = "strict",
+    least_synapses: options.LeastSynapses = 0.0,
+    ordering: options.OrderingMethod = None,
+    control: Annotated[
+        str,
+        typer.Option("--control", help="Wired: the edges wired, shuffled, by distance, or none."),
+    ] = "wired",
+    message_steps: Annotated[
+        int, typer.Option("--message-steps", help="Wired: along edges, 1 to 4.")
+    ] = 1,
+    gains: Annotated[
+        str, typer.Option("--gains", help="Wired: learnt for each pair of types, or each edge.")
+    ] = "type",
+    free_signs: Annotated[
+        bool, typer.Option("--free-signs", help="Wired: weights may change their sign.")
+    ] = False,
+    global_state: Annotated[
+        int, typer.Option("--global-state", help="Wired: numbers of a pooled state of all neurons.")
+    ] = 0,
     restart: Annotated[bool, typer.Option("--restart", help="Forget what DIR holds.")] = False,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
@@ -146,6 +168,9 @@ def _train(
         behavior, conditions, hold_out, all_rois,
     )  # fmt: skip
     _check_early(family, own_context, neurons, width, nlinear, scaling, given)
+    told = _wired_options(
+        family, connectome, control, message_steps, gains, free_signs, global_state
+    )
     with show.progress() as progress:
         recording = open_recording(
             data,
@@ -153,17 +178,55 @@ def _train(
             options=reading,
             progress=progress,
         )
+        wiring, matched = None, None
+        if told is not None and connectome is not None:
+            from zapdeploy.connectomes.options import EdgeOptions
+            from zapdeploy.connectomes.reading import open_connectome
+            from zapdeploy.forecasters.wired_recording import wire_recording
+
+            read = open_connectome(connectome, EdgeOptions(neuron_table, edges, least_synapses))
+            recording, wiring, matched = wire_recording(recording, read, told, ordering)
         spec = _spec(family, own_context, horizon, recording, width, revin, nlinear, scaling)
         chosen = _training_options(recording, spec, given, seed)
         if restart:
             _forget(output)
-        results = train_seeds(spec, recording, output, chosen, seeds, progress=progress)
+        results = train_seeds(
+            spec, recording, output, chosen, seeds, wiring=wiring, progress=progress
+        )
     document = _document(spec, output, recording, results)
+    if matched is not None and told is not None:
+        document["wiring"] = {**vars(told), **matched.as_json()}
     if as_json:
         show.print_json(document)
         return 0
     _say(document, recording)
+    for line in () if matched is None else matched.lines:
+        print(f"  {line}")
     return 0
+
+
+def _wired_options(
+    family: str,
+    connectome: str | None,
+    control: str,
+    steps: int,
+    gains: str,
+    free_signs: bool,
+    state: int,
+) -> WiredOptions | None:
+    """How a wiring is used, where the forecaster is held to one."""
+    from zapdeploy.forecasters.registry import FAMILIES
+    from zapdeploy.forecasters.wiring import WiredOptions
+
+    if FAMILIES[family].wired != (connectome is not None):
+        raise UsageError(
+            f"{family} must have --connectome PATH, not none"
+            if connectome is None
+            else f"--connectome must go with wired, not with {family}; leave it out"
+        )
+    return (
+        None if connectome is None else WiredOptions(control, steps, gains, not free_signs, state)
+    )
 
 
 def _spec(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from zapdeploy.forecasters.folder import ForecasterSpec
+    from zapdeploy.forecasters.wiring import WiringSpec
 
 CALIBRATION_FRAMES = 16
 ROBUST, NO_SCALING = "robust", "none"
@@ -38,6 +39,7 @@ def build_model(
     horizon: int = HORIZON,
     covariates: int | None = None,
     scaling: str = NO_SCALING,
+    wiring: WiringSpec | None = None,
 ) -> nn.Module:
     """The network `name` in evaluation mode, as it is trained (BatchNorm not folded).
 
@@ -45,7 +47,8 @@ def build_model(
     `revin=False` leaves reversible instance normalisation out where the network has it, and
     `nlinear` lets the linear forecaster forecast the change from the last frame. horizon: frames to
     forecast. covariates: how many it reads, where it does (None: the benchmark's 26). scaling:
-    "robust" puts each neuron's own scaling around the network (`zapdeploy.host_part`). Weights are
+    "robust" puts each neuron's own scaling around the network (`zapdeploy.host_part`). wiring: of
+    the forecaster that is held to one, what it is; its edges come with a checkpoint. Weights are
     drawn from `seed`, unless a checkpoint gives them: a file of tensors, or a folder that training
     wrote, which also says the sizes and switches.
     """
@@ -57,6 +60,7 @@ def build_model(
         spec = _trained_spec(Path(checkpoint), name, neurons, width)
         neurons, width, revin, nlinear = spec.neurons, spec.width, spec.revin, spec.nlinear
         horizon, covariates, scaling = spec.horizon, spec.covariates, spec.scaling
+        wiring = spec.wiring
     check_options(info, neurons, width, nlinear=nlinear)
     if info.kind == "image":
         module = _resnet50(seed, random=checkpoint is None)
@@ -74,6 +78,7 @@ def build_model(
                 horizon=horizon,
                 covariates=covariates,
                 scaling=scaling,
+                wiring=wiring,
             )
     if checkpoint is not None:
         from zapdeploy.forecasters.checkpoint import load_checkpoint
@@ -167,6 +172,7 @@ def make_forecaster(
     horizon: int = HORIZON,
     covariates: int | None = None,
     scaling: str = NO_SCALING,
+    wiring: WiringSpec | None = None,
 ) -> nn.Module:
     """A forecaster as torch's present state initialises it, on its present device."""
     from zapdeploy.forecasters.scaled import Scaled, ScaledWithCovariates
@@ -175,12 +181,34 @@ def make_forecaster(
     size = width if width is not None else info.width or 1
     read = STIMULI if covariates is None else covariates
     scaled = scaling == ROBUST
-    network = _network(
-        info, neurons, context, size, horizon, read, revin and not scaled, nlinear, scaled
-    )
+    if FAMILIES[info.family].wired:
+        network = _wired(info, neurons, context, size, horizon, wiring, scaled)
+    else:
+        network = _network(
+            info, neurons, context, size, horizon, read, revin and not scaled, nlinear, scaled
+        )
     if not scaled:
         return network
     return (ScaledWithCovariates if info.covariates else Scaled)(network, neurons)
+
+
+def _wired(
+    info: ModelInfo,
+    neurons: int,
+    context: int,
+    size: int,
+    horizon: int,
+    wiring: WiringSpec | None,
+    scaled: bool,
+) -> nn.Module:
+    from zapdeploy.forecasters.wired import WiredForecaster
+
+    if wiring is None:
+        raise UsageError(
+            f"{info.name} must have a wiring, not none; train it: zapdeploy train wired "
+            "--connectome PATH, and give its folder with --checkpoint"
+        )
+    return WiredForecaster(neurons, context, size, horizon, wiring, adds_last=not scaled)
 
 
 def _network(

@@ -17,6 +17,7 @@ from zapdeploy.recordings.zapbench import CONTEXTS, HORIZON
 
 CONTEXT = 16
 LEAST_STEPS, MOST_STEPS, EPOCHS = 1_000, 4_000, 40
+WIRED_WIDTH = 8  # numbers that a neuron tells others: each is a value on every edge
 VALUES_PER_STEP = 2**22  # of the batches' contexts and targets
 VALIDATED_WINDOWS = 512
 
@@ -46,6 +47,8 @@ def default_width(name: str, recording: Recording) -> int | None:
         return None
     if recording.is_zapbench and info.parameters:
         return None
+    if FAMILIES[info.family].wired:
+        return WIRED_WIDTH
     if info.family == "low-rank":
         return max(1, min(16, recording.neurons // 4))
     if info.family == "tsmixer":

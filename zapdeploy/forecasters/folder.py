@@ -14,6 +14,7 @@ from zapdeploy.forecasters.build import NO_SCALING, build_model, check_options
 from zapdeploy.forecasters.checkpoint import WEIGHTS_FILE
 from zapdeploy.forecasters.extras import require
 from zapdeploy.forecasters.registry import ModelInfo, find_forecaster
+from zapdeploy.forecasters.wiring import WiringSpec, read_wiring
 from zapdeploy.host_part.golden import KEY as GOLDEN_KEY
 from zapdeploy.host_part.golden import Golden, noted_golden
 from zapdeploy.recordings.columns import Columns, columns_notes, columns_text, parse_columns
@@ -37,7 +38,8 @@ class ForecasterSpec:
 
     columns: which columns of the recording its neurons are; None: the first so many, or unknown.
     horizon: frames that it forecasts. covariates: how many it reads, where it does; None: as many
-    as the benchmark's. scaling: "robust" or "none", what the host does around it.
+    as the benchmark's. scaling: "robust" or "none", what the host does around it. wiring: what it
+    is held to, where it is.
     """
 
     name: str
@@ -49,6 +51,7 @@ class ForecasterSpec:
     horizon: int = HORIZON
     covariates: int | None = None
     scaling: str = NO_SCALING
+    wiring: WiringSpec | None = None
 
     @property
     def info(self) -> ModelInfo:
@@ -72,6 +75,7 @@ class ForecasterSpec:
             horizon=self.horizon,
             covariates=self.covariates,
             scaling=self.scaling,
+            wiring=self.wiring,
         )
 
     def check(self) -> None:
@@ -82,7 +86,7 @@ class ForecasterSpec:
         """What forecaster.json says; nothing of columns that are the first so many, or unknown."""
         found = asdict(self)
         columns = found.pop("columns")
-        plain = {"horizon": HORIZON, "covariates": None, "scaling": NO_SCALING}
+        plain = {"horizon": HORIZON, "covariates": None, "scaling": NO_SCALING, "wiring": None}
         found = {name: v for name, v in found.items() if name not in plain or v != plain[name]}
         return found if columns is None else {**found, "columns": columns_text(columns)}
 
@@ -139,7 +143,7 @@ def read_description(folder: Path) -> tuple[ForecasterSpec, dict[str, Any]]:
 
 def _read_spec(given: Mapping[str, Any]) -> ForecasterSpec:
     plain = {"columns": None, "horizon": HORIZON, "covariates": None, "scaling": NO_SCALING}
-    kept = {**plain, **given}
+    kept = {**plain, **given, "wiring": read_wiring(given.get("wiring"))}
     spec = ForecasterSpec(**{f.name: kept[f.name] for f in fields(ForecasterSpec)})
     if kept["columns"] is None:
         return spec

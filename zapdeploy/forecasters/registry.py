@@ -77,7 +77,8 @@ _RESIDUAL_MLP = "residual MLP per neuron with embedding and global state"
 @dataclass(frozen=True)
 class Family:
     """A kind of forecaster. least_width: the least hidden width; None: it has none. most_neurons:
-    None where any number will do. onnx_only: whether it is quantized as an ONNX file.
+    None where any number will do. onnx_only: whether it is quantized as an ONNX file. wired:
+    whether it is held to a connectome, without which there is none.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Family:
     covariates: bool = False
     most_neurons: int | None = None
     onnx_only: bool = False
+    wired: bool = False
 
     def info(self, context: int) -> ModelInfo:
         """The network for a context that nobody has published: its size is for a recording to say,
@@ -112,6 +114,7 @@ FAMILIES = {
         Family("tsmixer", "mixes of time and of neurons", 1),
         Family("tide", "residual MLP with covariates to come", covariates=True),
         Family("residual-mlp", _RESIDUAL_MLP, 2),
+        Family("wired", "messages along the edges of a connectome", 1, onnx_only=True, wired=True),
         Family("gru", "gated recurrent unit over each neuron's context", 1, onnx_only=True),
         Family(
             "transformer",

@@ -12,6 +12,7 @@ from zapdeploy.forecasters.folder import ForecasterSpec
 from zapdeploy.forecasters.resuming import RESUME
 from zapdeploy.forecasters.training import Progress, TrainingResult, train
 from zapdeploy.forecasters.training_options import TrainingOptions
+from zapdeploy.forecasters.wiring import Wiring
 from zapdeploy.recordings.recording import Recording
 
 SEEDS = "seeds"  # the folder in a forecaster's folder that has one for each seed
@@ -24,19 +25,21 @@ def train_seeds(
     options: TrainingOptions,
     count: int,
     *,
+    wiring: Wiring | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> list[TrainingResult]:
     """Train from `count` seeds, each in a folder of its own, and put the one with the least error
-    on the validation split in `folder`. One seed is trained in `folder` itself.
+    on the validation split in `folder`. One seed is trained in `folder` itself. Other arguments as
+    for `train`; a shuffled wiring is another one for every seed.
     """
     if count == 1:
-        return [train(spec, recording, folder, options, progress=progress)]
+        return [train(spec, recording, folder, options, wiring=wiring, progress=progress)]
     results = []
     for index in range(count):
         seed = options.seed + index
         place = folder / SEEDS / str(seed)
         chosen = replace(options, seed=seed)
-        results.append(train(spec, recording, place, chosen, progress=progress))
+        results.append(train(spec, recording, place, chosen, wiring=wiring, progress=progress))
     best = min(range(count), key=lambda index: results[index].validation_mae)
     source = folder / SEEDS / str(options.seed + best)
     for path in source.iterdir():

@@ -26,6 +26,7 @@ from zapdeploy.forecasters.folder import (
     write_golden,
     write_tensors,
 )
+from zapdeploy.forecasters.registry import FAMILIES
 from zapdeploy.forecasters.resuming import Progressed, read_resume, write_resume
 from zapdeploy.forecasters.training_options import CONSTANT, TrainingOptions
 from zapdeploy.recordings.columns import brief_columns, listed_columns
@@ -33,7 +34,10 @@ from zapdeploy.recordings.conditions import Condition, Split, window_starts
 from zapdeploy.recordings.recording import Recording
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    from zapdeploy.forecasters.wired import WiredForecaster
+    from zapdeploy.forecasters.wiring import Wiring
 
 Progress = Callable[[str, int, int], None]
 
@@ -56,19 +60,24 @@ def train(
     folder: str | Path,
     options: TrainingOptions | None = None,
     *,
+    wiring: Wiring | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> TrainingResult:
     """Train a forecaster and keep its best weights in `folder`, with windows to quantize it on.
 
     A folder that holds the same training, unfinished, is continued. Raises UsageError when it holds
-    another one. Its columns are the recording's, whatever `spec` says of them.
+    another one. Its columns are the recording's, whatever `spec` says of them. wiring: of the
+    recording's neurons, for a forecaster that is held to one.
     """
     chosen = options or TrainingOptions()
     _check(spec, recording, chosen)
+    drawn = _drawn(spec, recording, chosen, wiring)
     spec = replace(spec, columns=listed_columns(recording.columns))
+    if drawn is not None:
+        spec = replace(spec, wiring=drawn.spec())
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
-    run = _Run.start(spec, recording, chosen, place)
+    run = _Run.start(spec, recording, chosen, place, drawn)
     while not run.finished:
         run.step()
         progress(run.line, run.state.step, chosen.steps)
@@ -86,6 +95,7 @@ class _Run:
         recording: Recording,
         options: TrainingOptions,
         folder: Path,
+        wiring: Wiring | None,
     ) -> None:
         import torch
 
@@ -96,6 +106,8 @@ class _Run:
         self.device = torch.device(options.device)
         self.network = spec.build(options.seed)
         initialise(self.network, options.seed)
+        if wiring is not None:
+            _wired_part(self.network).wire(wiring.connectome)
         if isinstance(self.network, Scaled):
             self.network.fit(recording)
         self.network.to(self.device)
@@ -107,10 +119,15 @@ class _Run:
 
     @classmethod
     def start(
-        cls, spec: ForecasterSpec, recording: Recording, options: TrainingOptions, folder: Path
+        cls,
+        spec: ForecasterSpec,
+        recording: Recording,
+        options: TrainingOptions,
+        folder: Path,
+        wiring: Wiring | None = None,
     ) -> _Run:
         """At the first step, or where an earlier run of the same training stopped."""
-        run = cls(spec, recording, options, folder)
+        run = cls(spec, recording, options, folder, wiring)
         run.state = read_resume(folder, run.identity, run.network, run.optimizer)
         return run
 
@@ -273,6 +290,33 @@ def _check(spec: ForecasterSpec, recording: Recording, options: TrainingOptions)
             f"neurons_per_step must be left out for {spec.name}, not {options.neurons_per_step}; "
             "it has parameters of single neurons"
         )
+
+
+def _drawn(
+    spec: ForecasterSpec, recording: Recording, options: TrainingOptions, wiring: Wiring | None
+) -> Wiring | None:
+    """The wiring of this seed, which a forecaster has exactly where it is held to one."""
+    if FAMILIES[spec.info.family].wired != (wiring is not None):
+        must = "have" if wiring is None else "not have"
+        raise UsageError(
+            f"{spec.name} must {must} a wiring; give --connectome PATH with wired, with it alone"
+        )
+    if wiring is not None and wiring.connectome.neurons != recording.neurons:
+        raise UsageError(
+            f"wiring must be of the recording's {recording.neurons} neurons, not of "
+            f"{wiring.connectome.neurons}; match it to the recording"
+        )
+    return None if wiring is None else wiring.drawn(options.seed)
+
+
+def _wired_part(network: nn.Module) -> WiredForecaster:
+    """The forecaster inside its scaling."""
+    from zapdeploy.forecasters.scaled import Scaled
+    from zapdeploy.forecasters.wired import WiredForecaster
+
+    inner = network.network if isinstance(network, Scaled) else network
+    assert isinstance(inner, WiredForecaster)
+    return inner
 
 
 def _treats_neurons_alike(spec: ForecasterSpec) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from html import escape
 
 from zapdeploy.recordings.facts import Facts
@@ -17,18 +18,30 @@ img { width: 100% }
 
 def recording_page(facts: Facts, picture: bytes) -> str:
     """HTML that needs nothing from outside."""
+    alternative = "Raster, mean, frame intervals and spectrum"
+    return picture_page("Recording", facts.lines, facts.warnings, picture, alternative)
+
+
+def picture_page(
+    title: str,
+    lines: Sequence[tuple[str, str]],
+    warnings: Sequence[str],
+    picture: bytes,
+    alternative: str,
+) -> str:
+    """Lines, warnings and a PNG; `alternative`: the picture in words."""
     rows = "\n".join(
-        f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in facts.lines
+        f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in lines
     )
-    warnings = "\n".join(f'<p class="warning">{escape(text)}</p>' for text in facts.warnings)
+    warned = "\n".join(f'<p class="warning">{escape(text)}</p>' for text in warnings)
     image = base64.b64encode(picture).decode("ascii")
-    source = escape(facts.lines[0][1])
+    source = escape(lines[0][1])
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{source}</title>
 <style>{STYLE}</style></head>
-<body><h1>Recording</h1>
-{warnings}
+<body><h1>{escape(title)}</h1>
+{warned}
 <table>{rows}</table>
-<img alt="Raster, mean, frame intervals and spectrum" src="data:image/png;base64,{image}">
+<img alt="{escape(alternative)}" src="data:image/png;base64,{image}">
 </body></html>
 """
