@@ -37,16 +37,20 @@ if TYPE_CHECKING:
         WorkerError,
         ZapdeployError,
     )
+    from zapdeploy.explore.exploring import explore
+    from zapdeploy.explore.table import Exploration
     from zapdeploy.sim.results import Result
     from zapdeploy.streaming import Forecaster
 
 __version__ = "0.1.0"
-# Where each public name comes from; the first two are packages that can be called.
+# Where each public name comes from; the first three are packages that can be called.
 _ORIGINS = {
     "compile": "compile",
+    "explore": "explore",
     "quantize": "quantize",
     "BenchmarkResult": "benchmarks:BenchmarkResult",
     "Evaluation": "commands.evaluate:Evaluation",
+    "Exploration": "explore.table:Exploration",
     "Forecaster": "streaming:Forecaster",
     "ModelCheck": "api:ModelCheck",
     "Pipeline": "compile.multichip.pipeline:Pipeline",
@@ -77,6 +81,7 @@ __all__ = [
     "DataError",
     "DoesNotFitError",
     "Evaluation",
+    "Exploration",
     "Forecaster",
     "ModelCheck",
     "ModelError",
@@ -94,6 +99,7 @@ __all__ = [
     "check",
     "compile",
     "evaluate",
+    "explore",
     "load",
     "quantize",
     "run",

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from zapdeploy.compile import checking
 from zapdeploy.compile.frames import frames_of
-from zapdeploy.compile.frontend import Decision, import_model
+from zapdeploy.compile.frontend import Decision, Imported, import_model
 from zapdeploy.compile.layers import group_layers
 from zapdeploy.compile.mapping.memory import CapacityViolation
 from zapdeploy.compile.multichip.envelope import load_pipeline, pipeline_digest, save_pipeline
@@ -31,7 +31,7 @@ from zapdeploy.compile.program.capacity import (
 )
 from zapdeploy.compile.program.program import Options, Origin, Program
 from zapdeploy.errors import ModelError, UsageError
-from zapdeploy.hardware_targets import load_target, parse_target, target_text
+from zapdeploy.hardware_targets import Target, load_target, parse_target, target_text
 from zapdeploy.sim.results import Result, check_fits, summarize
 from zapdeploy.simplify import InputShapes
 
@@ -76,26 +76,56 @@ def compile_model(
         parts = Parts(path, part_files(path), chip, text, batch, objective, effort, _refine(effort))
         _check_parts(parts, chips, micro_batch, state, output)
         return compile_parts(parts, Path(output or ""), progress)
-    imported = import_model(path, batch=batch, shapes=shapes, state=state)
+    found = compile_network(
+        lambda frames: import_model(path, batch=frames, shapes=shapes, state=state),
+        path.stem,
+        chip,
+        text,
+        batch=batch,
+        chips=chips,
+        micro_batch=micro_batch,
+        objective=objective,
+        effort=effort,
+        progress=progress,
+    )
+    if output is not None and found.fits:
+        return save_pipeline(found, Path(output))
+    return replace(found, digest=pipeline_digest(found))
+
+
+def compile_network(
+    read: Callable[[int | None], Imported],
+    name: str,
+    chip: Target,
+    text: str,
+    *,
+    batch: int | None = None,
+    chips: int | None = None,
+    micro_batch: int | None = None,
+    objective: str = "throughput",
+    effort: str = "normal",
+    progress: Progress = lambda what, done, total: None,
+) -> Pipeline:
+    """The same for a network that `read` imports, with so many frames in a batch, and a checked
+    target with its file's `text`; without a digest."""
+    _check_options(batch, chips, micro_batch, objective, effort)
+    imported = read(batch)
     options = Options(batch or frames_of(imported.graph), chips or 1, objective, effort)
     origin = Origin(imported.origin.file, imported.origin.sha256, imported.origin.notes)
 
     def build(frames: int, chips: int | None) -> Pipeline:
-        whole = frames == options.batch
-        part = imported if whole else import_model(path, batch=frames, shapes=shapes, state=state)
-        graph = replace(part.graph, name=path.stem)
+        part = imported if frames == options.batch else read(frames)
+        graph = replace(part.graph, name=name)
         return build_pipeline(graph, origin, chip, text, options, frames, chips, progress)
 
     sizes = _splits(options.batch, micro_batch)
     if imported.graph.state and micro_batch not in (None, options.batch):
         raise UsageError(f"--micro-batch must be left out where there is state, not {micro_batch}")
     found = _best_split(build, sizes[:1] if imported.graph.state else sizes, chips, objective)
-    if found.fits:
-        refine = _refine(effort)
-        found = replace(found, stages=tuple(refine(stage, progress) for stage in found.stages))
-    if output is not None and found.fits:
-        return save_pipeline(found, Path(output))
-    return replace(found, digest=pipeline_digest(found))
+    if not found.fits:
+        return found
+    refine = _refine(effort)
+    return replace(found, stages=tuple(refine(stage, progress) for stage in found.stages))
 
 
 def _refine(effort: str) -> Refine:

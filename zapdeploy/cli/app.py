@@ -24,6 +24,7 @@ COMMANDS = (
     "compile",
     "simulate",
     "sweep",
+    "explore",
     "quantize",
     "data",
     "train",

@@ -6,6 +6,7 @@ A made file has its recipe beside it, and is made again when recipe or content d
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from zapdeploy.quantize import Form
     from zapdeploy.quantize.index_ranges import ActivationScales
 
+_WIDTHS = re.compile(r"int([84])|w([842])a([84])")
 CALIBRATION_SAMPLES = 8
 SAMPLES_BUDGET_BYTES = 128 * 2**20
 PER_TENSOR: ActivationScales = "per tensor"  # as ONNX Runtime's integer kernels want it
@@ -120,13 +122,13 @@ def quantized_file(
     if workload.path is not None and model_facts(workload.path).precision != FLOAT:
         return _given(workload.path, precision)
     source = float_file(workload, folder)
-    bits = int(precision.removeprefix("int"))
+    weights, activations = bits_of(precision)
     count = calibration_count(source.facts)
     inputs, note = _calibrated_on(workload, count)
     recipe = {
         "made by": f"zapdeploy {version()}, quantize_onnx",
         "source": source.sha256,
-        "bits": bits,
+        "bits": weights if weights == activations else [weights, activations],
         "form": form,
         "seed": workload.size.seed,
         "calibration": inputs,
@@ -139,8 +141,8 @@ def quantized_file(
         quantize_onnx(
             source.path,
             path,
-            weights=bits,
-            activations=bits,
+            weights=weights,
+            activations=activations,
             form=form,
             calibration=workload.samples(count),
             activation_scales=scales,
@@ -153,6 +155,21 @@ def quantized_file(
     facts = model_facts(path)  # operators of quantized forms may hide the shapes behind them
     most = max(facts.activation_bytes, source.facts.activation_bytes)
     return ModelFile(path, form, digest, replace(facts, activation_bytes=most), note)
+
+
+def bits_of(precision: str) -> tuple[int, int]:
+    """Bits of weights and activations: "int8" has 8 and 8, "w4a8" 4 and 8.
+
+    Raises UsageError for what the quantizer has not.
+    """
+    found = _WIDTHS.fullmatch(precision)
+    if found is None:
+        raise UsageError(
+            f"precision must be int8, int4 or wNaM with weights of 8, 4 or 2 bits and activations "
+            f"of 8 or 4, such as w4a8, not '{precision}'"
+        )
+    weights, activations = found[1] or found[2], found[1] or found[3]
+    return int(weights), int(activations)
 
 
 def _calibrated_on(workload: Workload, count: int) -> tuple[int | str, str]:

@@ -40,7 +40,11 @@ class Spread:
 
 
 def spread(result: Result) -> Spread:
-    """Of a scheduled result; several chips are off alike."""
+    """Of a result; several chips are off alike.
+
+    An estimate does not say what its cycles waited for: a layer's are taken to be its busiest
+    unit's.
+    """
     target, timelines = result.pipeline.target, [stage.timeline for stage in result.stages]
     random = np.random.default_rng(20231019)
     slower = _slower(result, random)
@@ -68,7 +72,7 @@ def _slower(result: Result, random: np.random.Generator) -> FloatArray:
     """Array times of the drawn chips over that of the stated one [samples]."""
     waits: dict[str, float] = {}
     for span in (span for stage in result.stages for span in stage.timeline.spans):
-        for cause, found in span.waits.items():
+        for cause, found in (span.waits or {span.limiter: span.end - span.start}).items():
             waits[cause] = waits.get(cause, 0.0) + found
     total = sum(waits.values())
     figures, slower = _figures(result.pipeline.target), np.zeros(SAMPLES)

@@ -23,6 +23,7 @@ from zapdeploy.compile.mapping.mapper import (
 )
 from zapdeploy.compile.mapping.memory import Demand, MemoryPlan, framebuffer_demand, plan_memory
 from zapdeploy.compile.mapping.pricing import Counts
+from zapdeploy.compile.mapping.sharing import mapper_of
 from zapdeploy.compile.ops.base import Unit
 from zapdeploy.compile.program.capacity import chip_violation, core_violation, framebuffer_violation
 from zapdeploy.compile.program.parameters import lower_parameters
@@ -65,7 +66,7 @@ def build_program(
     if program.violation is not None:
         return program
     inputs = frozenset(value.name for value in network_inputs(graph))
-    mapper = Mapper(
+    mapper = mapper_of(
         layers,
         target,
         cast(Objective, options.objective),
@@ -100,8 +101,8 @@ def unconstrained_cycles(
 ) -> tuple[int, ...]:
     """Cycles of each layer under the best cuts, were memory no limit."""
     inputs = frozenset(value.name for value in network_inputs(graph))
-    mapper = Mapper(
-        group_layers(graph), target, cast(Objective, objective), progress, _carried(graph)
+    mapper = mapper_of(
+        group_layers(graph), target, cast(Objective, objective), progress, _carried(graph), 1.0
     )
     shared = SharedWork(target)
     return tuple(layer_program(m, inputs, shared).cycles for m in mapper.map().layers)

@@ -1,0 +1,217 @@
+"""Where tasks are computed: in this process, or by the workers of a Dask cluster.
+
+Scheduling, transport, workers that die, join and leave are Dask's. What is decided here: how many
+tasks are under way, so that a cluster of any size is busy and no list of a million tasks is ever
+sent; and what becomes of a task whose worker is lost with it again and again.
+"""
+
+from __future__ import annotations
+
+import queue
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from zapdeploy.errors import UsageError
+from zapdeploy.explore.evaluate import Workshop
+from zapdeploy.explore.outcome import ENDED, no_row
+from zapdeploy.explore.tasks import Task
+from zapdeploy.explore.worker import TOPIC, Allowed, compute_task
+from zapdeploy.extras import load
+from zapdeploy.files import require_regular
+
+Rows = list[dict[str, Any]]
+Keep = Callable[[Rows], None]  # results as they come
+Next = Callable[[], Task | None]  # the next task to compute; None: there is none left
+FileOf = Callable[[str], Path]  # a network's file, by its key
+_UNDER_WAY = 3  # tasks for each worker: one that runs, two that wait
+_LOOK_EVERY_S = 0.5
+_ATTEMPTS = 2  # rounds in which Dask may lose workers with a point, several in each
+
+
+def in_process(take: Next, file_of: FileOf, keep: Keep) -> None:
+    """Compute everything here, one point after the other; nothing ends a point that takes long."""
+    workshop = Workshop()
+    while (task := take()) is not None:
+        file = file_of(task.network)
+        keep([workshop.row(task.network, file, job) for job in task.jobs])
+
+
+@contextmanager
+def cluster(workers: int, address: str | None) -> Iterator[Any]:
+    """A Dask client of the scheduler at `address`, or of a cluster of this machine's own."""
+    distributed = load("distributed", "explore", "compute points in several processes")
+    if address is not None:
+        try:
+            client = distributed.Client(address, timeout=20)
+        except (OSError, ValueError, TimeoutError) as error:
+            raise UsageError(
+                f"--scheduler must be the address of a Dask scheduler that runs, not "
+                f"'{address}': {error}"
+            ) from None
+        with client:
+            yield client
+        return
+    import dask
+
+    quiet = {"distributed.worker.memory.terminate": False, "distributed.logging.distributed": 50}
+    with (
+        dask.config.set(quiet),
+        distributed.LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=None,
+            dashboard_address=None,
+            silence_logs=50,
+        ) as local,
+        distributed.Client(local) as client,
+    ):
+        yield client
+
+
+@dataclass
+class DaskRun:
+    """One run over a cluster. `is_shared`: whether workers see the files that this process sees."""
+
+    client: Any
+    file_of: FileOf
+    keep: Keep
+    allowed: Allowed
+    is_shared: bool
+    _pending: dict[Any, Task] = field(default_factory=dict)
+    _again: list[Task] = field(default_factory=list)
+    _events: queue.SimpleQueue[dict[str, Any]] = field(default_factory=queue.SimpleQueue)
+    _sources: dict[str, Any] = field(default_factory=dict)
+
+    def run(self, take: Next) -> None:
+        """Until `take` has no more tasks, and all are computed."""
+        self.client.subscribe_topic(TOPIC, lambda event: self._events.put(event[1]))
+        try:
+            while self._fill(take) or self._pending:
+                self._wait()
+                self._end_points()
+                for future in [f for f in self._pending if f.done()]:
+                    self._finish(future, self._pending.pop(future))
+        finally:
+            self.client.cancel(list(self._pending), force=True)
+            self.client.unsubscribe_topic(TOPIC)
+
+    def _fill(self, take: Next) -> bool:
+        """Hand out tasks until enough are under way; whether any was."""
+        room = _UNDER_WAY * max(len(self.client.scheduler_info(-1)["workers"]), 1)
+        handed = False
+        while len(self._pending) < room:
+            task = self._again.pop() if self._again else take()
+            if task is None:
+                return handed
+            self._submit(task)
+            handed = True
+        return handed
+
+    def _submit(self, task: Task) -> None:
+        file, key = self.file_of(task.network), f"explore-{uuid.uuid4().hex}"
+        future = self.client.submit(
+            compute_task,
+            key,
+            task.network,
+            file.stem,
+            self._source(task.network, file),
+            task.jobs,
+            self.allowed,
+            key=key,
+            pure=False,
+        )
+        self._pending[future] = task
+
+    def _source(self, network: str, file: Path) -> Any:
+        """The path where files are shared, else the content, sent to each worker once."""
+        if self.is_shared:
+            return str(file.resolve())
+        if network not in self._sources:
+            while len(self._sources) > 1:  # networks come one after the other
+                self._sources.pop(next(iter(self._sources)))
+            self._sources[network] = self.client.scatter(content(file), hash=False)
+        return self._sources[network]
+
+    def _wait(self) -> None:
+        wait = load("distributed", "explore", "compute points in several processes").wait
+        if self._pending:
+            try:
+                wait(list(self._pending), timeout=_LOOK_EVERY_S, return_when="FIRST_COMPLETED")
+            except TimeoutError:
+                return
+
+    def _end_points(self) -> None:
+        """Points that took too much: keep what was done before, go on with what comes after."""
+        while not self._events.empty():
+            event = self._events.get()
+            future = next((f for f in self._pending if f.key == event["task"]), None)
+            if future is None:
+                continue
+            task = self._pending.pop(future)
+            future.cancel(force=True)
+            self.keep(
+                [*event["rows"], {"digest": event["digest"], **no_row(ENDED, event["reason"])}]
+            )
+            known = {event["digest"], *(row["digest"] for row in event["rows"])}
+            self._put_back(task.of([job for job in task.jobs if job.digest not in known]))
+
+    def _finish(self, future: Any, task: Task) -> None:
+        if future.status == "finished":
+            self.keep(future.result())
+        elif future.status != "error":  # cancelled or lost: the scheduler knows no more of it
+            self._put_back(task)
+        elif not _lost_its_worker(future):
+            raise future.exception()
+        elif len(task.jobs) > 1:
+            self._again += [task.of([job]) for job in task.jobs]
+        elif task.attempt + 1 < _ATTEMPTS:
+            self._put_back(task.of(task.jobs, task.attempt + 1))
+        else:
+            reason = "its worker was lost again and again while it was computed"
+            self.keep([{"digest": task.jobs[0].digest, **no_row(ENDED, reason)}])
+
+    def _put_back(self, task: Task) -> None:
+        if task.jobs:
+            self._again.append(task)
+
+
+def _lost_its_worker(future: Any) -> bool:
+    from distributed import KilledWorker
+
+    return isinstance(future.exception(), KilledWorker)
+
+
+def content(file: Path) -> bytes:
+    """An ONNX file in one piece, data that lies beside it included."""
+    from zapdeploy.benchmarks.models.onnx_model import load_model
+    from zapdeploy.errors import ModelError
+
+    require_regular(file, ModelError, "model")
+    try:
+        found: bytes = load_model(file).SerializeToString()
+    except ValueError:
+        raise ModelError(
+            f"model must be under 2 GiB to be sent to workers, not larger ({file}); "
+            "use workers that share this folder"
+        ) from None
+    return found
+
+
+def pending_tasks(tasks: Sequence[Task], known: Callable[[], set[str]]) -> Next:
+    """Hands out tasks without what has become known meanwhile, from another client's work too."""
+    waiting = list(reversed(tasks))
+
+    def take() -> Task | None:
+        while waiting:
+            task, done = waiting.pop(), known()
+            jobs = [job for job in task.jobs if job.digest not in done]
+            if jobs:
+                return task.of(jobs)
+        return None
+
+    return take

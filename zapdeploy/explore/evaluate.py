@@ -1,0 +1,107 @@
+"""Points of one network, computed where the work is done; what they have in common, once.
+
+A network is imported once for each batch; compilations share Mappers (`compile/mapping/sharing`),
+so points that differ in memory sizes, the host or the frame rate cost next to nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from zapdeploy.api import ESTIMATE, TIMING, compile_network, simulate
+from zapdeploy.compile.frontend import Imported, import_model
+from zapdeploy.compile.mapping.sharing import Mappers, sharing
+from zapdeploy.errors import ZapdeployError
+from zapdeploy.explore.accuracy import AccuracyJob, accuracy_row
+from zapdeploy.explore.outcome import FAILED, INTERNAL, UNFIT, no_row, row_of
+from zapdeploy.explore.points import Job
+from zapdeploy.hardware_targets import Target, parse_target
+from zapdeploy.platforms import peak_memory_bytes
+from zapdeploy.sim.results import Result
+
+T = TypeVar("T")
+AnyJob = Job | AccuracyJob
+_IMPORTS, _TARGETS, _LAST = 3, 64, 4
+
+
+class _Kept:
+    """The last few of what was made, by key."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._made = most, OrderedDict[Hashable, Any]()
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        found: T = self._made.pop(key) if key in self._made else make()
+        self._made[key] = found
+        while len(self._made) > self._most:
+            self._made.popitem(last=False)
+        return found
+
+
+class Workshop:
+    """Computes points, and keeps what the next ones may need."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def row(self, network: str, file: Path, job: AnyJob) -> dict[str, Any]:
+        """What is kept of a point; where something goes wrong, the reason."""
+        began = time.perf_counter()
+        try:
+            row = self._row(network, file, job)
+        except ZapdeployError as error:
+            row = no_row(FAILED, str(error))
+        except MemoryError:
+            row = no_row(FAILED, "memory must suffice for this point; give a smaller one")
+        except Exception as error:  # one point's fault must not end the others
+            row = no_row(FAILED, f"{INTERNAL}: {type(error).__name__}: {error}")
+        spent = {"seconds": time.perf_counter() - began, "peak_memory_bytes": peak_memory_bytes()}
+        return {"digest": job.digest, **row, **spent}
+
+    def forget(self) -> None:
+        """Let go of everything that is kept, where memory gets short."""
+        self._imports, self._targets, self._results = _Kept(_IMPORTS), _Kept(_TARGETS), _Kept(_LAST)
+        self.mappers = Mappers()
+
+    def result(self, network: str, file: Path, job: Job) -> Result | str:
+        """A point's whole result, or why it does not fit."""
+        chip = self._target(job.target_text)
+        key = (network, job.batch, job.chips, job.micro_batch, job.objective, job.effort)
+        return self._results.get(
+            (*key, job.target_text, job.timing), lambda: self._made(network, file, job, chip)
+        )
+
+    def _row(self, network: str, file: Path, job: AnyJob) -> dict[str, Any]:
+        if isinstance(job, AccuracyJob):
+            return accuracy_row(file, job)
+        found = self.result(network, file, job)
+        if isinstance(found, str):
+            return no_row(UNFIT, found, self._target(job.target_text))
+        return row_of(found, job.frame_rate_hz)
+
+    def _made(self, network: str, file: Path, job: Job, chip: Target) -> Result | str:
+        def read(batch: int | None) -> Imported:
+            return self._imports.get((network, batch), lambda: import_model(file, batch=batch))
+
+        with sharing(self.mappers):
+            program = compile_network(
+                read,
+                file.stem,
+                chip,
+                job.target_text,
+                batch=job.batch,
+                chips=job.chips,
+                micro_batch=job.micro_batch,
+                objective=job.objective,
+                effort=job.effort,
+            )
+            if not program.fits:
+                return program.why_not
+            return simulate(program, level=TIMING if job.timing == "schedule" else ESTIMATE)
+
+    def _target(self, text: str) -> Target:
+        return self._targets.get(text, lambda: parse_target(text, "target"))

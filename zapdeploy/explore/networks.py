@@ -1,0 +1,73 @@
+"""Networks of an exploration: what identifies one, and its ONNX file once it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from zapdeploy import version
+from zapdeploy.benchmarks.models.model_files import bits_of, precision_file
+from zapdeploy.benchmarks.models.onnx_model import model_facts
+from zapdeploy.benchmarks.models.workloads import FLOAT, INT8, ModelSize, Workload, find_workload
+from zapdeploy.explore.points import digest_of
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model at a precision. `key` changes whenever the file would be another one."""
+
+    workload: Workload
+    precision: str
+    is_given: bool = False
+
+    @cached_property
+    def key(self) -> str:
+        if self.is_given:
+            return digest_of(["given", self.workload.identity])
+        return digest_of([version(), self.workload.identity, self.precision])
+
+    @property
+    def can_be_judged(self) -> bool:
+        """Whether it may be a forecaster with weights that somebody trained."""
+        return self.workload.path is not None or (
+            self.workload.has_weights and self.workload.is_forecaster
+        )
+
+    def file(self, folder: Path) -> Path:
+        """The quantized ONNX file, made in `folder` where it has to be."""
+        if self.is_given:
+            assert self.workload.path is not None
+            return self.workload.path
+        return precision_file(self.workload, self.precision, folder, core_array=True).path
+
+
+class Networks:
+    """All networks of an exploration, by key."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Any, ...], Network] = {}
+        self.by_key: dict[str, Network] = {}
+
+    def of(self, values: Mapping[str, Any]) -> tuple[str, str]:
+        """The key of a point's network, and the precision that it has.
+
+        Raises UsageError for a model that is not there.
+        """
+        asked = tuple(values[name] for name in ("model", "precision", "neurons", "width"))
+        if asked not in self._known:
+            self._known[asked] = found = _found(*asked)
+            self.by_key[found.key] = found
+        network = self._known[asked]
+        return network.key, network.precision
+
+
+def _found(model: str, precision: str | None, neurons: int | None, width: int | None) -> Network:
+    """A file that is quantized already is taken as it is, whatever precision is asked for."""
+    workload = find_workload(model, ModelSize(neurons, width))
+    if workload.path is not None and (own := model_facts(workload.path).precision) != FLOAT:
+        return Network(workload, own, is_given=True)
+    bits_of(precision or INT8)
+    return Network(workload, precision or INT8)

@@ -1,0 +1,87 @@
+"""What is kept of a point: one row of plain numbers, in SI units."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zapdeploy.benchmarks.simulated.rates import spread
+from zapdeploy.hardware_targets import Target
+from zapdeploy.quantities import Estimate
+from zapdeploy.sim.results import Result
+
+DONE, UNFIT, FAILED, ENDED = "done", "does not fit", "failed", "ended"
+INTERNAL = "internal error"  # the reason begins so where the fault is ours
+# Columns whose value has an interval beside it: NAME_low and NAME_high.
+INTERVALS = ("throughput_fps", "latency_s", "energy_per_frame_j", "power_w")
+AT_RATE = "energy_at_frame_rate_j"
+NUMBERS = (
+    *("chips_used", "cycles", "bound_throughput_fps", "utilization", "mapping_gap"),
+    *("busy_share", "weights_bytes", "per_core_peak_bytes", "per_core_limit_bytes"),
+    *("total_core_memory_bytes", "total_memory_bandwidth", "total_wires_per_core_side"),
+    *("total_peak_8bit_ops", "seconds", "peak_memory_bytes"),
+)
+TEXTS = ("status", "reason", "timing_kind", "limiter")
+FLAGS = ("keeps_up",)
+ACCURACY = ("mae", "mae_low", "mae_high")
+# What a computer and its day add to a row: no part of the answer.
+OF_THE_RUN = ("seconds", "peak_memory_bytes")
+
+
+def columns() -> dict[str, type]:
+    """Every column of a result with its type, in order."""
+    ends = (f"{name}{end}" for name in (*INTERVALS, AT_RATE) for end in ("", "_low", "_high"))
+    found: dict[str, type] = dict.fromkeys(("digest", *TEXTS), str)
+    found.update(dict.fromkeys(ends, float))
+    found.update(dict.fromkeys(FLAGS, bool))
+    found.update(dict.fromkeys((*NUMBERS, *ACCURACY), float))
+    return found
+
+
+def row_of(result: Result, frame_rate_hz: float | None) -> dict[str, Any]:
+    """A point that fits and was timed."""
+    found = spread(result)
+    row: dict[str, Any] = {"status": DONE, "reason": "", **_totals(result.pipeline.target)}
+    row |= _ends("throughput_fps", found.frames_per_s) | _ends("latency_s", found.latency_s)
+    row |= _ends("energy_per_frame_j", result.energy_per_frame) | _ends("power_w", found.power_w)
+    row |= {
+        "chips_used": result.chips,
+        "cycles": result.cycles,
+        "bound_throughput_fps": result.bound_throughput_fps,
+        "utilization": result.utilization,
+        "mapping_gap": result.mapping_gap,
+        "limiter": result.limiter,
+        "timing_kind": result.timing_kind.value,
+        "weights_bytes": result.pipeline.target.cores
+        * sum(stage.memory.bytes_of("parameters") for stage in result.stages),
+        "per_core_peak_bytes": max(stage.memory.peak for stage in result.stages),
+        "per_core_limit_bytes": max(stage.memory.limit for stage in result.stages),
+    }
+    if frame_rate_hz is not None:
+        rate = result.at(frame_rate_hz)
+        row |= _ends(AT_RATE, rate.energy_per_frame)
+        row |= {"busy_share": rate.busy_share, "keeps_up": rate.keeps_up}
+    return row
+
+
+def no_row(status: str, reason: str, target: Target | None = None) -> dict[str, Any]:
+    """A point without a result, and why."""
+    totals = {} if target is None else _totals(target)
+    return {"status": status, "reason": reason, **totals}
+
+
+def _ends(name: str, estimate: Estimate) -> dict[str, float]:
+    return {
+        name: estimate.value,
+        f"{name}_low": estimate.low,
+        f"{name}_high": estimate.high,
+    }
+
+
+def _totals(target: Target) -> dict[str, float]:
+    totals = {name: value for name, (_, value) in target.derived_totals().items()}
+    return {
+        "total_core_memory_bytes": totals["core_memory"],
+        "total_memory_bandwidth": totals["memory_bandwidth"],
+        "total_wires_per_core_side": totals["wires_per_core_side"],
+        **({"total_peak_8bit_ops": totals["peak_8bit"]} if "peak_8bit" in totals else {}),
+    }

@@ -1,0 +1,98 @@
+"""Results in a folder that runs, users and machines share: Parquet files that are only added.
+
+A writer puts a file of its own beside the others, whole or not at all, under a name that nobody
+else has; nothing is locked. A row stands under the digest of what it depends on, so that two rows
+of one digest say the same, and any of them will do. Many small files are joined into one now and
+then: the joined file is there before the others go.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from zapdeploy.errors import DataError
+from zapdeploy.explore.outcome import columns
+from zapdeploy.extras import load
+from zapdeploy.files import replacing
+
+MANY = 64  # files that are joined
+Row = dict[str, Any]
+
+
+class Store:
+    """The results in `folder`. Raises UsageError where pyarrow is not installed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._parquet = load("pyarrow.parquet", "explore", "keep results of an exploration")
+        self._arrow = load("pyarrow", "explore", "keep results of an exploration")
+        self.folder = Path(folder) / "results"
+        self._read: set[str] = set()
+        self._rows: dict[str, Row] = {}
+
+    def rows(self) -> Mapping[str, Row]:
+        """Every row by digest, other writers' new ones included."""
+        while not all(self._take(path) for path in self._files()):
+            pass  # one was joined into another meanwhile: look again
+        return self._rows
+
+    def _take(self, path: Path) -> bool:
+        """Read a file that was not read before; whether it was still there."""
+        if path.name in self._read:
+            return True
+        try:
+            rows = self._parquet.read_table(path).to_pylist()
+        except FileNotFoundError:
+            return False
+        except self._arrow.ArrowInvalid as error:
+            raise DataError(
+                f"results must be a Parquet file: {error} ({path}); remove it"
+            ) from None
+        self._rows.update((row["digest"], row) for row in rows)
+        self._read.add(path.name)
+        return True
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Keep rows, whole or not at all."""
+        found = list(rows)
+        if found:
+            self._write(found)
+
+    def join(self) -> None:
+        """Put many small files into one, where there are many."""
+        files = self._files()
+        if len(files) < MANY:
+            return
+        self.rows()
+        if not {path.name for path in files} <= self._read:
+            return
+        self._write(list(self._rows.values()))
+        for path in files:
+            path.unlink(missing_ok=True)
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("*.parquet"))
+
+    def _write(self, rows: list[Row]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{secrets.token_hex(8)}.parquet"
+        table = self.table(rows)
+        with replacing(path) as temporary:
+            self._parquet.write_table(table, temporary)
+        self._read.add(path.name)
+        self._rows.update((row["digest"], row) for row in table.to_pylist())
+
+    def table(self, rows: list[Row]) -> Any:
+        """Rows as an Arrow table with every column of a result."""
+        types = {str: self._arrow.string(), float: self._arrow.float64(), bool: self._arrow.bool_()}
+        schema = self._arrow.schema([(name, types[kind]) for name, kind in columns().items()])
+        return self._arrow.Table.from_pylist([_plain(row) for row in rows], schema=schema)
+
+
+def _plain(row: Row) -> Row:
+    kinds = columns()
+    return {
+        name: kind(row[name]) if row.get(name) is not None else None for name, kind in kinds.items()
+    }
