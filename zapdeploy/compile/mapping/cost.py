@@ -297,6 +297,9 @@ def parameter_slices(layer: Layer, cuts: Cuts, target: Target) -> tuple[IntArray
             region = regions[index]
             assert region is not None
             size += np.ceil(region.volume * (storage_bits(value, target) / 8))
+            without = (region.volume == 0) & (cuts.output.volume > 0)
+            if without.any():  # cores that pass their sums on to others need nothing of it
+                key = numbered(key * 2 + without)
             for low, extent in zip(np.moveaxis(region.low, -1, 0), value.shape, strict=True):
                 if low.any():
                     key = numbered(key * extent + low)
@@ -315,8 +318,9 @@ def call_regions(call: Call, cuts: Cuts) -> tuple[Region | None, ...]:
 
 
 def scale_bytes(layer: Layer, cuts: Cuts) -> Any:
-    """Per-channel multipliers; per-tensor ones are part of the program."""
-    if layer.operator.unit is not Unit.MATRIX:
+    """Per-channel multipliers; per-tensor ones are part of the program, those of an activation
+    stay with the core."""
+    if layer.operator.unit is not Unit.MATRIX or not layer.anchor.input(1).is_constant:
         return 0.0
     weights = layer.anchor.input(1).quantization
     if weights is None or weights.axis is None:

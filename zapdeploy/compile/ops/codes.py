@@ -92,11 +92,16 @@ def parameters(value: Value | None) -> kernels.Quantization:
 
 
 def in_range(codes: Array, value: Value) -> Array:
-    """Codes clamped to the range of a quantized value."""
-    quantization = value.quantization
-    if quantization is None or (quantization.low, quantization.high) == value.element.limits:
-        return codes
-    return np.clip(codes, quantization.low, quantization.high)
+    """Codes, of whatever type, clamped to a quantized value's range and in its type."""
+    quantization, dtype = value.quantization, value.element.numpy
+    if quantization is None or codes.dtype.kind not in "iu":
+        return codes.astype(dtype, copy=False)
+    held, low, high = np.iinfo(codes.dtype), quantization.low, quantization.high
+    if low <= held.min and held.max <= high:
+        return codes.astype(dtype, copy=False)
+    if low < held.min or held.max < high:
+        codes = codes.astype(np.int32)
+    return np.clip(codes, low, high).astype(dtype, copy=False)
 
 
 def given(inputs: Sequence[Array | None], index: int = 0) -> Array:
@@ -155,7 +160,7 @@ class CodeOperator(Operator):
             reals = self.arrange(call, [to_real(array, value) for array, value in pairs])
             return (from_real(reals, target),)
         codes = self.arrange(call, [array for array, _ in pairs])
-        return (in_range(codes, target).astype(target.element.numpy, copy=False),)
+        return (in_range(codes, target),)
 
     def element_work(self, call: Call) -> ElementWork:
         return moving(call)

@@ -124,7 +124,9 @@ class Pow(RealOperator):
     finite: ClassVar[bool] = False
 
     def compute(self, call: Call, inputs: Sequence[Array | None]) -> Array:
-        return np.power(given(inputs, 0), given(inputs, 1))
+        # NumPy takes another way, with other last bits, for an exponent that is one for all.
+        pair = np.broadcast_arrays(given(inputs, 0), given(inputs, 1))
+        return np.power(*map(np.ascontiguousarray, pair)).reshape(pair[0].shape)
 
     def work(self, call: Call) -> ElementWork:
         return ElementWork(vector=1, activation=2 * LOOK_UP)

@@ -288,7 +288,7 @@ class Selu(Function):
 
     def function(self, call: Call, x: Array) -> Array:
         alpha, gamma = np.float32(call.number("alpha")), np.float32(call.number("gamma"))
-        return np.asarray(gamma * np.where(x > 0, x, alpha * np.exp(np.minimum(x, 0)) - alpha))
+        return np.asarray(gamma * np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))))
 
 
 @register

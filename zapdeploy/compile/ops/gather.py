@@ -38,8 +38,7 @@ class Indexed(Operator):
             same = source.quantization.axis is None and source.quantization.same(out.quantization)
         if not same:
             return (from_real(self.choose(call, to_real(x, source), indices), out),)
-        chosen = in_range(self.choose(call, x, indices), out)
-        return (chosen.astype(out.element.numpy, copy=False),)
+        return (in_range(self.choose(call, x, indices), out),)
 
     def axis(self, call: Call) -> int:
         """The attribute, counted from the front."""

@@ -176,7 +176,7 @@ def summed(value: Value, x: Array, axes: tuple[int, ...]) -> Array:
     quantization = value.quantization
     if quantization is None and value.element.is_integer:
         return np.asarray(x.sum(axis=axes, dtype=np.int64))
-    if quantization is None or quantization.axis is not None:
+    if quantization is None or not quantization.is_uniform:
         return np.asarray(to_real(x, value).sum(axis=axes, dtype=np.float64).astype(np.float32))
     count = int(np.prod([x.shape[d] for d in axes], dtype=np.int64))
     steps = x.sum(axis=axes, dtype=np.int64) - int(quantization.zero_point[0]) * count

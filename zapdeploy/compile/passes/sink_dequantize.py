@@ -94,9 +94,10 @@ def _joined(codes: list[Value], output: Value) -> Value | None:
 
 
 def _holds(meaning: Quantization, node: Node) -> bool:
-    """Whether the padding value has a code of its own."""
+    """Whether the padding value has a code of its own: what it means is that very number, up to
+    the last bits of float32."""
     value = node.attributes["value"]
     assert isinstance(value, float)
     steps = value / float(meaning.scale[0])
     code = round(steps) + int(meaning.zero_point[0])
-    return abs(steps - round(steps)) < 1e-6 and meaning.low <= code <= meaning.high
+    return abs(steps - round(steps)) <= 1e-6 * abs(steps) and meaning.low <= code <= meaning.high

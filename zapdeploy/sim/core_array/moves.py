@@ -29,7 +29,9 @@ def move(call: Call, out: Region, inputs: Sequence[Tiles | None], what: str) -> 
         if tiles is not None and value is not None
     ]
     if keeps_codes(call):
-        moved = _moved(call, out, given, call.output.element.numpy, what)
+        types = {value.element.numpy for _, value in given} | {call.output.element.numpy}
+        common = types.pop() if len(types) == 1 else np.dtype(np.int64)
+        moved = _moved(call, out, given, common, what)
         return replace(moved, values=in_range(moved.values, call.output))
     reals = [(_mapped(to_real, t, v, FLOAT32.numpy), v) for t, v in given]
     moved = _moved(call, out, reals, FLOAT32.numpy, what)
