@@ -96,7 +96,7 @@ def test_sums_between_two_codes_are_counted_apart(tmp_path: Path) -> None:
     assert found.ties == found.different > 1
     assert result.notes == (
         f"{found.ties} of 512 elements of '{found.name}' lie exactly between two codes, where the "
-        "reference's float32 sums round either way",
+        "reference rounds the other way (float32 sums; in QONNX odd zero points)",
     )
 
 

@@ -98,13 +98,13 @@ class QonnxExecutor:
 
 
 def codes(real: Array, value: Value) -> Array:
-    """The integers whose real values these are; of a value that is not quantized, these."""
+    """The integers that a quantized value has for these numbers; of any other value, these."""
     q = value.quantization
     if q is None:
         return real
     scale, zero_point = (q.along(which, real.ndim) for which in (q.scale, q.zero_point))
     whole = np.rint(real.astype(np.float64) / scale) + zero_point
-    return np.asarray(whole, value.element.numpy)
+    return np.clip(whole, q.low, q.high).astype(value.element.numpy)
 
 
 def _own_domain(model: onnx.ModelProto) -> None:
