@@ -7,14 +7,12 @@ so points that differ in memory sizes, the host or the frame rate cost next to n
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from zapdeploy.api import ESTIMATE, TIMING, compile_network, simulate
 from zapdeploy.compile.frontend import Imported, import_model
-from zapdeploy.compile.mapping.sharing import Mappers, sharing
+from zapdeploy.compile.mapping.sharing import Kept, Shared, sharing
 from zapdeploy.errors import ZapdeployError
 from zapdeploy.explore.accuracy import AccuracyJob, accuracy_row
 from zapdeploy.explore.outcome import FAILED, INTERNAL, UNFIT, no_row, row_of
@@ -23,23 +21,8 @@ from zapdeploy.hardware_targets import Target, parse_target
 from zapdeploy.platforms import peak_memory_bytes
 from zapdeploy.sim.results import Result
 
-T = TypeVar("T")
 AnyJob = Job | AccuracyJob
 _IMPORTS, _TARGETS, _LAST = 3, 64, 4
-
-
-class _Kept:
-    """The last few of what was made, by key."""
-
-    def __init__(self, most: int) -> None:
-        self._most, self._made = most, OrderedDict[Hashable, Any]()
-
-    def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        found: T = self._made.pop(key) if key in self._made else make()
-        self._made[key] = found
-        while len(self._made) > self._most:
-            self._made.popitem(last=False)
-        return found
 
 
 class Workshop:
@@ -64,8 +47,8 @@ class Workshop:
 
     def forget(self) -> None:
         """Let go of everything that is kept, where memory gets short."""
-        self._imports, self._targets, self._results = _Kept(_IMPORTS), _Kept(_TARGETS), _Kept(_LAST)
-        self.mappers = Mappers()
+        self._imports, self._targets, self._results = Kept(_IMPORTS), Kept(_TARGETS), Kept(_LAST)
+        self.shared = Shared()
 
     def result(self, network: str, file: Path, job: Job) -> Result | str:
         """A point's whole result, or why it does not fit."""
@@ -87,7 +70,7 @@ class Workshop:
         def read(batch: int | None) -> Imported:
             return self._imports.get((network, batch), lambda: import_model(file, batch=batch))
 
-        with sharing(self.mappers):
+        with sharing(self.shared):
             program = compile_network(
                 read,
                 file.stem,

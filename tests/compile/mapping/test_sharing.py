@@ -10,7 +10,7 @@ from tests.benchmarks.chips import small_model
 from zapdeploy.compile.frontend import import_model
 from zapdeploy.compile.layers import group_layers
 from zapdeploy.compile.mapping.mapper import Mapper
-from zapdeploy.compile.mapping.sharing import NOT_READ, Mappers, sharing
+from zapdeploy.compile.mapping.sharing import NOT_READ, Shared, sharing
 from zapdeploy.compile.multichip.pipeline import Pipeline
 from zapdeploy.compile.multichip.pipeline_partitioner import build_pipeline
 from zapdeploy.compile.program.program import Options, Origin
@@ -55,33 +55,33 @@ def test_shared_mappers_choose_the_same(tmp_path: Path, objective: str) -> None:
     model = small_model(tmp_path, width=512)
     changes = [{key: value} for key, values in KEYS.items() for value in values]
     alone = [cuts(chip(**change), model, objective) for change in changes]
-    mappers = Mappers()
-    with sharing(mappers):
+    shared = Shared()
+    with sharing(shared):
         together = [cuts(chip(**change), model, objective) for change in changes]
     assert together == alone
     # Two: a chip whose energies differ has lost the calibration of the stated one.
-    assert (mappers.made, mappers.found) == (2, len(changes) - 2)
+    assert (shared.mappers.made, shared.mappers.found) == (2, len(changes) - 2)
     assert len({str(found) for found in alone}) > 1  # little memory did change the cuts
 
 
 def test_what_is_read_gets_a_mapper_of_its_own(tmp_path: Path) -> None:
-    model, mappers = small_model(tmp_path), Mappers()
-    with sharing(mappers):
+    model, shared = small_model(tmp_path), Shared()
+    with sharing(shared):
         cuts(chip(), model)
         cuts(chip(**{"networks.model.width": "64 B/cycle"}), model)
         cuts(chip(), model, "energy")
         cuts(chip(**{"core.weights": "resident"}), model)
-    assert (mappers.made, mappers.found) == (4, 0)
+    assert (shared.mappers.made, shared.mappers.found) == (4, 0)
 
 
 def test_no_more_are_kept_than_asked_for(tmp_path: Path) -> None:
     layers = group_layers(import_model(small_model(tmp_path), batch=2).graph)
-    mappers = Mappers(most=1)
+    shared = Shared(most_mappers=1)
 
     def one(objective: str) -> Mapper:
-        return mappers.of(layers, chip(), objective, lambda *_: None, {}, 1.0)  # type: ignore[arg-type]
+        return shared.mapper(layers, chip(), objective, lambda *_: None, {}, 1.0)  # type: ignore[arg-type]
 
     assert one("throughput") is one("throughput")
     one("energy")
     one("throughput")
-    assert (mappers.made, mappers.found) == (3, 1)
+    assert (shared.mappers.made, shared.mappers.found) == (3, 1)

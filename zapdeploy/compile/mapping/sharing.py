@@ -1,4 +1,4 @@
-"""Mappers that several compilations share.
+"""Work that several compilations share: Mappers, what follows from a choice of cuts, schedules.
 
 What a Mapper prices depends on the layers' forms and on the chip's units, networks and prices; not
 on how much the memories hold, nor on the host. Inside `sharing`, compilations that differ in
@@ -10,10 +10,10 @@ alone.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
 
 from zapdeploy.compile.layers import Layer
 from zapdeploy.compile.mapping.mapper import (
@@ -26,6 +26,7 @@ from zapdeploy.compile.mapping.mapper import (
 from zapdeploy.hardware_targets import Target
 from zapdeploy.hardware_targets.changes import target_numbers
 
+T = TypeVar("T")
 # Entries of a target that no Mapper reads: see tests/compile/mapping/test_sharing.py.
 NOT_READ = frozenset(
     {
@@ -47,14 +48,30 @@ class SharedMapper(Mapper):
         return self._made[memory_weight]
 
 
-class Mappers:
-    """The last few Mappers; `found` and `made` count how often one was there and was not."""
+class Kept:
+    """The last few of what was made, by key; `found` and `made` count what was there or was not."""
 
-    def __init__(self, most: int = 6) -> None:
-        self._most, self._kept = most, OrderedDict[Hashable, SharedMapper]()
+    def __init__(self, most: int) -> None:
+        self._most, self._things = most, OrderedDict[Hashable, Any]()
         self.found = self.made = 0
 
-    def of(
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        there = key in self._things
+        self.found, self.made = self.found + there, self.made + (not there)
+        found: T = self._things.pop(key) if there else make()
+        self._things[key] = found
+        while len(self._things) > self._most:
+            self._things.popitem(last=False)
+        return found
+
+
+class Shared:
+    """What compilations have made that others may take."""
+
+    def __init__(self, most_mappers: int = 6, most_results: int = 24) -> None:
+        self.mappers, self.results = Kept(most_mappers), Kept(most_results)
+
+    def mapper(
         self,
         layers: tuple[Layer, ...],
         target: Target,
@@ -64,25 +81,18 @@ class Mappers:
         width: float,
     ) -> Mapper:
         key = (_network(layers), _read(target), objective, tuple(carried.items()), width)
-        kept = self._kept.pop(key, None)
-        if kept is None:
-            kept = SharedMapper(layers, target, objective, progress, carried, width)
-            self.made += 1
-        else:
-            self.found += 1
-        self._kept[key] = kept
-        while len(self._kept) > self._most:
-            self._kept.popitem(last=False)
-        return kept
+        return self.mappers.get(
+            key, lambda: SharedMapper(layers, target, objective, progress, carried, width)
+        )
 
 
-_shared: ContextVar[Mappers | None] = ContextVar("mappers", default=None)
+_shared: ContextVar[Shared | None] = ContextVar("shared", default=None)
 
 
 @contextmanager
-def sharing(mappers: Mappers) -> Iterator[None]:
-    """Inside the block, compilations share these Mappers."""
-    token = _shared.set(mappers)
+def sharing(shared: Shared) -> Iterator[None]:
+    """Inside the block, compilations share this work."""
+    token = _shared.set(shared)
     try:
         yield
     finally:
@@ -98,9 +108,23 @@ def mapper_of(
     width: float,
 ) -> Mapper:
     """A Mapper of these layers: one that is shared, where there is sharing."""
-    mappers = _shared.get()
-    make = Mapper if mappers is None else mappers.of
+    shared = _shared.get()
+    make = Mapper if shared is None else shared.mapper
     return make(layers, target, objective, progress, carried, width)
+
+
+def once(key: Hashable, make: Callable[[], T]) -> T:
+    """What `make` returns: of the same key, where there is sharing, the same as before. The key may
+    hold objects that compare by identity; they are kept with it."""
+    shared = _shared.get()
+    return make() if shared is None else shared.results.get(key, make)
+
+
+def schedule_key(layers: tuple[Layer, ...], cuts: Hashable, target: Target) -> Hashable:
+    """What a schedule depends on: the network, its cuts, and all numbers of a chip but prices."""
+    numbers = numbers_read(target)
+    kept = tuple((k, repr(v)) for k, v in sorted(numbers.items()) if not k.startswith("energy."))
+    return ("schedule", _network(layers), cuts, kept)
 
 
 def _network(layers: tuple[Layer, ...]) -> Hashable:

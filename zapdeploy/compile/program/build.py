@@ -23,7 +23,7 @@ from zapdeploy.compile.mapping.mapper import (
 )
 from zapdeploy.compile.mapping.memory import Demand, MemoryPlan, framebuffer_demand, plan_memory
 from zapdeploy.compile.mapping.pricing import Counts
-from zapdeploy.compile.mapping.sharing import mapper_of
+from zapdeploy.compile.mapping.sharing import mapper_of, once
 from zapdeploy.compile.ops.base import Unit
 from zapdeploy.compile.program.capacity import chip_violation, core_violation, framebuffer_violation
 from zapdeploy.compile.program.parameters import lower_parameters
@@ -75,10 +75,14 @@ def build_program(
         EFFORTS[options.effort],
     )
     mapping, memory = _map_into_memory(mapper, graph, target)
-    shared = SharedWork(target)
+
+    def layer_programs() -> tuple[LayerProgram, ...]:
+        shared = SharedWork(target)
+        return tuple(layer_program(m, inputs, shared) for m in mapping.layers)
+
     return replace(
         program,
-        layers=tuple(layer_program(m, inputs, shared) for m in mapping.layers),
+        layers=once(("layers", mapping, inputs), layer_programs),
         memory=memory,
         mapping_gap=mapping.cost / mapping.least_cost - 1,
         violation=core_violation(memory, layers, options, target)

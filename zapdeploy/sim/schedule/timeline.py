@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from zapdeploy.compile.layers import group_layers
 from zapdeploy.compile.mapping.memory import live_bytes
+from zapdeploy.compile.mapping.sharing import once, schedule_key
 from zapdeploy.compile.program.program import Program
 from zapdeploy.sim.schedule.collisions import check_collisions
 from zapdeploy.sim.schedule.critical import critical_path
 from zapdeploy.sim.schedule.loads import LayerLoad, layer_load, load_json, roofline
-from zapdeploy.sim.schedule.program import Schedule, schedule
+from zapdeploy.sim.schedule.program import schedule
 from zapdeploy.sim.timing import SCHEDULED, Span, Timeline, time_program
 
 
@@ -24,24 +26,35 @@ class ScheduledChip:
 
 def scheduled_chip(program: Program) -> ScheduledChip:
     """Schedule a Program and look for collisions. Raises SimulationError."""
+    cuts = tuple((layer.cut, layer.digits) for layer in program.layers)
+    key = schedule_key(group_layers(program.graph), cuts, program.target)
+    found = once(key, lambda: _checked(program))
+    timeline = replace(time_program(program), spans=found.spans, level=SCHEDULED)
+    return ScheduledChip(timeline, _array_json(program, found))
+
+
+@dataclass(frozen=True, eq=False)
+class _Scheduled:
+    """What is kept of a schedule without collisions; none of it depends on where data lie."""
+
+    spans: tuple[Span, ...]
+    loads: tuple[LayerLoad, ...]
+    roofline: list[dict[str, Any]]
+
+
+def _checked(program: Program) -> _Scheduled:
     found = schedule(program)
     for layer in found.layers:
         check_collisions(layer)
-    loads = [layer_load(layer) for layer in found.layers]
-    return ScheduledChip(_timeline(found, loads), _array_json(found, loads))
-
-
-def _timeline(found: Schedule, loads: list[LayerLoad]) -> Timeline:
-    """The timeline of a batch; transfers to and from the host as in the estimate."""
+    loads = tuple(layer_load(layer) for layer in found.layers)
     spans = tuple(
         Span(load.layer, layer.begin, layer.end, load.busiest(), critical_path(layer))
         for layer, load in zip(found.layers, loads, strict=True)
     )
-    return replace(time_program(found.program), spans=spans, level=SCHEDULED)
+    return _Scheduled(spans, loads, [vars(roof) for roof in roofline(program, found.layers)])
 
 
-def _array_json(found: Schedule, loads: list[LayerLoad]) -> dict[str, Any]:
-    program = found.program
+def _array_json(program: Program, found: _Scheduled) -> dict[str, Any]:
     buffers = program.memory.buffers
     return {
         "rows": int(program.target.array.rows),
@@ -49,10 +62,10 @@ def _array_json(found: Schedule, loads: list[LayerLoad]) -> dict[str, Any]:
         "layers": [
             {
                 **load_json(load),
-                "start_cycle": layer.begin,
+                "start_cycle": span.start,
                 "live_bytes_per_core": live_bytes(buffers, index),
             }
-            for index, (layer, load) in enumerate(zip(found.layers, loads, strict=True))
+            for index, (span, load) in enumerate(zip(found.spans, found.loads, strict=True))
         ],
-        "roofline": [vars(roof) for roof in roofline(program, found.layers)],
+        "roofline": found.roofline,
     }
