@@ -35,7 +35,7 @@ def test_cpu_rows_and_what_is_not_run(network: str, tmp_path: Path) -> None:
     machine = PretendedMachine(lambda c: 0.010 + 0.002 * c.batch)
     result = run_benchmark(cpu_request(network, frame_rate_hz=10.0), folder, tools=machine.tools())
     found = [(r.precision, r.scenario) for r in result.rows]
-    assert found == [(p, s) for p in ("fp32", "int8") for s in Scenario]
+    assert found == [(p, s) for s in Scenario for p in ("fp32", "int8")]
     assert {(n.precision, n.final) for n in result.not_run} == {("int4", True)}
     assert "no int4 kernels" in result.not_run[0].reason
     single = result.rows[0]
@@ -43,6 +43,19 @@ def test_cpu_rows_and_what_is_not_run(network: str, tmp_path: Path) -> None:
     assert single.kind is Provenance.MEASURED
     assert single.meets_deadline(10.0)
     assert [line["key"] for line in _lines(folder)] == [row.key for row in result.rows]
+
+
+def test_the_first_answer_comes_before_what_is_as_fast_as_can_be(
+    network: str, tmp_path: Path
+) -> None:
+    answers: list[list[Scenario]] = []
+    run_benchmark(
+        cpu_request(network, frame_rate_hz=10.0),
+        tmp_path / "out",
+        answered=lambda result: answers.append([row.scenario for row in result.rows]),
+        tools=PretendedMachine().tools(),
+    )
+    assert answers == [[Scenario.SINGLE_STREAM] * 2]
 
 
 def test_energy_is_modelled_from_the_stated_power_and_says_so(network: str, tmp_path: Path) -> None:

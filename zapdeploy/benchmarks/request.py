@@ -148,10 +148,13 @@ def workloads_of(request: BenchmarkRequest) -> tuple[Workload, ...]:
 
 
 def work_items(request: BenchmarkRequest) -> tuple[WorkItem, ...]:
-    """All pieces in the order they run. Raises UsageError or TargetError for unknown names."""
+    """All pieces in the order they run: what answers whether a network keeps up, one frame at a
+    time, before what is as fast as can be. Raises UsageError or TargetError for unknown names.
+    """
     workloads = workloads_of(request)
     marks = {target: _target_mark(target) for target in request.targets}
-    return tuple(_items(workloads, marks, request))
+    items = _items(workloads, marks, request)
+    return tuple(sorted(items, key=lambda item: item.scenario is not Scenario.SINGLE_STREAM))
 
 
 def is_core_array(target: str) -> bool:

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zapdeploy.benchmarks.accuracy.accuracy import Accuracies
+from zapdeploy.benchmarks.accuracy.accuracy import IMAGES, Accuracies
 from zapdeploy.benchmarks.measured.loadgen import drive
 from zapdeploy.benchmarks.measured.machine import (
     Machine,
@@ -35,7 +35,7 @@ from zapdeploy.benchmarks.results.journal import locked
 from zapdeploy.benchmarks.results.published import published_rows
 from zapdeploy.benchmarks.results.recorded import recorded_rows
 from zapdeploy.benchmarks.results.results import BenchmarkResult, ResultFolder
-from zapdeploy.benchmarks.results.rows import Outcome, Row
+from zapdeploy.benchmarks.results.rows import Outcome, Row, Scenario
 from zapdeploy.benchmarks.unsupported import not_run, refusal
 from zapdeploy.errors import UsageError, ZapdeployError
 from zapdeploy.platforms import available_memory_bytes
@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from zapdeploy.benchmarks.simulated.simulated import KeepDetails
 
 Progress = Callable[[str, int, int], None]
+Answered = Callable[[BenchmarkResult], None]
+_ANSWERS = (Scenario.SINGLE_STREAM,)  # what says whether a network keeps up
+QUICK_IMAGES = 32  # enough to see a network that lost its function
 
 
 @dataclass(frozen=True)
@@ -73,18 +76,24 @@ def run_benchmark(
     resume: bool = False,
     cache: str | Path | None = None,
     progress: Progress = lambda what, done, total: None,
+    answered: Answered = lambda result: None,
     tools: Tools | None = None,
 ) -> BenchmarkResult:
     """Run all pieces of the request that `output` does not hold yet; returns all that it holds.
 
     Made models go to `cache`, by default output/models. progress(what, done, total) is called as
-    pieces begin and go on. Raises UsageError, TargetError or DataError before anything runs when
+    pieces begin and go on; answered(result) once when all networks have run one frame at a time
+    and more is to come. Raises UsageError, TargetError or DataError before anything runs when
     the request or the folder is wrong; a piece that fails becomes a NotRun with its reason.
     """
-    for _ in benchmark_outcomes(
+    waiting = {item.key for item in work_items(request) if item.scenario in _ANSWERS}
+    for outcome in benchmark_outcomes(
         request, output, resume=resume, cache=cache, progress=progress, tools=tools
     ):
-        pass
+        if outcome.key in waiting:
+            waiting.remove(outcome.key)
+            if not waiting:
+                answered(ResultFolder(Path(output)).result())
     return ResultFolder(Path(output)).result()
 
 
@@ -138,7 +147,8 @@ class _Run:
         self._settings: dict[str, Setting] = {}
         self._event_rows: EventRows | None = None
         self._engines: tuple[str, ...] | None = None
-        self._accuracies = Accuracies(request.data, models)
+        images = QUICK_IMAGES if request.effort.short else IMAGES
+        self._accuracies = Accuracies(request.data, models, images=images)
 
     def common(self) -> dict[str, Any]:
         machine = asdict(self.tools.machine)

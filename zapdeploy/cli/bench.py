@@ -80,12 +80,29 @@ def _bench(
             quick=quick,
             resume=resume,
             progress=progress,
+            answered=lambda found: None if as_json else _first_answer(found, progress),
         )
     if as_json:
         show.print_json(result.as_json())
     else:
         print_result(result, compared_with, verbose=verbose)
     return 0
+
+
+def _first_answer(result: BenchmarkResult, progress: show.Progress) -> None:
+    """Whether each network keeps up, and what a frame costs, while the rest is being measured."""
+    from rich.console import Console
+
+    from zapdeploy.benchmarks.results.comparison import DEFAULT_BASELINE, compare_rows
+    from zapdeploy.benchmarks.results.table import NARROW, print_answers
+
+    rate = result.frame_rate_hz
+    comparison = compare_rows(
+        result.rows, result.not_run, frame_rate_hz=rate, baseline=DEFAULT_BASELINE
+    )
+    console = Console()
+    progress.clear()
+    print_answers(comparison, console if console.is_terminal else Console(width=NARROW))
 
 
 def print_result(

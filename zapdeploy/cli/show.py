@@ -43,10 +43,6 @@ def set_verbose(on: bool) -> None:
     _verbose = on
 
 
-LINE_EVERY_S = 8.0  # where standard error is no terminal
-BAR = 24
-
-
 def print_json(document: Any) -> None:
     """One document on standard output."""
     json.dump(document, sys.stdout, indent=2, allow_nan=False)
@@ -136,13 +132,19 @@ class Progress:
             sys.stderr.write(f"\r\x1b[K{text}" if self._terminal else f"{text}\n")
             sys.stderr.flush()
 
+    def clear(self) -> None:
+        """Take the line away, until it moves again."""
+        with self._writing:
+            if self._dirty and self._terminal:
+                sys.stderr.write("\r\x1b[K")
+                sys.stderr.flush()
+
     def close(self) -> None:
         """Take the line away; with --verbose, say how long it all took."""
         self._ended.set()
         if self._enabled:
             self._beat.join()
-        if self._dirty and self._terminal:
-            sys.stderr.write("\r\x1b[K")
+        self.clear()
         if _verbose:
             print(f"{time.monotonic() - self._started:8.1f} s  done", file=sys.stderr)
 

@@ -10,6 +10,7 @@ from zapdeploy.benchmarks.accuracy.training_data import frame_rate_of
 from zapdeploy.benchmarks.request import QUICK, Effort
 
 Progress = Callable[[str, int, int], None]
+Answered = Callable[[BenchmarkResult], None]
 
 
 def bench(
@@ -25,6 +26,7 @@ def bench(
     quick: bool = False,
     resume: bool = False,
     progress: Progress = lambda what, done, total: None,
+    answered: Answered = lambda result: None,
 ) -> BenchmarkResult:
     """Simulate, measure and compare; what is finished lies in `output` and is not run again.
 
@@ -41,6 +43,7 @@ def bench(
         quick: Measure for about a second each; every figure then stands with its spread.
         resume: Keep the finished rows of an earlier run in `output`.
         progress: Called with what is done, how far, of how much.
+        answered: Called with what there is once all networks have run one frame at a time.
 
     Raises:
         UsageError: The call or the folder is wrong; nothing has run then.
@@ -56,4 +59,4 @@ def bench(
         data=data,
         recorded=tuple(str(folder) for folder in recorded),
     )
-    return run_benchmark(request, output, resume=resume, progress=progress)
+    return run_benchmark(request, output, resume=resume, progress=progress, answered=answered)

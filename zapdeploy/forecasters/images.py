@@ -31,12 +31,16 @@ def photograph_frames(count: int, seed: int = 0) -> NDArray[np.float32]:
     """
     if count < 1:
         raise UsageError(f"count must be at least 1, not {count}; ask for one frame or more")
+    return np.stack([_frame(seed, index) for index in range(count)])
+
+
+@lru_cache(maxsize=64)
+def _frame(seed: int, index: int) -> NDArray[np.float32]:
+    """One crop: float32 [3, 224, 224]."""
     photographs = _photographs()
-    frames = np.empty((count, 3, FRAME_SIZE, FRAME_SIZE), np.float32)
-    for index in range(count):
-        crop = _crop(photographs[index % len(photographs)], np.random.default_rng((seed, index)))
-        frames[index] = ((_resize(crop) - IMAGENET_MEAN) / IMAGENET_DEVIATION).transpose(2, 0, 1)
-    return frames
+    crop = _crop(photographs[index % len(photographs)], np.random.default_rng((seed, index)))
+    frame = ((_resize(crop) - IMAGENET_MEAN) / IMAGENET_DEVIATION).transpose(2, 0, 1)
+    return np.ascontiguousarray(frame, np.float32)
 
 
 @lru_cache(maxsize=1)

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,22 @@ class ModelFacts:
 
 
 def model_facts(path: Path) -> ModelFacts:
-    """Read the facts of an ONNX file. Raises ModelError when it is none."""
+    """Read the facts of an ONNX file, once as long as it is not written again. Raises ModelError
+    when it is none.
+    """
+    try:
+        state = path.stat()
+    except OSError:
+        return _facts_of(path)  # says what is wrong
+    return _known_facts(path.absolute(), state.st_mtime_ns, state.st_size, state.st_ino)
+
+
+@lru_cache(maxsize=64)
+def _known_facts(path: Path, *state: int) -> ModelFacts:
+    return _facts_of(path)
+
+
+def _facts_of(path: Path) -> ModelFacts:
     model = load_model(path)
     graph = model.graph
     inputs = _network_inputs(graph)

@@ -57,6 +57,15 @@ def print_comparison(
         console.print(note, markup=False, highlight=False)
 
 
+def print_answers(comparison: Comparison, console: Console) -> None:
+    """Print whether each network keeps up and what a frame costs; nothing without a frame rate."""
+    rate = comparison.frame_rate_hz
+    if rate is None:
+        return
+    for model in comparison.models:
+        console.print(_answer(model, _columns(model.baseline, rate), rate))
+
+
 def si_text(value: float, unit: str) -> str:
     """A number with an SI prefix."""
     return quantity(value, unit)
@@ -71,18 +80,16 @@ def _model_parts(
     if width >= WIDE:
         parts: list[RenderableType] = [_table(model, columns, model.model)]
     else:
-        titles = {"speed": "speed", "energy": "energy"}
-        if frame_rate_hz is not None:
-            titles = {"answer": f"does it keep up with {frame_rate_hz:g} Hz?", **titles}
-        parts = [
-            _table(
-                _here(model) if group == "answer" else model,
-                [c for c in columns if group in c.groups],
-                f"{model.model}: {title}",
-            )
-            for group, title in titles.items()
-        ]
+        parts = [] if frame_rate_hz is None else [_answer(model, columns, frame_rate_hz)]
+        for group in ("speed", "energy"):
+            shown = [column for column in columns if group in column.groups]
+            parts.append(_table(model, shown, f"{model.model}: {group}"))
     return [*parts, *(Text(f"  {device}: not run: {why}") for device, why in model.not_run)]
+
+
+def _answer(model: ModelComparison, columns: Sequence[_Column], frame_rate_hz: float) -> Table:
+    shown = [column for column in columns if "answer" in column.groups]
+    return _table(_here(model), shown, f"{model.model}: does it keep up with {frame_rate_hz:g} Hz?")
 
 
 def _here(model: ModelComparison) -> ModelComparison:
