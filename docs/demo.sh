@@ -14,8 +14,8 @@ fi
 
 # 2. The same step by step. ResNet-50, the yardstick that chip makers publish, on real photographs (random weights).
 run zapdeploy models export resnet50 -o demo/resnet50.onnx --sample-inputs demo/photographs.npz
-run zapdeploy quantize demo/resnet50.onnx --weights 4 --activations 4 \
-    --calibration demo/photographs.npz -o demo/resnet50-int4.onnx
+run zapdeploy quantize demo/resnet50.onnx --weights 4 --activations 4 --min-snr 0 \
+    --rounding nearest --calibration demo/photographs.npz -o demo/resnet50-int4.onnx
 run zapdeploy compile demo/resnet50-int4.onnx --target northpole-sim
 run zapdeploy simulate demo/resnet50-int4.zap --inputs demo/photographs.npz \
     --outputs demo/logits.npz --check

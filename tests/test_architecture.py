@@ -38,6 +38,7 @@ FOUNDATION = {
     "formatting",
     "machine",
     "exporter",
+    "functions",
 }
 FOUNDATION |= {"extras", "host_part", "onnxruntime_sessions", "platforms"}
 # Meet the compiler only at the ONNX file.

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from tests.cli.conftest import Call
-from tests.quantize.networks import images, node, random_weights, residual_cnn, save
+from tests.quantize.networks import images, node, random_weights, residual_cnn, run, save
 from zapdeploy.quantize.fidelity import LOST_DB
+from zapdeploy.quantize.samples import Arrays
 
 
 def loud_middle(path: Path) -> Path:
@@ -34,7 +35,7 @@ def test_a_network_that_lost_its_function_is_named_with_the_layer_to_blame(
     source = loud_middle(tmp_path / "net.onnx")
     np.savez(tmp_path / "x.npz", **images(16))
     arguments = (source, "--calibration", tmp_path / "x.npz", "-o", tmp_path / "q.onnx")
-    bits = ("--weights", 4, "--activations", 4, "--keep-first-last", 4)
+    bits = ("--weights", 4, "--activations", 4, "--keep-first-last", 4, "--min-snr", 0)
     called = zapdeploy("quantize", *arguments, *bits)
     assert called.status == 0
     warnings = [line for line in called.err.splitlines() if line.startswith("warning:")]
@@ -77,3 +78,63 @@ def test_a_file_that_compile_refuses_is_said_to_be_one(zapdeploy: Call, tmp_path
     assert compiled.status == 2
     refusal = json.loads((tmp_path / "q.json").read_text())["refusal"]
     assert refusal.split(":")[0] in compiled.err
+
+
+def share_right(outputs: Arrays, given: Arrays) -> float:
+    """A metric: how often the largest output is the labelled one."""
+    return float((outputs["output"].argmax(axis=1) == given["labels"]).mean())
+
+
+def no_number(outputs: Arrays, given: Arrays) -> float:
+    """A metric that fails."""
+    raise KeyError("labels")
+
+
+def test_layers_keep_8_bits_as_far_as_the_outputs_need_it(zapdeploy: Call, tmp_path: Path) -> None:
+    source = loud_middle(tmp_path / "net.onnx")
+    np.savez(tmp_path / "x.npz", **images(32))
+    arguments = (source, "--calibration", tmp_path / "x.npz", "-o", tmp_path / "q.onnx")
+    bits = ("--weights", 4, "--activations", 4, "--keep-first-last", 4)
+    called = zapdeploy("quantize", *arguments, *bits, "--min-snr", 16)
+    assert called.status == 0
+    assert "warning" not in called.err
+    assert "bits of weights/activations by layer: " in called.out
+    document = json.loads((tmp_path / "q.json").read_text())
+    assert document["recipe"] == "w4a4-edges4-packed-snr16"
+    assert document["choice"]["found_db"] >= document["choice"]["limit_db"]
+    assert document["fidelity"]["snr_db"]["output"] > 14
+    assert len({(layer["weights"], layer["inputs"]) for layer in document["layers"]}) > 1
+
+
+def test_mixed_chooses_down_to_2_bits(zapdeploy: Call, tmp_path: Path) -> None:
+    source = residual_cnn(tmp_path / "net.onnx")
+    np.savez(tmp_path / "x.npz", **images(32))
+    arguments = (source, "--calibration", tmp_path / "x.npz", "-o", tmp_path / "q.onnx")
+    called = zapdeploy("quantize", *arguments, "--weights", "mixed", "--min-snr", 12)
+    assert called.status == 0, called.err
+    document = json.loads((tmp_path / "q.json").read_text())
+    assert min(layer["weights"] for layer in document["layers"]) == 2
+    refused = zapdeploy("quantize", source, "-o", tmp_path / "q.onnx", "--weights", "mixed")
+    assert refused.status == 2
+    assert "--calibration" in refused.err
+
+
+def test_a_metric_is_told_of_the_float_and_of_the_quantized_network(
+    zapdeploy: Call, tmp_path: Path
+) -> None:
+    source = residual_cnn(tmp_path / "net.onnx")
+    samples = images(32)
+    labels = run(source, samples["input"]).argmax(axis=1)
+    labels[2::8] = (labels[2::8] + 1) % 5  # every second one of those held back is mislabelled
+    np.savez(tmp_path / "x.npz", labels=labels, **samples)
+    arguments = (source, "--calibration", tmp_path / "x.npz", "-o", tmp_path / "q.onnx")
+    called = zapdeploy("quantize", *arguments, "--metric", f"{__name__}:share_right")
+    assert called.status == 0, called.err
+    assert "metric: float 0.5, quantized " in called.out
+    assert json.loads((tmp_path / "q.json").read_text())["fidelity"]["metric"][0] == 0.5
+    failed = zapdeploy("quantize", *arguments, "--metric", f"{__name__}:no_number")
+    assert failed.status == 2
+    assert "--metric must return a number, not fail: KeyError" in failed.err
+    missing = zapdeploy("quantize", *arguments, "--metric", f"{__name__}:nothing")
+    assert missing.status == 2
+    assert "'nothing'" in missing.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -78,20 +79,33 @@ def _quantize(
     ] = False,
     rounding: Annotated[
         str | None,
-        typer.Option("--rounding", help="Weights by nearest, gptq, gpfq (torch)."),
+        typer.Option("--rounding", help="Weights by nearest, gptq, or gpfq (torch)."),
     ] = None,
     shape: options.Shape = None,
     constant: options.Constant = None,
     batch: options.Batch = None,
     target: options.Target = "northpole-sim",
     min_snr: Annotated[
-        float | None, typer.Option("--min-snr", metavar="DB", help="Mixed: least output SNR.")
+        float | None,
+        typer.Option(
+            "--min-snr",
+            metavar="DB",
+            help="Least output SNR; ONNX below 8 bits: default 25, 0 for the same bits everywhere.",
+        ),
     ] = None,
     max_energy: Annotated[
         float | None, typer.Option("--max-energy", metavar="J", help="Mixed: most per frame.")
     ] = None,
     max_latency: Annotated[
         float | None, typer.Option("--max-latency", metavar="S", help="Mixed: most per frame.")
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            "--metric",
+            metavar="package:function",
+            help="Called with outputs and inputs by name; a number for float and quantized (ONNX).",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
     as_json: options.Json = False,
@@ -130,6 +144,7 @@ def _quantize(
             min_snr=min_snr,
             max_energy=max_energy,
             max_latency=max_latency,
+            metric=metric,
             seed=seed,
             progress=progress,
         )
@@ -170,6 +185,8 @@ def _say_file(record: QuantizeRecord, output: Path) -> None:
     print(f"wrote {output} ({record.result_bytes / 1e6:.1f} MB, {record.recipe}, {record.form})")
     for note in record.notes:
         print(f"note: {note}")
+    if record.choice is not None:
+        _say_choice(record)
     if record.float_layers:
         print(f"left in float: {', '.join(record.float_layers)}")
     if record.refusal:
@@ -177,6 +194,20 @@ def _say_file(record: QuantizeRecord, output: Path) -> None:
     _say_fidelity(record.fidelity, random=record.calibration != "given")
     if record.calibration != "given":
         print("calibrated on random inputs: the accuracy means nothing; give --calibration X.npz")
+
+
+def _say_choice(record: QuantizeRecord) -> None:
+    """How many layers have which bits, and the loss that they were chosen under."""
+    choice = record.choice
+    assert choice is not None
+    counted = Counter((layer.weights, layer.inputs) for layer in record.layers)
+    bits = ", ".join(f"{n} at {w}/{a}" for (w, a), n in sorted(counted.items()))
+    print(f"bits of weights/activations by layer: {bits}")
+    if choice.limit_db < choice.asked_db - 0.05:
+        print(
+            f"note: 8 bits everywhere leave {choice.limit_db + 1:.1f} dB, not {choice.asked_db:g}; "
+            f"bits were chosen for {choice.limit_db:.1f} dB"
+        )
 
 
 def _say_fidelity(found: Fidelity, *, random: bool) -> None:
@@ -188,6 +219,8 @@ def _say_fidelity(found: Fidelity, *, random: bool) -> None:
     which = "held back" if found.held_back else "also calibrated on"
     snrs = ", ".join(f"{name} {snr:.1f} dB" for name, snr in found.snr_db.items())
     print(f"output SNR against float on {found.samples} inputs {which}: {snrs} (measured)")
+    if found.metric is not None:
+        print(f"metric: float {found.metric[0]:g}, quantized {found.metric[1]:g} (measured)")
     if found.lost:
         layers = ", ".join(
             f"{b.layer} ({b.read_db:.0f} dB before, {b.result_db:.0f} after)" for b in found.blame

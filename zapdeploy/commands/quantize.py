@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from zapdeploy.arrays import load_arrays
 from zapdeploy.errors import UsageError
 from zapdeploy.files import atomic_write
+from zapdeploy.functions import load_function
 from zapdeploy.quantize import QuantizeRecord, quantize_onnx
 from zapdeploy.quantize.index_ranges import ActivationScales
 from zapdeploy.quantize.module_record import ModuleRecord
@@ -22,6 +23,7 @@ from zapdeploy.simplify import InputShapes
 Arrays = Mapping[str, NDArray[Any]]
 Progress = Callable[[str, int, int], None]
 _WEIGHTS = (8, 4, 2, "mixed")
+MIN_SNR_DB = 25.0  # of the worst output, which layers below 8 bits must leave
 
 
 def quantize(
@@ -44,6 +46,7 @@ def quantize(
     min_snr: float | None = None,
     max_energy: float | None = None,
     max_latency: float | None = None,
+    metric: str | None = None,
     seed: int = 0,
     progress: Progress = lambda what, done, total: None,
 ) -> QuantizeRecord | ModuleRecord:
@@ -55,8 +58,8 @@ def quantize(
     Args:
         model: A float ONNX file, a forecaster's folder, or "package.module:factory".
         output: The quantized ONNX file.
-        weights: Bits of the weights, 8, 4 or 2; "mixed" chooses them layer by layer for a target
-            (torch modules only), within `min_snr`, `max_energy` or `max_latency`.
+        weights: Bits of the weights, 8, 4 or 2; "mixed" chooses them layer by layer within
+            `min_snr` or, of torch modules, for a target within `max_energy` or `max_latency`.
         activations: Bits of the activations, 8 or 4.
         calibration: Float inputs [count, ...] by the model's input names, or the .npz file of
             them. Folders from training bring their own; an ONNX file without any is calibrated on
@@ -69,10 +72,15 @@ def quantize(
         checkpoint: A factory's weights (.safetensors, or a .pt state_dict).
         powers_of_two: Scales that are powers of two (torch modules only).
         percentile: Ranges by percentile, not by squared error (torch modules only).
-        rounding: Weights by "nearest", "gptq" or "gpfq" (torch modules only).
+        rounding: Weights by "nearest", "gptq" or, of torch modules, "gpfq". Below 8 bits and with
+            calibration inputs GPTQ is the default.
         shapes: Lengths of open dimensions, and inputs that are always the same (ONNX files only).
         target: The chip that "mixed" chooses bits for.
-        min_snr: Least signal-to-noise ratio of the output in dB, for "mixed".
+        min_snr: Least signal-to-noise ratio of the outputs in dB, for "mixed". An ONNX file below 8
+            bits that has calibration inputs keeps 8 bits in as many layers as 25 dB need, or 1 dB
+            less than 8 bits everywhere reach; 0 asks for the same bits everywhere.
+        metric: "package.module:function", called with outputs and inputs, both arrays by name; it
+            returns how well a task is done, of the float and of the quantized file (ONNX only).
         max_energy: Most joules per frame, for "mixed".
         max_latency: Most seconds per frame, for "mixed".
         seed: Of random inputs, and of training.
@@ -101,31 +109,35 @@ def quantize(
         given = given or _own_calibration(Path(model))
         activation_scales = activation_scales or "auto"
     if is_onnx(str(model)) or exported is not None:
-        torch_only = (qat, checkpoint, rounding, min_snr, max_energy, max_latency)
-        if bits is None or any(v is not None for v in torch_only) or powers_of_two or percentile:
+        torch_only = (qat, checkpoint, max_energy, max_latency)
+        if any(v is not None for v in torch_only) or powers_of_two or percentile:
             raise UsageError(
-                "model must be a torch module for --weights mixed, --qat, --checkpoint, "
-                "--powers-of-two, --percentile, --rounding and budgets, not an ONNX file, nor a "
-                "forecaster that is quantized as one; give a folder of another forecaster or "
+                "model must be a torch module for --qat, --checkpoint, --powers-of-two, "
+                "--percentile, --max-energy and --max-latency, not an ONNX file, nor a forecaster "
+                "that is quantized as one; give a folder of another forecaster or "
                 "package.module:factory"
             )
+        way = _way(bits, activations, edges, given, activation_scales, form, rounding, min_snr)
         record = quantize_onnx(
             exported or model,
             output,
-            weights=bits,
-            activations=activations,
+            **way,
             form=form,
             calibration=given,
-            keep_first_last=edges,
             activation_scales=activation_scales or "per tensor",
+            metric=None if metric is None else load_function(metric, "--metric"),
             shapes=shapes,
             seed=seed,
+            progress=progress,
         )
         record = replace(record, refusal=_refusal(Path(output)))
         with atomic_write(Path(output).with_suffix(".json")) as file:
             file.write(record.to_json().encode())
         return record
     from zapdeploy.commands.quantize_module import ModuleJob, quantize_job
+
+    if metric is not None:
+        raise UsageError("--metric must go with an ONNX file, not a torch module; leave it out")
 
     job = ModuleJob(
         model=str(model),
@@ -147,6 +159,42 @@ def quantize(
         seed=seed,
     )
     return quantize_job(job, given or _own_calibration(Path(model)), progress)
+
+
+def _way(
+    bits: int | None,
+    activations: int,
+    edges: int,
+    calibration: Arrays | None,
+    scales: ActivationScales | None,
+    form: Form | None,
+    rounding: Rounding | None,
+    min_snr: float | None,
+) -> dict[str, Any]:
+    """How bits and codes of an ONNX file are chosen. Raises UsageError where options contradict.
+
+    Below 8 bits, and where there are inputs to judge by, layers keep 8 bits as far as the outputs
+    need it; a signal-to-noise ratio of 0 asks for the same bits everywhere.
+    """
+    mixed = bits is None
+    narrow = mixed or min(bits or 8, activations) < 8
+    if rounding == "gpfq":
+        raise UsageError("--rounding must be nearest or gptq for an ONNX file, not gpfq")
+    if mixed and (calibration is None or min_snr == 0):
+        raise UsageError(
+            "--weights mixed must have --calibration X.npz, to measure noise on, and --min-snr DB "
+            "above 0; give both"
+        )
+    free = scales in (None, "per tensor") and form != "qoperator" and rounding != "nearest"
+    if min_snr is None and narrow and calibration is not None and free:
+        min_snr = MIN_SNR_DB
+    return {
+        "weights": 2 if bits is None else bits,
+        "activations": 4 if mixed else activations,
+        "keep_first_last": 4 if mixed else edges,
+        "rounding": rounding or ("nearest" if calibration is None else "gptq"),
+        "min_snr_db": min_snr or None,
+    }
 
 
 def _refusal(written: Path) -> str:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 Floats = NDArray[np.float32]
+Values = dict[str, Floats]
 Run = Callable[[Mapping[str, Floats]], Iterator[tuple[str, Floats]]]
 
 
@@ -49,14 +50,14 @@ def runner(network: Network, tensors: Collection[str]) -> Run:
     """
     types = tensor_types(network, batch_size(network))
     parts = cut(network, tensors, types)
-    sessions = [_session(network, part, types) for part in parts]
+    sessions = [part_session(network, part, types) for part in parts]
     later = [{name for part in parts[i + 1 :] for name in part.inputs} for i in range(len(parts))]
 
     def run(inputs: Mapping[str, Floats]) -> Iterator[tuple[str, Floats]]:
         yield from ((name, values) for name, values in inputs.items() if name in tensors)
         live = dict(inputs)
         for part, session, needed in zip(parts, sessions, later, strict=True):
-            found = _outputs(session, part, live)
+            found = run_part(session, part, live)
             live = {name: v for name, v in (live | found).items() if name in needed}
             for name in part.outputs:
                 if name in tensors:
@@ -65,9 +66,10 @@ def runner(network: Network, tensors: Collection[str]) -> Run:
     return run
 
 
-def _outputs(
+def run_part(
     session: onnxruntime.InferenceSession, part: Part, values: Mapping[str, Floats]
-) -> dict[str, Floats]:
+) -> Values:
+    """What a part makes of the values that it reads."""
     feeds = {name: values[name] for name in part.inputs}
     try:
         return dict(zip(part.outputs, session.run(part.outputs, feeds), strict=True))
@@ -79,7 +81,7 @@ def _outputs(
         ) from error
 
 
-def _session(network: Network, part: Part, types: Types) -> onnxruntime.InferenceSession:
+def part_session(network: Network, part: Part, types: Types) -> onnxruntime.InferenceSession:
     """A part of the float network as it stands; it shares the weights' memory."""
     import onnxruntime
 

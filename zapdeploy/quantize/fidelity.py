@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from zapdeploy.errors import UsageError
 from zapdeploy.quantize.execution import runner, sample_batches
 from zapdeploy.quantize.network import Network, Role
 from zapdeploy.quantize.plan import Plan
@@ -22,6 +23,8 @@ BLAMED = 3
 _SEEN = 4  # samples that layers are compared on
 
 Values = list[dict[str, NDArray[Any]]]
+# How well outputs [samples, ...] do a task, given the inputs and what else came with them.
+Metric = Callable[[Mapping[str, NDArray[Any]], Mapping[str, NDArray[Any]]], float]
 
 
 @dataclass(frozen=True)
@@ -38,13 +41,15 @@ class Fidelity:
     """Signal to noise of every output in dB, measured on `samples` inputs.
 
     held_back: whether no scale was chosen on these inputs. blame: the layers that lose the most,
-    worst first; empty where no output lost its meaning.
+    worst first; empty where no output lost its meaning. metric: what the caller's own measure says
+    of the float and of the quantized network, None without one.
     """
 
     snr_db: Mapping[str, float]
     samples: int
     held_back: bool
     blame: tuple[Blame, ...] = ()
+    metric: tuple[float, float] | None = None
 
     @property
     def lost(self) -> tuple[str, ...]:
@@ -83,6 +88,25 @@ def fidelity(
     measured = _ratios_db(pairs)
     ordered = {v.name: measured[v.name] for v in model.graph.output if v.name in measured}
     return Fidelity(ordered, sum(_count(found) for found in exact), held_back)
+
+
+def measured_by(
+    metric: Metric, exact: Values, model: onnx.ModelProto, samples: Arrays, given: Arrays
+) -> tuple[float, float]:
+    """The metric of the float and of the quantized network. Raises UsageError where it fails."""
+    both = exact, outputs_of(Network(model), samples)
+    try:
+        first, second = (float(metric(_joined(found), given)) for found in both)
+    except Exception as error:  # the caller's own code may raise anything
+        raise UsageError(
+            f"--metric must return a number, not fail: {type(error).__name__}: {error}; "
+            "it is called with the outputs and the inputs, both arrays by name"
+        ) from error
+    return first, second
+
+
+def _joined(found: Values) -> dict[str, NDArray[Any]]:
+    return {name: np.concatenate([np.atleast_1d(v[name]) for v in found]) for name in found[0]}
 
 
 def _count(found: Mapping[str, NDArray[Any]]) -> int:

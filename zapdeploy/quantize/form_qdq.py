@@ -36,16 +36,21 @@ class GraphParts:
         self.initializers.extend(tensor for name, tensor in initializers.items() if name in used)
 
 
-def write_qdq(plan: Plan, form: Form) -> GraphParts:
-    """The plan as a graph of the given form, in topological order."""
-    return _Writer(plan, form).write()
+def write_qdq(plan: Plan, form: Form, *, real_weights: bool = False) -> GraphParts:
+    """The plan as a graph of the given form, in topological order.
+
+    real_weights: weights and biases as the real numbers that their integers stand for, to look at
+    the network, not to keep it.
+    """
+    return _Writer(plan, form, real_weights).write()
 
 
 class _Writer:
     """Builds one graph. `renamed` says under which name a float tensor now appears."""
 
-    def __init__(self, plan: Plan, form: Form) -> None:
+    def __init__(self, plan: Plan, form: Form, real_weights: bool) -> None:
         self.plan = plan
+        self.real_weights = real_weights
         self.network: Network = plan.network
         self.packed = form == "packed"
         self.parts = GraphParts()
@@ -66,6 +71,8 @@ class _Writer:
         copy.doc_string = ""
         copy.input[:] = [self.renamed.get(name, name) for name in node.input]
         if self.network.role(node) is Role.MATRIX:
+            if node.output[0] in self.plan.readers:
+                copy.input[0] = self._narrowed(node, copy.input[0])
             self._replace_weights(copy, self.plan.weights[node.output[0]])
         for index, name in enumerate(node.output):
             if name in self.plan.quantizers and name in self.network.output_names:
@@ -75,11 +82,20 @@ class _Writer:
             if name in self.plan.quantizers:
                 self._quantize(name, written)
 
+    def _narrowed(self, layer: NodeProto, source: str) -> str:
+        """Append the pair through which one layer reads a tensor in fewer bits."""
+        name = f"{layer.name or layer.output[0]}_read"
+        self._pair(name, source, f"{name}_dequantized", self.plan.readers[layer.output[0]])
+        return f"{name}_dequantized"
+
     def _quantize(self, name: str, source: str) -> None:
         """Append the pair that quantizes `source`; later readers of `name` see its result."""
-        quantizer = self.plan.quantizers[name]
         is_output = name in self.network.output_names and name not in self.network.input_names
         result = name if is_output else f"{name}_dequantized"
+        self._pair(name, source, result, self.plan.quantizers[name])
+        self.renamed[name] = result
+
+    def _pair(self, name: str, source: str, result: str, quantizer: Quantizer) -> None:
         scale, zero = self._activation_constants(name, quantizer)
         quantized = f"{name}_quantized"
         axis = {} if quantizer.axis is None else {"axis": quantizer.axis}
@@ -89,7 +105,6 @@ class _Writer:
                 quantized, np.array(0, np.uint8), np.array(quantizer.highest, np.uint8)
             )
         self._node("DequantizeLinear", [quantized, scale, zero], result, **axis)
-        self.renamed[name] = result
 
     def _activation_constants(self, name: str, quantizer: Quantizer) -> tuple[str, str]:
         scale, zero = f"{name}_scale", f"{name}_zero_point"
@@ -104,18 +119,27 @@ class _Writer:
 
     def _replace_weights(self, node: NodeProto, weight: QuantizedWeight) -> None:
         """Point a layer at its dequantized weights and bias."""
-        name = f"{node.name or node.output[0]}_weight"
+        name, bias = (f"{node.name or node.output[0]}_{what}" for what in ("weight", "bias"))
+        if self.real_weights:
+            self._real_weights(node, weight, name, bias)
+            return
         node.input[1] = self._dequantized_weight(name, weight)
         if weight.bias is not None:
-            bias = f"{node.name or node.output[0]}_bias"
             self.parts.initializers.append(constant(f"{bias}_quantized", weight.bias))
             self.parts.initializers.append(constant(f"{bias}_scale", weight.bias_scales))
             inputs = [f"{bias}_quantized", f"{bias}_scale"]
             self._node("DequantizeLinear", inputs, f"{bias}_dequantized", axis=0)
             node.input[2] = f"{bias}_dequantized"
-        kept = [entry for entry in node.attribute if entry.name not in ("alpha", "beta")]
-        del node.attribute[:]
-        node.attribute.extend(kept)
+        _drop_factors(node)
+
+    def _real_weights(self, node: NodeProto, weight: QuantizedWeight, name: str, bias: str) -> None:
+        node.input[1] = name
+        self.parts.initializers.append(constant(name, weight.real_values()))
+        added = weight.real_bias()
+        if added is not None:
+            node.input[2] = bias
+            self.parts.initializers.append(constant(bias, added))
+        _drop_factors(node)
 
     def _dequantized_weight(self, name: str, weight: QuantizedWeight) -> str:
         quantized, scale, zero = f"{name}_quantized", f"{name}_scale", f"{name}_zero_point"
@@ -145,3 +169,10 @@ class _Writer:
     def _node(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> None:
         node = helper.make_node(operator, inputs, [output], f"{output}_{operator}", **attributes)
         self.parts.nodes.append(node)
+
+
+def _drop_factors(node: NodeProto) -> None:
+    """Without the factors of a Gemm, which are in its weights and bias."""
+    kept = [entry for entry in node.attribute if entry.name not in ("alpha", "beta")]
+    del node.attribute[:]
+    node.attribute.extend(kept)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import onnx
 from numpy.typing import NDArray
@@ -16,16 +16,18 @@ from zapdeploy.arrays import named
 from zapdeploy.errors import ModelError, UsageError
 from zapdeploy.files import atomic_write
 from zapdeploy.host_part import host_normalisation, normalised_inputs
-from zapdeploy.quantize.fidelity import blamed, fidelity, outputs_of
-from zapdeploy.quantize.form_qdq import write_qdq
-from zapdeploy.quantize.form_qoperator import MICROSOFT, write_qoperator
+from zapdeploy.quantize.assembling import assemble
+from zapdeploy.quantize.bit_choice import choose_bits
+from zapdeploy.quantize.damage import Progress
+from zapdeploy.quantize.fidelity import Metric, blamed, fidelity, measured_by, outputs_of
 from zapdeploy.quantize.golden_output import renew_golden
-from zapdeploy.quantize.held_back import Split, hold_back
+from zapdeploy.quantize.held_back import Split, hold_back, take_beside
 from zapdeploy.quantize.index_ranges import ActivationScales
 from zapdeploy.quantize.network import MATRIX_OPERATORS, Network, Role, check_network
 from zapdeploy.quantize.plan import Plan, make_plan
 from zapdeploy.quantize.recipe import Form, Recipe
 from zapdeploy.quantize.record import LayerBits, QuantizeRecord
+from zapdeploy.quantize.rounding import look_at
 from zapdeploy.quantize.samples import (
     Arrays,
     check_samples,
@@ -33,13 +35,11 @@ from zapdeploy.quantize.samples import (
     random_samples,
     sample_count,
 )
-from zapdeploy.quantize.source import FILE_LIMIT_BYTES, read_prepared, standard_opset
+from zapdeploy.quantize.source import FILE_LIMIT_BYTES, read_prepared
 from zapdeploy.quantize.widths import layer_name
 from zapdeploy.simplify import InputShapes
 
 _PACKAGES = ("numpy", "onnx", "onnxruntime")
-# The oldest file format version that may carry each opset.
-_IR_VERSIONS = ((25, 12), (21, 10), (0, 8))
 
 
 def quantize_onnx(
@@ -52,8 +52,12 @@ def quantize_onnx(
     calibration: Mapping[str, NDArray[Any]] | None = None,
     keep_first_last: int = 8,
     activation_scales: ActivationScales = "per tensor",
+    rounding: Literal["nearest", "gptq"] = "nearest",
+    min_snr_db: float | None = None,
+    metric: Metric | None = None,
     shapes: InputShapes | None = None,
     seed: int = 0,
+    progress: Progress = lambda what, done, total: None,
 ) -> QuantizeRecord:
     """Quantize the float ONNX file `source` into `destination`; returns how it was done.
 
@@ -70,6 +74,11 @@ def quantize_onnx(
     Every form is written from the same scales and integers, 8-bit ones too, and not by ONNX
     Runtime's static quantizer: so the QDQ and the QOperator file of a network are one function bit
     for bit, and first and last layers can have other widths than the rest.
+    `rounding`: weights below 8 bits to the nearest code or by GPTQ.
+    `min_snr_db`: bits are chosen layer by layer, from `weights` and `activations` up, so that the
+    worst output has this signal-to-noise ratio, or 1 dB less than with 8 bits everywhere where that
+    is less. `metric`: says how well outputs do a task, of the float and of the quantized network;
+    arrays of the calibration that are no inputs, such as labels, are handed to it.
     Equal arguments give equal bytes; an interrupted call leaves no file. Raises ModelError,
     DataError or UsageError.
     """
@@ -80,31 +89,45 @@ def quantize_onnx(
         raise UsageError(
             f"output must be in an existing folder, not {str(target)!r}; create it first"
         )
+    if min_snr_db is not None and (activation_scales != "per tensor" or chosen == "qoperator"):
+        raise UsageError(
+            "bits chosen layer by layer must go with one scale per tensor and form qdq, qcdq or "
+            f"packed, not {activation_scales} and {chosen}; leave out --min-snr, or give 0"
+        )
     seen = {name: values.shape for name, values in (calibration or {}).items()}
     model, remarks = read_prepared(origin, recipe.opset, shapes, seen)
     network = Network(model)
     check_network(network)
     notes = {entry.key: entry.value for entry in network.model.metadata_props}
     normalisation = host_normalisation(notes, str(origin))
+    beside: Arrays = {}
     if calibration is None:
         samples = random_samples(network, seed)
     else:
-        samples = normalised_inputs(named(calibration, network.input_names), normalisation)
+        given, beside = _apart(calibration, network, metric is not None)
+        samples = normalised_inputs(given, normalisation)
     check_samples(network, samples)
     split = _split(network, samples, calibration is None, seed)
     exact = outputs_of(network, split.judged)
-    plan = make_plan(network, recipe, split.fitted)
-    written = _model(plan, recipe)
+    if min_snr_db is None:
+        rounded = look_at(network, split.fitted) if rounding == "gptq" and weights < 8 else None
+        plan, choice = make_plan(network, recipe, split.fitted, rounded), None
+    else:
+        plan, choice = choose_bits(network, recipe, min_snr_db, split.fitted, progress)
+    written = assemble(plan, recipe.form)
     content = _serialized(written, golden=True)
-    judged = written if recipe.form != "qoperator" else _model(plan, replace(recipe, form="qdq"))
+    judged = written if recipe.form != "qoperator" else assemble(plan, "qdq")
     found = fidelity(exact, judged, split.judged, held_back=split.held_back)
     if found.lost and calibration is not None:
         original = Network(read_prepared(origin, recipe.opset, shapes, seen)[0])
         found = replace(found, blame=blamed(plan, original, judged, split.judged))
+    if metric is not None and calibration is not None:
+        given = {**split.judged, **take_beside(network, samples, beside)}
+        found = replace(found, metric=measured_by(metric, exact, judged, split.judged, given))
     with atomic_write(target) as file:
         file.write(content)
     return QuantizeRecord(
-        recipe=recipe.name,
+        recipe=recipe.name if min_snr_db is None else f"{recipe.name}-snr{min_snr_db:g}",
         weights=weights,
         activations=activations,
         keep_first_last=keep_first_last,
@@ -121,6 +144,7 @@ def quantize_onnx(
         versions=tuple((package, version(package)) for package in _PACKAGES),
         layers=_layer_bits(plan),
         fidelity=found,
+        choice=choice,
         float_layers=_float_layers(network),
         notes=remarks,
     )
@@ -135,8 +159,16 @@ def preview(source: Path, destination: Path, shapes: InputShapes | None = None) 
     model, notes = read_prepared(source, recipe.opset, shapes)
     network = Network(model)
     check_network(network)
-    destination.write_bytes(_serialized(_model(make_plan(network, recipe, None), recipe)))
+    destination.write_bytes(_serialized(assemble(make_plan(network, recipe, None), recipe.form)))
     return notes
+
+
+def _apart(calibration: Arrays, network: Network, metric: bool) -> tuple[Arrays, Arrays]:
+    """The network's inputs, and what a metric wants beside them."""
+    inputs = {n: v for n, v in calibration.items() if n in network.input_names}
+    if not metric or not inputs:
+        return named(calibration, network.input_names), {}
+    return inputs, {n: v for n, v in calibration.items() if n not in inputs}
 
 
 def _split(network: Network, samples: Arrays, drawn: bool, seed: int) -> Split:
@@ -144,29 +176,6 @@ def _split(network: Network, samples: Arrays, drawn: bool, seed: int) -> Split:
     if drawn:
         return Split(samples, random_samples(network, seed + 1), True)
     return hold_back(network, samples)
-
-
-def _model(plan: Plan, recipe: Recipe) -> onnx.ModelProto:
-    """The quantized model."""
-    parts = write_qoperator(plan) if recipe.form == "qoperator" else write_qdq(plan, recipe.form)
-    source = plan.network.model
-    opset = standard_opset(source)
-    model = onnx.ModelProto(producer_name="zapdeploy")
-    model.ir_version = next(ir for oldest, ir in _IR_VERSIONS if opset >= oldest)
-    used = {node.domain for node in parts.nodes} - {"", "ai.onnx"}
-    model.opset_import.add(domain="", version=opset)
-    for entry in source.opset_import:
-        if entry.domain in used - {MICROSOFT}:
-            model.opset_import.add(domain=entry.domain, version=entry.version)
-    if MICROSOFT in used:
-        model.opset_import.add(domain=MICROSOFT, version=1)
-    model.metadata_props.extend(source.metadata_props)
-    model.graph.name = source.graph.name or "network"
-    model.graph.node.extend(parts.nodes)
-    model.graph.input.extend(v for v in source.graph.input if v.name in plan.network.input_names)
-    model.graph.output.extend(source.graph.output)
-    model.graph.initializer.extend(parts.initializers)
-    return model
 
 
 def _serialized(model: onnx.ModelProto, *, golden: bool = False) -> bytes:
@@ -190,7 +199,7 @@ def _layer_bits(plan: Plan) -> tuple[LayerBits, ...]:
             name=layer_name(layer),
             operator=layer.op_type,
             weights=plan.weights[layer.output[0]].bits,
-            inputs=plan.quantizers[layer.input[0]].bits,
+            inputs=plan.source(layer).bits,
             outputs=plan.quantizers[network.result(layer)].bits,
         )
         for layer in network.layers

@@ -67,7 +67,7 @@ def cut(network: Network, wanted: Collection[str], types: Types) -> tuple[Part, 
             room = PART_BYTES
         groups[-1].append(node)
         room = max(room - taken, 0)
-    return tuple(_parts(network, groups, wanted))
+    return tuple(grouped(network, groups, wanted))
 
 
 def _needed(network: Network, wanted: Collection[str]) -> list[NodeProto]:
@@ -80,7 +80,7 @@ def _needed(network: Network, wanted: Collection[str]) -> list[NodeProto]:
     return found[::-1]
 
 
-def _parts(
+def grouped(
     network: Network, groups: list[list[NodeProto]], wanted: Collection[str]
 ) -> Iterator[Part]:
     """The groups with what they hand to each other."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,31 +13,93 @@ from zapdeploy.quantize.network import Network, attribute, numbers
 from zapdeploy.quantize.neurons import per_neuron
 from zapdeploy.quantize.ranges import Quantizer, choose_quantizer
 from zapdeploy.quantize.recipe import Recipe
+from zapdeploy.quantize.rounding import Rounding
 from zapdeploy.quantize.samples import Arrays
 from zapdeploy.quantize.weights import LayerInput, QuantizedWeight, quantize_weight
-from zapdeploy.quantize.widths import assign_widths
+from zapdeploy.quantize.widths import Widths, assign_widths, shared_tensors
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Quantizers by tensor name and quantized weights by the matrix layer's output name."""
+    """Quantizers by tensor name and quantized weights by the matrix layer's output name.
+
+    readers: quantizers through which single layers read a tensor in fewer bits than it has, by the
+    layer's output name.
+    """
 
     network: Network
     quantizers: dict[str, Quantizer]
     weights: dict[str, QuantizedWeight]
+    readers: dict[str, Quantizer] = field(default_factory=dict)
+
+    def source(self, layer: NodeProto) -> Quantizer:
+        """Of what a matrix layer reads."""
+        return self.readers.get(layer.output[0]) or self.quantizers[layer.input[0]]
 
 
-def make_plan(network: Network, recipe: Recipe, samples: Arrays | None) -> Plan:
-    """Measure the activations, choose every scale, and quantize the weights.
+class Planner:
+    """Plans of one network at any widths, from one look at its activations.
+
+    rounding: better codes than the nearest ones for weights below 8 bits (see `Rounding`). Scales
+    and codes are kept, and not chosen again where another plan has them alike.
+    """
+
+    def __init__(
+        self, network: Network, samples: Arrays | None, rounding: Rounding | None = None
+    ) -> None:
+        self.network, self.rounding = network, rounding
+        tensors = tuple(dict.fromkeys(root for root, *_ in shared_tensors(network)))
+        self.seen = (
+            assumed(network, tensors) if samples is None else measure(network, tensors, samples)
+        )
+        self.roots = {name: group[0] for group in shared_tensors(network) for name in group}
+        self.chosen: dict[tuple[str, int], Quantizer] = {}
+        self.rounded: dict[tuple[str, int, int], QuantizedWeight] = {}
+
+    def quantizer(self, tensor: str, bits: int) -> Quantizer:
+        """The one with the least squared error for a tensor."""
+        key = self.roots[tensor], bits
+        if key not in self.chosen:
+            self.chosen[key] = choose_quantizer(self.seen.histograms[key[0]], bits)
+        return self.chosen[key]
+
+    def plan(self, widths: Widths) -> Plan:
+        """Scales and integers at these widths."""
+        quantizers = {
+            name: self.quantizer(name, site.bits) for site in widths.sites for name in site.tensors
+        }
+        sources = {layer.output[0]: layer.input[0] for layer in self.network.layers}
+        readers = {key: self.quantizer(sources[key], bits) for key, bits in widths.readers.items()}
+        plan = Plan(self.network, quantizers, {}, readers)
+        for layer in self.network.layers:
+            key = layer.output[0]
+            plan.weights[key] = self.weight(layer, widths.weights[key], plan.source(layer))
+        return plan
+
+    def weight(self, layer: NodeProto, bits: int, source: Quantizer) -> QuantizedWeight:
+        """A layer's integers where it reads through `source`, which has one scale."""
+        key = layer.output[0], bits, source.bits
+        if key not in self.rounded:
+            means = self.seen.means[layer.output[0]]
+            self.rounded[key] = _layer_weight(
+                self.network, layer, bits, source, means, self.rounding
+            )
+        return self.rounded[key]
+
+
+def make_plan(
+    network: Network, recipe: Recipe, samples: Arrays | None, rounding: Rounding | None = None
+) -> Plan:
+    """Measure the activations, choose every scale, and quantize the weights: to their nearest codes
+    where there is no rounding.
 
     Releases the float values of each weight as soon as they are no longer needed, because the
     largest networks would not fit in memory twice. Without samples nothing is run, and all ranges
     are assumed: enough to see what becomes of a network.
     """
     widths = assign_widths(network, recipe)
-    tensors = tuple(site.tensors[0] for site in widths.sites)
-    seen = assumed(network, tensors) if samples is None else measure(network, tensors, samples)
-    chosen = {s: choose_quantizer(seen.histograms[s.tensors[0]], s.bits) for s in widths.sites}
+    planner = Planner(network, samples)
+    chosen = {s: planner.quantizer(s.tensors[0], s.bits) for s in widths.sites}
     if recipe.activation_scales != "per tensor" and samples is not None:
         chosen = per_neuron(network, chosen, samples, recipe.activation_scales)
     quantizers = {name: quantizer for s, quantizer in chosen.items() for name in s.tensors}
@@ -45,7 +107,9 @@ def make_plan(network: Network, recipe: Recipe, samples: Arrays | None) -> Plan:
     weights = {}
     for layer in network.layers:
         key, source = layer.output[0], quantizers[layer.input[0]]
-        weights[key] = _layer_weight(network, layer, widths.weights[key], source, seen.means[key])
+        means = planner.seen.means[key]
+        bits = widths.weights[key]
+        weights[key] = _layer_weight(network, layer, bits, source, means, rounding)
         readers[layer.input[1]] -= 1
         if readers[layer.input[1]] == 0:
             network.initializers[layer.input[1]].ClearField("raw_data")
@@ -53,7 +117,12 @@ def make_plan(network: Network, recipe: Recipe, samples: Arrays | None) -> Plan:
 
 
 def _layer_weight(
-    network: Network, layer: NodeProto, bits: int, source: Quantizer, means: NDArray[np.float64]
+    network: Network,
+    layer: NodeProto,
+    bits: int,
+    source: Quantizer,
+    means: NDArray[np.float64],
+    rounding: Rounding | None = None,
 ) -> QuantizedWeight:
     """A layer's weights and bias, with Gemm's factors alpha and beta multiplied in."""
     weight = network.array(layer.input[1])
@@ -73,7 +142,8 @@ def _layer_weight(
         means = means / float(np.prod(numbers(layer, "strides"), dtype=np.float64))
     taps = weight.size // (weight.shape[axis] * means.shape[1])
     read = LayerInput(np.min(source.scale), source.reach, np.repeat(means, taps, axis=1))
-    return quantize_weight(weight, bias, axis, bits, read)
+    codes = None if rounding is None or bits == 8 else rounding.of(layer, source)
+    return quantize_weight(weight, bias, axis, bits, read, codes)
 
 
 def _scaled_gemm(

@@ -21,13 +21,28 @@ class LayerBits:
     outputs: int
 
 
+@dataclass(frozen=True)
+class BitsChosen:
+    """How bits were chosen: the signal to noise of the worst output, in dB.
+
+    asked_db: what was asked for; limit_db: what was aimed at, which is less where 8 bits reach no
+    more; found_db: what the choice has on inputs that served nothing but the choice.
+    """
+
+    asked_db: float
+    limit_db: float
+    found_db: float
+    equalized: bool
+
+
 @dataclass(frozen=True, repr=False)
 class QuantizeRecord(Answer):
     """The recipe of a quantized file, the data it was calibrated on, and what came of it.
 
     calibration: "given" for the caller's inputs, "random normal" where there were none (then
     accuracy says nothing). calibration_samples: those that scales were chosen on. fidelity: the
-    outputs against the float network's. float_layers: products and convolutions that stay in
+    outputs against the float network's. choice: how bits were chosen layer by
+    layer, None where they were given. float_layers: products and convolutions that stay in
     floating point. refusal: why `zapdeploy compile` would refuse the file; empty where it would
     not, or was not asked. Digests are SHA-256 in hex. versions: (package, version) pairs.
     notes: what else was changed in the network that a person may want to know.
@@ -50,6 +65,7 @@ class QuantizeRecord(Answer):
     versions: tuple[tuple[str, str], ...]
     layers: tuple[LayerBits, ...]
     fidelity: Fidelity
+    choice: BitsChosen | None = None
     float_layers: tuple[str, ...] = ()
     refusal: str = ""
     notes: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,21 @@ class QuantizedWeight:
     bias: NDArray[np.int32] | None
     bias_scales: NDArray[np.float32]
 
+    def real_values(self) -> NDArray[np.float32]:
+        """The weights that the integers stand for."""
+        shape = [1] * self.values.ndim
+        shape[self.axis] = -1
+        return np.asarray(self.values * self.scales.reshape(shape), np.float32)
+
+    def real_bias(self) -> NDArray[np.float32] | None:
+        """The bias that its integers stand for."""
+        return None if self.bias is None else (self.bias * self.bias_scales).astype(np.float32)
+
+
+# Codes int8 for rows [channels, weights] and their scales [channels], within the lowest and the
+# highest code.
+Rounder = Callable[[NDArray[np.float32], NDArray[np.float32], int, int], NDArray[np.int8]]
+
 
 @dataclass(frozen=True)
 class LayerInput:
@@ -54,17 +69,24 @@ def quantize_weight(
     axis: int,
     bits: int,
     source: LayerInput,
+    rounder: Rounder | None = None,
 ) -> QuantizedWeight:
     """Quantize one layer's weights, per output channel along `axis`, and its bias.
 
     A channel's scale is widened where its int32 accumulator could otherwise overflow. The bias also
     takes back what rounding the weights adds to the channel's mean output (Nagel et al. 2019, bias
-    correction), which at 4 bits is the larger part of the error.
+    correction), which at 4 bits is the larger part of the error. rounder: chooses the codes for the
+    scales; None takes the nearest.
     """
     front = np.moveaxis(weight, axis, 0)
     rows = front.reshape(len(front), -1)
     biases = np.zeros(len(rows), np.float32) if bias is None else bias
     values, scales = _quantized_rows(rows, biases, bits, source)
+    if rounder is not None:
+        codes = rounder(rows, scales, *_bounds(bits))
+        steps = biases / (source.scale * scales)
+        fits = _overflow(codes, steps, source.reach) <= 1
+        values = np.where(fits[:, None], codes, values)
     bias_scales = (source.scale * scales).astype(np.float32)
     return QuantizedWeight(
         values=np.ascontiguousarray(np.moveaxis(values.reshape(front.shape), 0, axis)),

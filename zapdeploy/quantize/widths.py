@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from onnx import NodeProto
 
 from zapdeploy.quantize.network import Network, Role
 from zapdeploy.quantize.recipe import Recipe
+from zapdeploy.quantize.recipes import BitChoice
 
 EDGE_BITS = 8  # of the network's own input and output
 
@@ -22,10 +24,15 @@ class Site:
 
 @dataclass(frozen=True)
 class Widths:
-    """Sites in topological order, and the weight bits of every matrix layer by its output name."""
+    """Sites in topological order, and the weight bits of every matrix layer by its output name.
+
+    readers: bits of what a layer reads through a quantizer of its own, where that is fewer than the
+    tensor has, by the layer's output name.
+    """
 
     sites: tuple[Site, ...]
     weights: dict[str, int]
+    readers: Mapping[str, int] = field(default_factory=dict)
 
 
 def assign_widths(network: Network, recipe: Recipe) -> Widths:
@@ -36,14 +43,10 @@ def assign_widths(network: Network, recipe: Recipe) -> Widths:
     """
     before = _reached_from_layers(network)
     after = _leading_to_layers(network)
-    edges = {
-        layer.output[0]
-        for layer in network.layers
-        if layer.input[0] not in before or network.result(layer) not in after
-    }
+    edges = edge_layers(network)
     read_by_edges = {layer.input[0] for layer in network.layers if layer.output[0] in edges}
     sites = []
-    for tensors in _shared(network):
+    for tensors in shared_tensors(network):
         outside = any(name not in before or name not in after for name in tensors)
         wide = any(name in read_by_edges for name in tensors)
         bits = recipe.edge_activations if wide else recipe.activations
@@ -53,6 +56,48 @@ def assign_widths(network: Network, recipe: Recipe) -> Widths:
         for layer in network.layers
     }
     return Widths(tuple(sites), weights)
+
+
+def edge_layers(network: Network) -> set[str]:
+    """Output names of the layers that read the network's input or write its output."""
+    before = _reached_from_layers(network)
+    after = _leading_to_layers(network)
+    return {
+        layer.output[0]
+        for layer in network.layers
+        if layer.input[0] not in before or network.result(layer) not in after
+    }
+
+
+def chosen_widths(network: Network, bits: Mapping[str, BitChoice]) -> Widths:
+    """Bits of each matrix layer, by its output name, as chosen.
+
+    A tensor that layers alone read has the bits that the widest of them wants; one that anything
+    else reads (a sum, a product of two tensors, a pool, the world outside) has 8, and layers that
+    want fewer narrow it for themselves.
+    """
+    wanted: dict[str, list[int]] = {}
+    for node in network.nodes:
+        for name in network.activation_inputs(node):
+            matrix = network.role(node) is Role.MATRIX
+            if network.role(node) is not Role.PASSING or name in network.output_names:
+                found = bits[node.output[0]].activations if matrix else EDGE_BITS
+                wanted.setdefault(name, []).append(found)
+    sites: list[Site] = []
+    held: dict[str, int] = {}
+    for tensors in shared_tensors(network):
+        seen = [found for name in tensors for found in wanted.get(name, [])]
+        outside = any(name in network.output_names for name in tensors)
+        site = Site(tensors, EDGE_BITS if outside else max(seen, default=EDGE_BITS))
+        held |= dict.fromkeys(tensors, site.bits)
+        sites.append(site)
+    readers = {
+        layer.output[0]: bits[layer.output[0]].activations
+        for layer in network.layers
+        if bits[layer.output[0]].activations < held[layer.input[0]]
+    }
+    weights = {key: choice.weights for key, choice in bits.items()}
+    return Widths(tuple(sites), weights, readers)
 
 
 def _reached_from_layers(network: Network) -> set[str]:
@@ -73,7 +118,7 @@ def _leading_to_layers(network: Network) -> set[str]:
     return found
 
 
-def _shared(network: Network) -> list[tuple[str, ...]]:
+def shared_tensors(network: Network) -> list[tuple[str, ...]]:
     """Quantized tensors grouped by the quantizer they share, first the one that is measured.
 
     That is the group's first in topological order. State is measured where it is computed.
