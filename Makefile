@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo demo-full lava test test-slow test-random test-emulated test-wheel lint types speed speed-baseline docs clean
+.PHONY: demo demo-full lava test suite style test-slow test-random test-emulated test-wheel lint types speed speed-baseline docs clean
 
 # More for `make speed`: --strict fails where something became slower.
 SPEED ?=
@@ -20,12 +20,18 @@ demo: $(READY)
 demo-full: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash docs/demo.sh full
 
-# One worker per core that tests may use, a file's tests in one place because they share what was
-# made for them; the streams, which live by the clock, afterwards and alone.
+# One worker per core that tests may use, with one thread for each product; a file's tests in one
+# place because they share what was made for them. Style and types beside them; the streams, which
+# live by the clock, afterwards and alone.
 WORKERS ?= 2
-test: lint types lava
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --ignore tests/streaming
+test: $(READY)
+	$(MAKE) --jobs 2 suite style
 	$(BIN)/python -m pytest tests/streaming
+
+suite: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --ignore tests/streaming
+
+style: lint types lava
 
 # Lava needs a Python 3.10 of its own; without one the doctor says what is missing, and its tests skip.
 lava: $(READY)
