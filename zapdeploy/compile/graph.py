@@ -154,6 +154,8 @@ class Graph:
 
     `state`: pairs of an input and the output that is that input in the next run (a key-value
     cache); they stay on the chip in between.
+    `exchanged`: of a chip that works beside others, the inputs that these send it while it runs,
+    and the values that it sends them parts of.
     """
 
     name: str
@@ -162,6 +164,7 @@ class Graph:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     state: tuple[tuple[str, str], ...] = ()
+    exchanged: frozenset[str] = frozenset()
 
     def producers(self) -> dict[str, Node]:
         return {name: node for node in self.nodes for name in node.outputs}

@@ -127,7 +127,8 @@ def _group(graph: Graph) -> list[list[Call]]:
     for position, call in enumerate(graph.calls()):
         if call.node.name in hosted or operator(call.node.op).unit is Unit.VIEW:
             continue
-        group = _group_to_extend(call, tail, order, consumers, graph.outputs)
+        kept = graph.exchanged.union(graph.outputs)
+        group = _group_to_extend(call, tail, order, consumers, kept)
         if group is None:
             group = []
         else:
@@ -143,7 +144,7 @@ def _group_to_extend(
     tail: dict[str, list[Call]],
     order: dict[int, int],
     consumers: Mapping[str, list[Node]],
-    outputs: tuple[str, ...],
+    kept: frozenset[str],
 ) -> list[Call] | None:
     """The group whose output this elementwise node can take over in the same core, if any.
 
@@ -159,7 +160,7 @@ def _group_to_extend(
         and value.name in tail
         and value.shape == call.output.shape
         and len(consumers[value.name]) == 1
-        and value.name not in outputs
+        and value.name not in kept
         and operator(tail[value.name][0].node.op).unit is not Unit.MOVE
     ]
     return max(found, key=lambda group: order[id(group)], default=None)

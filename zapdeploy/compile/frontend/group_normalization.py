@@ -4,6 +4,9 @@ Kept whole, a group would be one core's work: its mean needs all of it. Written 
 taken dimension by dimension, and everything else is elementwise, so that all cores share it:
 
     c = x - mean(x),   y = c * 1 / sqrt(mean(c^2) + epsilon) * scale + bias
+
+Where x is codes, both means come from exact sums of integers (`ops/statistics.py`): of the codes
+and of their squares, which one reading of x gives, and which parts of space can give each.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from zapdeploy.compile.frontend.errors import RefusedError
 from zapdeploy.compile.frontend.matrix import reshape
 from zapdeploy.compile.frontend.onnx_node import OnnxNode
 from zapdeploy.compile.frontend.registry import translates
-from zapdeploy.compile.graph import Attribute, Shape, Value
+from zapdeploy.compile.graph import INT64, Attribute, Shape, Value
 
 
 @translates("InstanceNormalization")
@@ -47,6 +50,7 @@ def group_normalization(draft: Draft, node: OnnxNode) -> None:
     _normalize(draft, node, x, x.shape, groups, x.shape[1] if node.version >= 21 else groups)
 
 
+EXACT = 8  # bits of codes whose squares add up in 64 bits, however many there are
 _CONVERSIONS = frozenset(("Quantize", "Dequantize", "Requantize"))
 
 
@@ -62,17 +66,36 @@ def _shape_before(draft: Draft, x: Value) -> Shape:
     return shape if fits else x.shape
 
 
+def _codes(draft: Draft, x: Value) -> Value | None:
+    """The codes with one scale that x is the real numbers of, if it is."""
+    producer = draft.producers.get(x.name)
+    while producer is not None and producer.op == "Reshape":
+        producer = draft.producers.get(producer.inputs[0])
+    if producer is None or producer.op != "Dequantize":
+        return None
+    codes = draft.value(producer.inputs[0])
+    meaning = codes.quantization
+    uniform = meaning is not None and meaning.is_uniform
+    return codes if uniform and codes.element.bits <= EXACT and codes.data is None else None
+
+
 def _normalize(
     draft: Draft, node: OnnxNode, x: Value, shape: Shape, groups: int, parameters: int
 ) -> None:
     """x seen as `shape`, [N, C, ...]; scale and bias have `parameters` numbers, C or groups."""
     steps = _Groups(draft, node, shape, groups)
     seen = steps.see(x.name, shape)
-    centred = steps.emit("Sub", seen, steps.per_channel(steps.mean(seen)))
-    variance = steps.mean(steps.emit("Mul", centred, centred))
-    epsilon = draft.constant(f"{node.name}_epsilon", node.number("epsilon", 1e-5))
-    deviation = steps.emit("Sqrt", steps.emit("Add", variance, epsilon))
-    factor = steps.per_channel(steps.emit("Reciprocal", deviation))
+    epsilon = node.number("epsilon", 1e-5)
+    codes = _codes(draft, x)
+    if codes is None:
+        centred = steps.emit("Sub", seen, steps.per_channel(steps.mean(seen)))
+        variance = steps.mean(steps.emit("Mul", centred, centred))
+        added = steps.emit("Add", variance, draft.constant(f"{node.name}_epsilon", epsilon))
+        deviation = steps.emit("Reciprocal", steps.emit("Sqrt", added))
+    else:
+        mean, deviation = steps.statistics(codes, epsilon)
+        centred = steps.emit("Sub", seen, steps.per_channel(mean))
+    factor = steps.per_channel(deviation)
     normal = steps.emit("Mul", centred, factor)
     for index, op, nothing in ((1, "Mul", 1), (2, "Add", 0)):
         value = draft.real(node.required(index))
@@ -123,6 +146,37 @@ class _Groups:
             if prod(inner[d - 2] for d in axes) > 1:
                 name = self.emit("ReduceMean", name, axes=axes, keepdims=1)
         return name
+
+    def statistics(self, codes: Value, epsilon: float) -> tuple[str, str]:
+        """The mean of each group of codes, and one over its deviation: [N, groups, 1, 1, ...]."""
+        meaning = codes.quantization
+        assert meaning is not None
+        sums = tuple(self.sum_of(codes, power) for power in (1, 2))
+        given = {
+            "count": self.each * prod(self.shape[2:]),
+            "scale": float(meaning.scale[0]),
+        }
+        mean = self.emit("MeanOfSum", sums[0], **given)
+        return mean, self.emit("DeviationOfSums", *sums, epsilon=float(epsilon), **given)
+
+    def sum_of(self, codes: Value, power: int) -> str:
+        """The sum of a power of each group's codes, in the steps of `mean`."""
+        inner = (self.each, *self.shape[2:])
+        rank = 2 + len(inner)
+        name = self.see(codes.name, (self.shape[0], self.groups, *inner))
+        attributes: dict[str, Attribute] = {
+            "axes": tuple(range(2, max(rank - 2, 3))),
+            "keepdims": 1,
+        }
+        name = self._integers("SumOfCodes", name, {**attributes, "power": power})
+        for axis in (rank - 1, rank - 2):
+            if axis >= 3 and inner[axis - 2] > 1:
+                name = self._integers("ReduceSum", name, {"axes": (axis,), "keepdims": 1})
+        return name
+
+    def _integers(self, op: str, name: str, attributes: dict[str, Attribute]) -> str:
+        output = self.draft.fresh(f"{self.node.output}_{op.lower()}")
+        return self.draft.emit(self.node, op, (name,), attributes, output=output, element=INT64)
 
     def parameter(self, value: Value) -> str:
         """Numbers [C] or [groups] as [1, C, 1, ...]."""

@@ -125,9 +125,18 @@ def live_bytes(buffers: Sequence[Buffer], layer: int) -> int:
 
 
 def framebuffer_demand(graph: Graph, target: Target) -> int:
-    """Bytes of one set of network inputs and outputs."""
+    """Bytes of one set of network inputs and outputs, and of what other chips send meanwhile.
+
+    Of the latter, two of the largest sets that one node reads: the next arrives while one is read.
+    """
     tensors: tuple[Value, ...] = (*network_inputs(graph), *network_outputs(graph))
-    return sum(-(-v.size * storage_bits(v, target) // 8) for v in tensors)
+    sizes = {v.name: -(-v.size * storage_bits(v, target) // 8) for v in tensors}
+    staying = sum(size for name, size in sizes.items() if name not in graph.exchanged)
+    passing = (
+        sum(sizes.get(name, 0) for name in set(node.inputs) & graph.exchanged)
+        for node in graph.nodes
+    )
+    return staying + 2 * max(passing, default=0)
 
 
 def is_double_buffered(graph: Graph, target: Target) -> bool:

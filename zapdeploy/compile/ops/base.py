@@ -132,6 +132,13 @@ class Operator:
         inputs, as if these were all: arrays [boxes, length of the attribute]."""
         return {}
 
+    def adds_up(self, call: Call) -> bool:
+        """Whether the output is the sum, in integers, of what parts of input 0 give by themselves.
+
+        Whoever has only parts of the input may then make parts of the sum, and add them later.
+        """
+        return False
+
     def priced_attributes(self, call: Call) -> Mapping[str, Attribute]:
         """The attributes that the work depends on, and how much of the inputs is read; not where.
 

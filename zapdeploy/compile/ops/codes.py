@@ -91,6 +91,11 @@ def parameters(value: Value | None) -> kernels.Quantization:
     return Quantization(float(value.quantization.scale[0]), int(value.quantization.zero_point[0]))
 
 
+def is_plain_integer(value: Value) -> bool:
+    """Whether a value is integers that stand for themselves."""
+    return value.quantization is None and value.element.is_integer
+
+
 def in_range(codes: Array, value: Value) -> Array:
     """Codes, of whatever type, clamped to a quantized value's range and in its type."""
     quantization, dtype = value.quantization, value.element.numpy

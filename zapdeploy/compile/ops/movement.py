@@ -105,6 +105,14 @@ class Slice(CodeOperator):
     def priced_attributes(self, call: Call) -> Mapping[str, Attribute]:
         return {"steps": call.ints("steps")}
 
+    def tile_attributes(
+        self, call: Call, out: Region, inputs: Sequence[Region | None]
+    ) -> Mapping[str, Array]:
+        (x,) = inputs
+        assert x is not None
+        starts, steps = (np.asarray(call.ints(name), np.int64) for name in ("starts", "steps"))
+        return {"starts": starts + steps * out.low - x.low}
+
     def over_cores(self, call: Call) -> Mapping[str, Attribute]:
         starts, steps = (0, *call.ints("starts")), (1, *call.ints("steps"))
         return {**call.node.attributes, "starts": starts, "steps": steps}
@@ -174,6 +182,15 @@ class Pad(CodeOperator):
         inside = Region(out.low - begins, out.high - begins).clip(shape)
         empty = boxes.is_empty(out) | boxes.is_empty(inside)
         return (boxes.box([boxes.span(inside, d) for d in range(len(shape))], empty),)
+
+    def tile_attributes(
+        self, call: Call, out: Region, inputs: Sequence[Region | None]
+    ) -> Mapping[str, Array]:
+        (x,) = inputs
+        assert x is not None
+        begins = np.asarray(call.ints("pads")[: len(call.output.shape)], np.int64)
+        first = x.low + begins - out.low
+        return {"pads": np.concatenate([first, out.extent - x.extent - first], axis=-1)}
 
     def _inside(self, call: Call, shape: Shape) -> Region:
         """The box of the output that the input fills."""

@@ -16,6 +16,7 @@ from zapdeploy.compile.ops.codes import (
     from_real,
     given,
     in_range,
+    is_plain_integer,
     parameters,
     to_real,
 )
@@ -134,6 +135,9 @@ class ReduceSum(Reduction):
     traits: ClassVar[Traits] = NO_TRAITS
     summary: ClassVar[str] = "the sum along some axes"
 
+    def adds_up(self, call: Call) -> bool:
+        return is_plain_integer(call.input(0)) and is_plain_integer(call.output)
+
     def evaluate(self, call: Call, inputs: Sequence[Array | None]) -> tuple[Array, ...]:
         total = summed(call.input(0), given(inputs), self.axes(call))
         return (from_real(total.reshape(call.output.shape), call.output),)
@@ -174,7 +178,7 @@ class ReduceMin(Extreme):
 def summed(value: Value, x: Array, axes: tuple[int, ...]) -> Array:
     """The sum along axes, as real numbers: of codes exactly, of float32 in float64."""
     quantization = value.quantization
-    if quantization is None and value.element.is_integer:
+    if is_plain_integer(value):
         return np.asarray(x.sum(axis=axes, dtype=np.int64))
     if quantization is None or not quantization.is_uniform:
         return np.asarray(to_real(x, value).sum(axis=axes, dtype=np.float64).astype(np.float32))

@@ -12,7 +12,7 @@ from zapdeploy.compile.ops import boxes
 from zapdeploy.compile.ops.base import NO_TRAITS, ElementWork, Traits, register
 from zapdeploy.compile.ops.codes import RealOperator, given
 from zapdeploy.compile.ops.lifting import lifted
-from zapdeploy.compile.ops.selection import check_tables, reach, tables, tile_table
+from zapdeploy.compile.ops.selection import check_tables, reach, tables, tile_indices, tile_table
 from zapdeploy.compile.regions import Region
 from zapdeploy.errors import ModelError
 
@@ -62,12 +62,8 @@ class Resize(RealOperator):
     ) -> Mapping[str, Array]:
         (x,) = inputs
         assert x is not None
-        indices = tile_table(call, out, np.asarray(call.ints("indices"), np.int64))
-        axes = list(call.ints("axes"))
-        ends = np.cumsum(out.extent[:, axes], axis=1)[:, None, :]
-        axis = (np.arange(indices.shape[1])[:, None] >= ends).sum(axis=2)
-        begins = np.take_along_axis(x.low[:, axes], np.minimum(axis, len(axes) - 1), axis=1)
-        return {"indices": indices - begins, "fractions": tile_table(call, out, _fractions(call))}
+        fractions = tile_table(call, out, _fractions(call))
+        return {"indices": tile_indices(call, out, x), "fractions": fractions}
 
     def input_regions(
         self, call: Call, out: Region, reduction: Region | None = None

@@ -50,6 +50,13 @@ class Take(CodeOperator):
     def over_cores(self, call: Call) -> Mapping[str, Attribute]:
         return lifted(call, "axes")
 
+    def tile_attributes(
+        self, call: Call, out: Region, inputs: Sequence[Region | None]
+    ) -> Mapping[str, Array]:
+        (x,) = inputs
+        assert x is not None
+        return {"indices": tile_indices(call, out, x)}
+
     def input_regions(
         self, call: Call, out: Region, reduction: Region | None = None
     ) -> tuple[Region | None, ...]:
@@ -114,6 +121,18 @@ def tile_table(call: Call, out: Region, flat: Array) -> Array:
         step = np.arange(int(extent[:, each].max(initial=0)))
         box, place = np.nonzero(step < extent[:, each, None])
         found[box, start[box, each] + place] = flat[low[box, each] + place]
+    return found
+
+
+def tile_indices(call: Call, out: Region, x: Region) -> IntArray:
+    """The indices that boxes of the output use, counted from where boxes x of the input begin."""
+    indices = tile_table(call, out, np.asarray(call.ints("indices"), np.int64))
+    axes = list(call.ints("axes"))
+    ends = np.cumsum(out.extent[:, axes], axis=1)[:, None, :]
+    axis = (np.arange(indices.shape[1])[:, None] >= ends).sum(axis=2)
+    found: IntArray = indices - np.take_along_axis(
+        x.low[:, axes], np.minimum(axis, len(axes) - 1), axis=1
+    )
     return found
 
 

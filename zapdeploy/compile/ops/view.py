@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from zapdeploy.compile.graph import Array, Call, Shape
 from zapdeploy.compile.ops.base import MOVEMENT, Traits, Unit, register
-from zapdeploy.compile.ops.codes import CodeOperator
+from zapdeploy.compile.ops.codes import CodeOperator, is_plain_integer
 from zapdeploy.compile.regions import Region, reshaped
 from zapdeploy.errors import ModelError
 
@@ -29,6 +29,9 @@ class Reshape(CodeOperator):
                 f"(node '{call.node.name}')"
             )
         return (out.shape,)
+
+    def adds_up(self, call: Call) -> bool:
+        return is_plain_integer(call.input(0))
 
     def arrange(self, call: Call, arrays: Sequence[Array]) -> Array:
         return arrays[0].reshape(call.output.shape)

@@ -217,6 +217,7 @@ def _graph_json(graph: Graph, arrays: list[Array]) -> dict[str, Any]:
         "inputs": list(graph.inputs),
         "outputs": list(graph.outputs),
         "state": [list(pair) for pair in graph.state],
+        **({"exchanged": sorted(graph.exchanged)} if graph.exchanged else {}),
         "nodes": [
             [
                 n.name,
@@ -266,6 +267,7 @@ def _graph_from_json(raw: dict[str, Any], arrays: list[Array]) -> Graph:
         tuple(raw["inputs"]),
         tuple(raw["outputs"]),
         tuple((before, after) for before, after in raw["state"]),
+        frozenset(map(str, raw.get("exchanged", ()))),
     )
 
 

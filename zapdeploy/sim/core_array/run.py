@@ -12,7 +12,7 @@ from zapdeploy.compile.layers import host_nodes, network_inputs
 from zapdeploy.compile.mapping.cost import storage_bits
 from zapdeploy.compile.mapping.memory import Buffer
 from zapdeploy.compile.ops.base import Unit, operator
-from zapdeploy.compile.program.layer import Lowered
+from zapdeploy.compile.program.layer import LayerEvents, Lowered
 from zapdeploy.compile.state import is_in_place, states
 from zapdeploy.errors import SimulationError
 from zapdeploy.sim.core_array import parameters
@@ -44,14 +44,39 @@ class CoreArray:
         self, inputs: Mapping[str, Array], *, progress: Progress | None = None
     ) -> dict[str, Array]:
         """The graph's outputs for one batch of inputs, as `functional.run` gives them."""
-        graph = self.lowered.program.graph
-        validate(graph, inputs)
-        framebuffer = _received_from_host(graph, inputs)
-        self._set_state(framebuffer)
+        validate(self.lowered.program.graph, inputs)
+        framebuffer = self.begin(inputs)
         for done, events in enumerate(self.lowered.layers):
-            run_layer(events, self.memory, framebuffer, self._stored, self._target)
+            self.run_layer(events, framebuffer)
             if progress is not None:
                 progress(done + 1, len(self.lowered.layers))
+        return self.end(framebuffer)
+
+    def begin(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The framebuffer, filled by the host; inputs that other chips send are put there later."""
+        framebuffer = _received_from_host(self.lowered.program.graph, inputs)
+        self._set_state(framebuffer)
+        return framebuffer
+
+    def run_layer(self, events: LayerEvents, framebuffer: dict[str, Array]) -> None:
+        """One layer, the next in order."""
+        run_layer(events, self.memory, framebuffer, self._stored, self._target)
+
+    def gathered(self, value: Value, framebuffer: Mapping[str, Array]) -> Array:
+        """A tensor that the cores hold, or a view of one, put together."""
+        graph = self.lowered.program.graph
+        producers, views = graph.producers(), []
+        while value.name not in self._stored and value.name in producers:
+            views.append(producers[value.name])
+            value = graph.values[views[-1].inputs[0]]
+        values = constants(graph) | {value.name: self._gathered(value, framebuffer)}
+        for view in reversed(views):
+            values.update(run_node(graph, view, values))
+        return values[views[0].outputs[0] if views else value.name]
+
+    def end(self, framebuffer: Mapping[str, Array]) -> dict[str, Array]:
+        """The graph's outputs; what the cores hold is forgotten but for the parameters."""
+        graph = self.lowered.program.graph
         outputs = (*self.lowered.outputs, *(state.after for state in states(graph)))
         left = {value.name: self._gathered(value, framebuffer) for value in outputs}
         self.memory.forget("output", "received", "state")
@@ -133,7 +158,11 @@ def _received_from_host(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, 
         if node.name in hosted and node.op == "Quantize":
             values.update(run_node(graph, node, values))
     wanted = (*network_inputs(graph), *(state.before for state in states(graph)))
-    return {value.name: np.asarray(values[value.name]) for value in wanted}
+    return {
+        value.name: np.asarray(values[value.name])
+        for value in wanted
+        if value.name not in graph.exchanged
+    }
 
 
 def _sent_to_host(graph: Graph, left: Mapping[str, Array]) -> dict[str, Array]:
