@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from zapdeploy.api import ModelCheck, load, simulate
+    from zapdeploy.api import ModelCheck, compile_space, load, simulate, simulate_space
     from zapdeploy.api import check_model as check
     from zapdeploy.api import compile_model as compile  # noqa: A004  (a verb, as on the command line)
     from zapdeploy.benchmarks import BenchmarkResult
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from zapdeploy.commands.sweep import Sweep, sweep
     from zapdeploy.commands.validate import Validation, validate
     from zapdeploy.compile.multichip.pipeline import Pipeline
+    from zapdeploy.compile.space.program import SpaceProgram
     from zapdeploy.errors import (
         DataError,
         DoesNotFitError,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from zapdeploy.explore.exploring import explore
     from zapdeploy.explore.table import Exploration
     from zapdeploy.sim.results import Result
+    from zapdeploy.sim.space.results import SpaceResult
     from zapdeploy.streaming import Forecaster
 
 __version__ = "0.1.0"
@@ -55,14 +57,18 @@ _ORIGINS = {
     "ModelCheck": "api:ModelCheck",
     "Pipeline": "compile.multichip.pipeline:Pipeline",
     "Result": "sim.results:Result",
+    "SpaceProgram": "compile.space.program:SpaceProgram",
+    "SpaceResult": "sim.space.results:SpaceResult",
     "Sweep": "commands.sweep:Sweep",
     "Validation": "commands.validate:Validation",
     "bench": "commands.bench:bench",
     "check": "api:check_model",
+    "compile_space": "api:compile_space",
     "evaluate": "commands.evaluate:evaluate",
     "load": "api:load",
     "run": "commands.run:run",
     "simulate": "api:simulate",
+    "simulate_space": "api:simulate_space",
     "sweep": "commands.sweep:sweep",
     "validate": "commands.validate:validate",
     "DataError": "errors:DataError",
@@ -89,6 +95,8 @@ __all__ = [
     "ProgramError",
     "Result",
     "SimulationError",
+    "SpaceProgram",
+    "SpaceResult",
     "Sweep",
     "TargetError",
     "UsageError",
@@ -98,12 +106,14 @@ __all__ = [
     "bench",
     "check",
     "compile",
+    "compile_space",
     "evaluate",
     "explore",
     "load",
     "quantize",
     "run",
     "simulate",
+    "simulate_space",
     "sweep",
     "validate",
     "version",

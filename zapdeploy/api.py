@@ -17,6 +17,7 @@ from typing import Any, Literal
 from zapdeploy.compile import checking
 from zapdeploy.compile.frames import frames_of
 from zapdeploy.compile.frontend import Decision, Imported, import_model
+from zapdeploy.compile.graph import Graph
 from zapdeploy.compile.layers import group_layers
 from zapdeploy.compile.mapping.memory import CapacityViolation
 from zapdeploy.compile.multichip.envelope import load_pipeline, pipeline_digest, save_pipeline
@@ -30,9 +31,13 @@ from zapdeploy.compile.program.capacity import (
     parameters_and_programs,
 )
 from zapdeploy.compile.program.program import Options, Origin, Program
+from zapdeploy.compile.space.container import load_space, save_space
+from zapdeploy.compile.space.grid import Grid, parse_grid
+from zapdeploy.compile.space.program import SpaceProgram, build_space, suited_grid
 from zapdeploy.errors import ModelError, UsageError
 from zapdeploy.hardware_targets import Target, load_target, parse_target, target_text
 from zapdeploy.sim.results import Result, check_fits, summarize
+from zapdeploy.sim.space.results import SpaceResult, time_space
 from zapdeploy.simplify import InputShapes
 
 Progress = Callable[[str, int, int], None]
@@ -128,6 +133,64 @@ def compile_network(
     return replace(found, stages=tuple(refine(stage, progress) for stage in found.stages))
 
 
+def compile_space(
+    model: str | Path,
+    target: str | Path = "northpole-sim",
+    *,
+    chips: int | None = None,
+    chip_grid: str | tuple[int, ...] | None = None,
+    batch: int | None = None,
+    objective: str = "throughput",
+    effort: str = "normal",
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    output: str | Path | None = None,
+    progress: Progress = lambda what, done, total: None,
+) -> SpaceProgram:
+    """Compile a quantized ONNX file for many chips, each of which holds a box of every tensor.
+
+    Args:
+        model: A network whose inputs have spatial dimensions, [frames, channels, ...].
+        target: A name, or a path to a TOML file.
+        chips: How many; the grid is then the one with the least to send between them.
+        chip_grid: Chips along each spatial dimension, (1, 4, 4) or "1x4x4".
+        batch: Replaces the first dimension of every input; None keeps the file's own.
+        objective: What each chip's mapping is chosen for: throughput, latency or energy.
+        effort: How many mappings are priced: quick or normal.
+        shapes: Of inputs with other open dimensions than the batch, by name.
+        output: Where to write the .zap file; nothing is written for a network that does not fit.
+        progress: Called with what is done, how far it is, and how far it goes.
+
+    Raises:
+        UsageError: The grid does not suit the network.
+    """
+    _check_options(batch, chips, None, objective, effort)
+    if effort == "thorough":
+        raise UsageError("--effort must be quick or normal with --split space, not thorough")
+    where, text = target_text(target)
+    chip = parse_target(text, f"target file '{where}'")
+    imported = import_model(Path(model), batch=batch, shapes=shapes)
+    graph = replace(imported.graph, name=Path(model).stem)
+    cut = _grid(graph, chips, chip_grid)
+    options = Options(batch or frames_of(graph), cut.cards, objective, effort)
+    origin = Origin(imported.origin.file, imported.origin.sha256, imported.origin.notes)
+    found = build_space(graph, origin, chip, text, options, cut, progress)
+    if output is not None and found.fits:
+        return save_space(found, Path(output))
+    return found
+
+
+def _grid(graph: Graph, chips: int | None, grid: str | tuple[int, ...] | None) -> Grid:
+    """The grid that was asked for, or the one that suits so many chips."""
+    if grid is None:
+        if chips is None:
+            raise UsageError("--split space must have --chips N or --chip-grid 1x4x4")
+        return suited_grid(graph, chips)
+    found = parse_grid(grid) if isinstance(grid, str) else Grid(tuple(grid))
+    if chips not in (None, found.cards):
+        raise UsageError(f"--chips must be {found.cards} with --chip-grid {found}, not {chips}")
+    return found
+
+
 def _refine(effort: str) -> Refine:
     """What is done to a chip's Program: it is left as it is, or gets cuts that its schedule
     prefers."""
@@ -211,10 +274,7 @@ def simulate(
         DoesNotFitError: The network does not fit its chips.
         SimulationError: The schedule has a collision.
     """
-    if frame_rate_hz is not None and not 0 < frame_rate_hz < float("inf"):
-        raise UsageError(f"--frame-rate must be above 0 Hz, not {frame_rate_hz}")
-    if level not in LEVELS:
-        raise UsageError(f"--level must be one of {', '.join(LEVELS)}, not '{level}'")
+    _check_simulation(frame_rate_hz, level)
     loaded = load_pipeline(Path(program)) if isinstance(program, str | Path) else program
     whole = single(loaded) if isinstance(loaded, Program) else loaded
     if level == ESTIMATE:
@@ -223,6 +283,45 @@ def simulate(
 
     check_fits(whole)
     return summarize(whole, frame_rate_hz, [scheduled_chip(stage) for stage in whole.stages])
+
+
+def simulate_space(
+    program: SpaceProgram | str | Path,
+    *,
+    passes: int = 1,
+    frame_rate_hz: float | None = None,
+    level: Level = TIMING,
+) -> SpaceResult:
+    """Time and price a network that is cut over space.
+
+    Args:
+        program: What `compile_space` gave, or the .zap file of it.
+        passes: Passes that make a frame, such as 32 lead times.
+        frame_rate_hz: Frames that come in each second, for energy with waiting included.
+        level: "timing" schedules every kind of card, cycle by cycle; "estimate" takes the
+            compiler's closed form.
+
+    Raises:
+        DoesNotFitError: A card's part does not fit.
+        SimulationError: A schedule has a collision.
+    """
+    _check_simulation(frame_rate_hz, level)
+    if passes < 1:
+        raise UsageError(f"--passes must be 1 or more, not {passes}")
+    whole = load_space(Path(program)) if isinstance(program, str | Path) else program
+    if level == ESTIMATE or not whole.fits:
+        return time_space(whole, (), passes, frame_rate_hz)
+    from zapdeploy.sim.schedule import scheduled_chip
+
+    timelines = [scheduled_chip(each).timeline for each in whole.programs]
+    return time_space(whole, timelines, passes, frame_rate_hz)
+
+
+def _check_simulation(frame_rate_hz: float | None, level: str) -> None:
+    if frame_rate_hz is not None and not 0 < frame_rate_hz < float("inf"):
+        raise UsageError(f"--frame-rate must be above 0 Hz, not {frame_rate_hz}")
+    if level not in LEVELS:
+        raise UsageError(f"--level must be one of {', '.join(LEVELS)}, not '{level}'")
 
 
 def load(path: str | Path) -> Pipeline:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zapdeploy.cli import options, show
+from zapdeploy.cli import options, show, space
 
 if TYPE_CHECKING:
     from zapdeploy.sim.results import Result
@@ -22,6 +22,8 @@ def _compile(
     target: options.Target = "northpole-sim",
     batch: options.Batch = None,
     chips: options.Chips = None,
+    split: options.Split = None,
+    chip_grid: options.ChipGrid = None,
     micro_batch: Annotated[
         int | None,
         typer.Option("--micro-batch", help="Frames that a chip takes at a time (default: chosen)."),
@@ -54,6 +56,10 @@ def _compile(
     from zapdeploy.sim.summary import summary_table
 
     path = output or model.with_suffix(".zap")
+    if space.is_asked_for(split, chip_grid):
+        asked = space.Request(chips, chip_grid, batch, objective, effort, options.shapes_of(shape))
+        space.refuse_stages(micro_batch, state)
+        return space.compile_network(model, target, asked, path, as_json=as_json, verbose=verbose)
     with show.progress(not as_json) as progress:
         program = compile_model(
             model,

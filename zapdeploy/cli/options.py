@@ -48,6 +48,22 @@ Chips = Annotated[
     int | None,
     typer.Option("--chips", help="Chips to spread it over (default: as few as it takes)."),
 ]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        "--split",
+        metavar="stages|space",
+        help="Cut the network's layers into stages, or space into boxes (default: stages).",
+    ),
+]
+ChipGrid = Annotated[
+    str | None,
+    typer.Option("--chip-grid", metavar="1x4x4", help="Chips along each dimension of space."),
+]
+Passes = Annotated[
+    int,
+    typer.Option("--passes", help="Passes that make a frame, such as one for each lead time."),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more, and name each step.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zapdeploy.cli import options, show
-from zapdeploy.errors import DataError, UsageError
+from zapdeploy.cli import options, show, space
+from zapdeploy.cli.reference import reference_file
+from zapdeploy.errors import UsageError
 
 if TYPE_CHECKING:
     from zapdeploy.compile.multichip.pipeline import Pipeline
@@ -70,6 +71,7 @@ def _simulate(
         ),
     ] = None,
     frame_rate: options.FrameRate = None,
+    passes: options.Passes = 1,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of inputs drawn for --check.")] = 0,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
@@ -80,13 +82,22 @@ def _simulate(
     Example: zapdeploy simulate resnet50-int4.zap --check --frame-rate 1.09
     """
     from zapdeploy.api import ESTIMATE, TIMING, simulate
-    from zapdeploy.compile.multichip.envelope import load_pipeline
     from zapdeploy.compile.program.layer import lower
+    from zapdeploy.compile.space.container import load_program
+    from zapdeploy.compile.space.program import SpaceProgram
     from zapdeploy.sim.memory_verifier import certify
 
     if level is not None and level not in LEVELS:
         raise UsageError(f"--level must be one of {', '.join(LEVELS)}, not '{level}'")
-    loaded = load_pipeline(program)
+    loaded = load_program(program)
+    if isinstance(loaded, SpaceProgram):
+        if trace is not None or trace_core is not None:
+            raise UsageError("--trace must be left out for a network cut over space")
+        run = space.Values(program, inputs, outputs, reference, seed, check=check)
+        timed = space.Timed(level, passes, frame_rate)
+        return space.simulate_network(loaded, run, timed, as_json=as_json, verbose=verbose)
+    if passes != 1:
+        raise UsageError("--passes must go with a network cut over space; use --batch for others")
     traced = None if trace_core is None else _core_of(trace_core, loaded, level, trace)
     result = simulate(
         loaded, frame_rate_hz=frame_rate, level=TIMING if level in (None, TIMING) else ESTIMATE
@@ -106,7 +117,7 @@ def _simulate(
         show.print_json(document)
     else:
         _print(result, checked, level, verbose)
-        _print_proofs(proofs, agreed)
+        print_proofs(proofs, agreed)
     passed = (checked is None or checked.passed) and (agreed is None or agreed.passed)
     return 0 if passed else 1
 
@@ -147,28 +158,11 @@ def _functional(
     from zapdeploy.sim.core_array import agreement
     from zapdeploy.sim.frames import first_state
 
-    model = _reference(program, path, reference)
+    model = reference_file(program.origin, path, reference)
     graph = program.graph
     first = given[0] if given else reference_inputs(graph, seed)
     first = {**first_state(graph), **first}
     return compare(graph, model, first), agreement(program, first)
-
-
-def _reference(program: Pipeline, path: Path, given: Path | None) -> Path:
-    """The ONNX file that was compiled, which must be the very same."""
-    from zapdeploy.simplify import network_digest
-
-    name = program.origin.name
-    tried = [given] if given is not None else [path.parent / name, Path(name)]
-    found = next((p for p in tried if p.is_file()), None)
-    if found is None:
-        raise DataError(f"'{tried[0]}' must be there to check against; give --reference MODEL.onnx")
-    if network_digest(found) != program.origin.sha256:
-        raise DataError(
-            f"'{found}' must be the file that was compiled, its external data included; "
-            "compile it again"
-        )
-    return found
 
 
 def _core_of(text: str, program: Pipeline, level: str | None, trace: Path | None) -> int:
@@ -213,10 +207,10 @@ def _print(result: Result, checked: CheckResult | None, level: str | None, verbo
     if level != "functional":
         print_parts(result, verbose)
     if checked is not None:
-        _print_check(checked, verbose)
+        print_check(checked, verbose)
 
 
-def _print_proofs(proofs: list[MemoryProof], agreed: Agreement | None) -> None:
+def print_proofs(proofs: list[MemoryProof], agreed: Agreement | None) -> None:
     """Where the memories are fullest, chip by chip; whether the cores computed the graph."""
     for chip, proof in enumerate(proofs):
         layer, core = proof.fullest
@@ -231,7 +225,7 @@ def _print_proofs(proofs: list[MemoryProof], agreed: Agreement | None) -> None:
         )
 
 
-def _print_check(checked: CheckResult, verbose: bool) -> None:
+def print_check(checked: CheckResult, verbose: bool) -> None:
     """The verdict in words, then the outputs, and every layer that differs (with -v, all)."""
     same = sum(not c.different for c in checked.nodes)
     print(

@@ -10,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.arrays import ONLY, in_batches, joined, load_arrays
-from zapdeploy.compile.multichip.envelope import load_pipeline
 from zapdeploy.compile.multichip.pipeline import Pipeline
+from zapdeploy.compile.space.container import load_program
+from zapdeploy.compile.space.program import SpaceProgram
+from zapdeploy.errors import DoesNotFitError
 from zapdeploy.sim.core_array import core_by_core
 from zapdeploy.sim.results import check_fits
+from zapdeploy.sim.space.agreement import run_space
 from zapdeploy.sim.staged import run_pipeline, whole
 
 Array = NDArray[Any]
@@ -21,7 +24,7 @@ Inputs = Mapping[str, Array] | Array | str | Path
 
 
 def run(
-    program: Pipeline | str | Path,
+    program: Pipeline | SpaceProgram | str | Path,
     inputs: Inputs,
     *,
     core_by_core_values: bool = True,
@@ -45,10 +48,28 @@ def run(
         DoesNotFitError: The network does not fit its chips.
         DataError: The arrays are not what the network takes.
     """
-    loaded = load_pipeline(Path(program)) if isinstance(program, str | Path) else program
+    loaded = load_program(Path(program)) if isinstance(program, str | Path) else program
+    if isinstance(loaded, SpaceProgram):
+        return _run_space(loaded, inputs, progress, core_by_core_values)
     check_fits(loaded)
     batches = in_batches(loaded.interface, _arrays(inputs))
     return run_batches(loaded, batches, progress, core_by_core_values=core_by_core_values)
+
+
+def _run_space(
+    program: SpaceProgram,
+    inputs: Inputs,
+    progress: Callable[[int, int], None],
+    core_by_core_values: bool,
+) -> dict[str, Array]:
+    if not program.fits:
+        raise DoesNotFitError(program.why_not)
+    found = []
+    batches = in_batches(program.graph, _arrays(inputs))
+    for done, batch in enumerate(batches):
+        found.append(run_space(program, batch, core_by_core_values=core_by_core_values))
+        progress(done + 1, len(batches))
+    return joined(found)
 
 
 def run_batches(

@@ -13,9 +13,9 @@ from zapdeploy.compile.ops.base import operator
 
 CORES = 3
 NAMING_AXES = (
-    "Assemble", "Concat", "Gather", "GatherElements", "LayerNormalization", "LogSoftmax", "Pad", "ReduceMax",
-    "ReduceMean", "ReduceMin", "ReduceSum", "Resize", "RMSNormalization", "Slice", "Softmax",
-    "SumOfCodes", "Take", "Tile", "Transpose",
+    "Assemble", "Concat", "Gather", "GatherElements", "LayerNormalization", "LogSoftmax", "Pad",
+    "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "Resize", "RMSNormalization", "Slice",
+    "Softmax", "SumOfCodes", "Take", "Tile", "Transpose",
 )  # fmt: skip
 
 

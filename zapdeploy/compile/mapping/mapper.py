@@ -12,6 +12,7 @@ Layers of the same form, and pairs of them, are priced once.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -44,6 +45,11 @@ _PATIENCE = 8  # rounds without a cheaper choice
 # Of choices that take equally long, the one that moves less and draws less is taken.
 _MOVING = 1e-4
 _TIES = 1e-4
+
+
+# Transfers that were routed exactly, by what they carry where: mappers of networks that have layers
+# in common may share them.
+Routes = dict[bytes, Traffic]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,15 +96,16 @@ class _Transfer:
     elements: FloatArray
     routed: dict[tuple[int, int], Traffic] = field(default_factory=dict)
 
-    def resolve(self, pair: tuple[int, int], target: Target) -> bool:
+    def resolve(self, pair: tuple[int, int], target: Target, routes: Routes) -> bool:
         """Route a pair exactly; whether that was new."""
         if pair in self.routed:
             return False
         rows, columns = int(target.array.rows), int(target.array.columns)
-        traffic = route(
-            _only(self.held, pair[0]), _only(self.needed, pair[1]), self.bits, rows, columns
-        )
-        self.routed[pair] = traffic
+        held, needed = _only(self.held, pair[0]), _only(self.needed, pair[1])
+        key = _key(held, needed, self.bits)
+        if key not in routes:
+            routes[key] = route(held, needed, self.bits, rows, columns)
+        self.routed[pair] = traffic = routes[key]
         self.elements[pair] = traffic.link_bytes * 8 / self.bits
         return True
 
@@ -122,9 +129,12 @@ class Mapper:
         carried: Mapping[str, str] | None = None,
         width: float = 1.0,
         also: Sequence[tuple[int, ...]] = (),
+        routes: Routes | None = None,
     ) -> None:
         """`carried`: tensors that lie where the frame before left them under another name.
-        `width`: candidates, in times of the usual number; `also`: one more for each layer."""
+        `width`: candidates, in times of the usual number; `also`: one more for each layer;
+        `routes`: what was routed before on the same target."""
+        self._routes: Routes = {} if routes is None else routes
         self.layers, self.target, self.objective = layers, target, objective
         self._progress, self._width, self._also = progress, width, also
         self._producer = {layer.output.name: i for i, layer in enumerate(layers)}
@@ -293,7 +303,9 @@ class Mapper:
     def _resolve(self, choice: Choice) -> bool:
         """Route every chosen transfer exactly; whether any was only bounded before."""
         fresh = [
-            e.transfer.resolve((choice.picks[e.source], choice.picks[e.reader]), self.target)
+            e.transfer.resolve(
+                (choice.picks[e.source], choice.picks[e.reader]), self.target, self._routes
+            )
             for e in self._edges
         ]
         return any(fresh)
@@ -308,7 +320,7 @@ class Mapper:
                 continue
             edge = next(edges)
             pair = (choice.picks[edge.source], pick)
-            edge.transfer.resolve(pair, self.target)
+            edge.transfer.resolve(pair, self.target, self._routes)
             traffic.append(edge.transfer.routed[pair])
         loads = _pick(priced.loads, pick)
         cuts = priced.cuts.pick(pick)
@@ -363,6 +375,14 @@ def _to_itself(held: Region, needed: Region, bits: int, rows: int, columns: int)
     return [
         route(_only(held, k), _only(needed, k), bits, rows, columns) for k in range(len(held.low))
     ]
+
+
+def _key(held: Region, needed: Region, bits: int) -> bytes:
+    """A digest of a transfer."""
+    digest = hashlib.blake2b(str((bits, held.low.shape)).encode(), digest_size=16)
+    for edge in (*held, *needed):
+        digest.update(np.ascontiguousarray(edge).data)
+    return digest.digest()
 
 
 def _only(region: Region, index: int) -> Region:

@@ -43,7 +43,7 @@ from zapdeploy.files import atomic_write
 from zapdeploy.hardware_targets import parse_target
 
 FORMAT_VERSION = 2
-_PREFIX = struct.Struct("<8sII32sQQ")
+PREFIX = struct.Struct("<8sII32sQQ")
 
 
 def save_pipeline(pipeline: Pipeline, path: Path) -> Pipeline:
@@ -62,33 +62,37 @@ class Writer:
     """Writes stages one by one, so that none has to be kept, and then what holds them together."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._file, self._sections = file, list[_Section]()
-        file.write(bytes(_PREFIX.size))
+        self._file, self._sections = file, list[Section]()
+        file.write(bytes(PREFIX.size))
 
     def add(self, program: Program) -> None:
         chunks, digest = encode_program(program)
-        section = _Section(self._file.tell(), sum(map(len, chunks)), digest)
+        section = Section(self._file.tell(), sum(map(len, chunks)), digest)
         self._file.writelines((*chunks, bytes(section.end - section.at - section.length)))
         self._sections.append(section)
 
     def close(self, pipeline: Pipeline) -> None:
         """Write the header. The pipeline's own `stages` are not looked at."""
-        header, digest = _header(pipeline, self._sections)
+        self.end(_described(pipeline), FORMAT_VERSION)
+
+    def end(self, described: dict[str, Any], version: int) -> None:
+        """Write a header that says this, and where the sections lie."""
+        header, digest = _header(described, self._sections)
         self._file.write(header)
         self._file.seek(0)
-        self._file.write(_PREFIX.pack(MAGIC, FORMAT_VERSION, 0, digest, len(header), 0))
+        self._file.write(PREFIX.pack(MAGIC, version, 0, digest, len(header), 0))
 
 
 def pipeline_digest(pipeline: Pipeline) -> str:
     """The digest that the file would have."""
     if _is_single(pipeline):
         return program_digest(pipeline.stages[0])
-    sections: list[_Section] = []
+    sections: list[Section] = []
     for program in pipeline.stages:
         chunks, digest = encode_program(program)
-        at = sections[-1].end if sections else _PREFIX.size
-        sections.append(_Section(at, sum(map(len, chunks)), digest))
-    return _header(pipeline, sections)[1].hex()
+        at = sections[-1].end if sections else PREFIX.size
+        sections.append(Section(at, sum(map(len, chunks)), digest))
+    return _header(_described(pipeline), sections)[1].hex()
 
 
 def load_pipeline(path: Path) -> Pipeline:
@@ -97,9 +101,14 @@ def load_pipeline(path: Path) -> Pipeline:
     Of several, a stage that is damaged is found when it is read.
     """
     raw = mapped(path)
-    if raw[:12] != struct.pack("<8sI", MAGIC, FORMAT_VERSION) or len(raw) < _PREFIX.size:
+    if raw[:12] == struct.pack("<8sI", MAGIC, FORMAT_VERSION + 1):
+        raise ProgramError(
+            f"program '{path}' must be of one chip or of stages for this, not cut over space; "
+            "compile it without --split space"
+        )
+    if raw[:12] != struct.pack("<8sI", MAGIC, FORMAT_VERSION) or len(raw) < PREFIX.size:
         return single(decode_program(raw, path))
-    header, digest = _read_header(raw, path)
+    header, digest = read_header(raw, path)
     try:
         return _decode(header, raw, path, digest)
     except (KeyError, TypeError, ValueError) as error:
@@ -107,7 +116,7 @@ def load_pipeline(path: Path) -> Pipeline:
 
 
 @dataclass(frozen=True)
-class _Section:
+class Section:
     """Where a stage lies in the file."""
 
     at: int
@@ -126,7 +135,7 @@ class StoredStages(Sequence[Program]):
 
     raw: memoryview
     path: Path
-    sections: tuple[_Section, ...]
+    sections: tuple[Section, ...]
 
     def __len__(self) -> int:
         return len(self.sections)
@@ -160,9 +169,9 @@ def _is_single(pipeline: Pipeline) -> bool:
     return len(pipeline.stages) == 1 and pipeline.micro_batches == 1
 
 
-def _header(pipeline: Pipeline, sections: Sequence[_Section]) -> tuple[bytes, bytes]:
-    """The header's bytes and their SHA-256."""
-    header = {
+def _described(pipeline: Pipeline) -> dict[str, Any]:
+    """What the header says of a pipeline."""
+    return {
         "model": pipeline.model,
         "version": pipeline.version,
         "target": pipeline.target_toml,
@@ -173,15 +182,20 @@ def _header(pipeline: Pipeline, sections: Sequence[_Section]) -> tuple[bytes, by
         "state": [list(pair) for pair in pipeline.state],
         "origins": [asdict(origin) for origin in pipeline.origins],
         "links": [asdict(link) for link in pipeline.links],
-        "stages": [asdict(section) for section in sections],
     }
+
+
+def _header(described: dict[str, Any], sections: Sequence[Section]) -> tuple[bytes, bytes]:
+    """The header's bytes and their SHA-256."""
+    header = {**described, "stages": [asdict(section) for section in sections]}
     text = json.dumps(header, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
     return text, hashlib.sha256(text).digest()
 
 
-def _read_header(raw: memoryview, path: Path) -> tuple[dict[str, Any], str]:
-    _, _, zero, digest, length, more_zero = _PREFIX.unpack(raw[: _PREFIX.size])
-    text = bytes(raw[len(raw) - length :]) if length <= len(raw) - _PREFIX.size else b""
+def read_header(raw: memoryview, path: Path) -> tuple[dict[str, Any], str]:
+    """What the header says, with `starts`, where it begins; and its digest."""
+    _, _, zero, digest, length, more_zero = PREFIX.unpack(raw[: PREFIX.size])
+    text = bytes(raw[len(raw) - length :]) if length <= len(raw) - PREFIX.size else b""
     if zero or more_zero or hashlib.sha256(text).digest() != digest:
         raise _damaged(path)
     try:
@@ -199,8 +213,8 @@ def _decode(header: dict[str, Any], raw: memoryview, path: Path, digest: str) ->
     def read(kind: Any, key: str) -> Any:
         return TypeAdapter(kind).validate_python(header[key])
 
-    sections = read(tuple[_Section, ...], "stages")
-    ends = [_PREFIX.size, *(section.end for section in sections)]
+    sections = read(tuple[Section, ...], "stages")
+    ends = [PREFIX.size, *(section.end for section in sections)]
     if not sections or [*(s.at for s in sections), header["starts"]] != ends:
         raise _damaged(path)
     return Pipeline(

@@ -20,6 +20,7 @@ from zapdeploy.compile.mapping.mapper import (
     NetworkMapping,
     Objective,
     Progress,
+    Routes,
 )
 from zapdeploy.compile.mapping.memory import Demand, MemoryPlan, framebuffer_demand, plan_memory
 from zapdeploy.compile.mapping.pricing import Counts
@@ -44,8 +45,12 @@ def build_program(
     target_toml: str,
     options: Options,
     progress: Progress = lambda what, done, total: None,
+    routes: Routes | None = None,
 ) -> Program:
-    """The Program for one chip. When the network does not fit, `violation` says why."""
+    """The Program for one chip. When the network does not fit, `violation` says why.
+
+    `routes`: transfers routed before on the same target, of a network that is much alike.
+    """
     layers = group_layers(graph)
     check_widths(layers, target)
     program = Program(
@@ -73,6 +78,7 @@ def build_program(
         progress,
         _carried(graph),
         EFFORTS[options.effort],
+        routes=routes,
     )
     mapping, memory = _map_into_memory(mapper, graph, target)
 

@@ -9,11 +9,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import prod
 
 import numpy as np
 
-from zapdeploy.compile.graph import Array, Graph, Node, Quantization, Value, frozen, verify
+from zapdeploy.compile.graph import (
+    Array,
+    Attribute,
+    Graph,
+    Node,
+    Quantization,
+    Value,
+    frozen,
+    verify,
+)
 from zapdeploy.compile.regions import IntArray, Region
 from zapdeploy.compile.space.cutting import NodeCut, SpaceCut
 from zapdeploy.compile.space.pieces import Exchanges, Gathering, Joining, exchanges_of
@@ -106,9 +114,9 @@ class _Builder:
 
     def _exchanged(self) -> frozenset[str]:
         """Inputs from other cards; values that any card sends, on every card alike."""
-        crossing = (*self.exchanges.gatherings.values(), *self.exchanges.joinings.values())
-        sent = {each.value for each in crossing} - self.cut.hosted
-        return sent.union(set(self.inputs) - set(self.cut.graph.inputs))
+        sent = {each.value for each in self.exchanges.gatherings.values()}
+        sent |= set(self.exchanges.joinings)
+        return frozenset((sent - self.cut.hosted) | (set(self.inputs) - set(self.cut.graph.inputs)))
 
     def _own(self, value: Value) -> None:
         if value.name in self.values:
@@ -185,7 +193,7 @@ class _Builder:
         self.values[joining.parts_name] = replace(value, name=joining.parts_name, shape=shape)
         self.inputs.append(joining.parts_name)
         self.values[joining.name] = replace(own, name=joining.name)
-        attributes = {"axes": (0,), "keepdims": 0}
+        attributes: dict[str, Attribute] = {"axes": (0,), "keepdims": 0}
         self.nodes.append(
             Node(
                 joining.name, "ReduceSum", (joining.parts_name,), (joining.name,), attributes,
@@ -221,8 +229,3 @@ def _meaning(value: Value, index: tuple[slice, ...]) -> Quantization | None:
 
     scale, zero_point = part(meaning.scale), part(meaning.zero_point)
     return replace(meaning, scale=np.array(scale), zero_point=np.array(zero_point))
-
-
-def bytes_of(shape: tuple[int, ...], bits: int) -> int:
-    """Bytes of a tensor of this shape."""
-    return -(-prod(shape) * bits // 8)

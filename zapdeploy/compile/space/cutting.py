@@ -84,11 +84,15 @@ def cut_space(graph: Graph, grid: Grid) -> SpaceCut:
     if graph.state:
         raise UsageError("--split space must go without state; a network that keeps it has stages")
     dimensions = {len(graph.values[name].shape) - 2 for name in graph.inputs}
-    if len(grid.parts) not in dimensions:
-        wanted = max(max(dimensions), 1)
+    if max(dimensions, default=0) < 1:
         raise UsageError(
-            f"--chip-grid must have {wanted} numbers for this network, one for each spatial "
-            f"dimension, not {len(grid.parts)} ({grid})"
+            f"--split space must have a network over space, [frames, channels, ...], "
+            f"not '{graph.name}'; use --split stages"
+        )
+    if len(grid.parts) not in dimensions:
+        raise UsageError(
+            f"--chip-grid must have {max(dimensions)} numbers for this network, one for each "
+            f"spatial dimension, not {len(grid.parts)} ({grid})"
         )
     return _Cutting(graph, grid).cut()
 
@@ -187,8 +191,10 @@ class _Cutting:
         for name, need in zip(found.node.inputs, found.needs, strict=True):
             if name and need is not None:
                 self.read.setdefault(name, []).append(need)
-        for name in found.node.outputs:
-            self.owned[name] = found.out
+        first, *others = found.node.outputs
+        self.owned[first] = found.out
+        for name in others:
+            self.owned[name] = whole(self.graph.values[name].shape, (self.grid.cards,))
         return found
 
     def _node(self, call: Call) -> NodeCut:
@@ -259,6 +265,8 @@ class _Cutting:
 
     def _all_added(self, name: str, rest: set[int]) -> bool:
         """Whether sums that follow run over the rest of space, so that parts are of whole sums."""
+        if name in self.graph.outputs:
+            return False
         if not rest:
             return True
         readers = [node for node in self.graph.nodes if name in node.inputs]
@@ -270,7 +278,7 @@ class _Cutting:
             left = {d for d, axis in enumerate(self.axes[node.outputs[0]]) if axis is not None}
             if not self._all_added(node.outputs[0], left):
                 return False
-        return bool(readers) and name not in self.graph.outputs
+        return bool(readers)
 
     def _partial(self, call: Call) -> NodeCut | None:
         """A sum over what the card itself has."""

@@ -30,7 +30,7 @@ class Grid:
 
     @property
     def places(self) -> IntArray:
-        """Where each card stands along each dimension [cards, dimensions]; the last runs fastest."""
+        """Where each card stands [cards, dimensions]; the last dimension runs fastest."""
         indices = np.indices(self.parts).reshape(len(self.parts), -1)
         return indices.T.astype(np.int64)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 
@@ -118,12 +117,3 @@ def _gathering(cut: SpaceCut, value: str, name: str, need: Region) -> Gathering:
     reader, source = np.nonzero(there)
     parts = Region(low[reader, source], high[reader, source])
     return Gathering(value, name, need, source, reader, parts)
-
-
-def elements(region: Region) -> int:
-    """Of all boxes together."""
-    return int(region.volume.sum())
-
-
-def size_of(shape: tuple[int, ...]) -> int:
-    return prod(shape)

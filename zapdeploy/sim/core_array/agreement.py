@@ -44,6 +44,11 @@ def agreement(
     """Run a micro-batch core by core and whole, and compare the outputs."""
     (found,) = run_pipeline(pipeline, [inputs], progress, core_by_core)
     (expected,) = run_pipeline(pipeline, [inputs])
+    return compared(found, expected)
+
+
+def compared(found: Mapping[str, Array], expected: Mapping[str, Array]) -> Agreement:
+    """Outputs by name, element by element."""
     pairs = [(found[name], array) for name, array in expected.items()]
     equal = sum(int(np.count_nonzero(_same_bits(a, b))) for a, b in pairs)
     return Agreement(sum(array.size for _, array in pairs), equal)

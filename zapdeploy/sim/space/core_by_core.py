@@ -11,7 +11,7 @@ from zapdeploy.compile.layers import stored
 from zapdeploy.compile.program.layer import lower
 from zapdeploy.compile.program.program import Program
 from zapdeploy.sim.core_array.run import CoreArray
-from zapdeploy.sim.space.lockstep import Mail, Runner, Steps
+from zapdeploy.sim.space.lockstep import Mail, Runner, Steps, received
 
 
 def core_array(program: Program) -> Runner:
@@ -27,7 +27,7 @@ def core_array(program: Program) -> Runner:
                 if name in graph.inputs and name in graph.exchanged:
                     while name not in mail:
                         yield name
-                    framebuffer[name] = mail[name]
+                    framebuffer[name] = received(graph, mail, name)
             array.run_layer(events, framebuffer)
             for value in sent.get(events.layer.output.name, ()):
                 yield value.name, array.gathered(value, framebuffer)

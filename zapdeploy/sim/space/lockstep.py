@@ -65,7 +65,7 @@ def whole_graph(graph: Graph) -> Runner:
             for name in filter(None, node.inputs):
                 while name not in values and name in graph.inputs:
                     if name in mail:
-                        values[name] = mail[name]
+                        values[name] = received(graph, mail, name)
                     else:
                         yield name
             results = function([values[name] if name else None for name in node.inputs])
@@ -78,6 +78,16 @@ def whole_graph(graph: Graph) -> Runner:
                     values.pop(name, None)
 
     return run
+
+
+def received(graph: Graph, mail: Mapping[str, Array], name: str) -> Array:
+    """What a card was sent as an input. Raises SimulationError where it is not of its shape."""
+    wanted, array = graph.values[name].shape, mail[name]
+    if array.shape != wanted:
+        raise SimulationError(
+            f"'{name}' must be sent with shape {list(wanted)}, not {list(array.shape)}"
+        )
+    return array
 
 
 @dataclass(eq=False)

@@ -1,0 +1,169 @@
+"""`compile` and `simulate` of a network that is cut over space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zapdeploy.cli import show
+from zapdeploy.errors import UsageError
+
+if TYPE_CHECKING:
+    from zapdeploy.compile.graph import Array
+    from zapdeploy.compile.space.program import SpaceProgram
+    from zapdeploy.sim.check import CheckResult
+    from zapdeploy.sim.core_array import Agreement
+    from zapdeploy.sim.space.results import SpaceResult
+
+
+@dataclass(frozen=True)
+class Request:
+    """How a network is to be cut and compiled."""
+
+    chips: int | None
+    grid: str | None
+    batch: int | None
+    objective: str
+    effort: str
+    shapes: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Values:
+    """What is to be computed with a program, which lies at `path`."""
+
+    path: Path
+    inputs: Path | None
+    outputs: Path | None
+    reference: Path | None
+    seed: int
+    check: bool
+
+
+@dataclass(frozen=True)
+class Timed:
+    """What is to be timed."""
+
+    level: str | None
+    passes: int
+    frame_rate: float | None
+
+
+def is_asked_for(split: str | None, grid: str | None) -> bool:
+    """Whether space is to be cut, not the chain of layers."""
+    if split not in (None, "stages", "space"):
+        raise UsageError(f"--split must be stages or space, not '{split}'")
+    if split == "stages" and grid is not None:
+        raise UsageError("--chip-grid must go with --split space, not stages")
+    return split == "space" or grid is not None
+
+
+def refuse_stages(micro_batch: int | None, state: object) -> None:
+    """Options that only stages have."""
+    for name, given in (("--micro-batch", micro_batch), ("--state", state)):
+        if given:
+            raise UsageError(f"{name} must be left out with --split space")
+
+
+def compile_network(
+    model: Path, target: str, asked: Request, path: Path, *, as_json: bool, verbose: bool
+) -> int:
+    """Compile, write and say what a frame costs."""
+    from zapdeploy.api import ESTIMATE, compile_space, simulate_space
+    from zapdeploy.sim.space.documents import program_json
+
+    with show.progress(not as_json) as progress:
+        program = compile_space(
+            model,
+            target,
+            chips=asked.chips,
+            chip_grid=asked.grid,
+            batch=asked.batch,
+            objective=asked.objective,
+            effort=asked.effort,
+            shapes=asked.shapes,
+            output=path,
+            progress=progress,
+        )
+    if not program.fits:
+        if as_json:
+            show.print_json(program_json(program))
+        else:
+            print(program.why_not)
+        return 1
+    result = simulate_space(program, level=ESTIMATE)
+    if as_json:
+        show.print_json(result.as_json())
+        return 0
+    _print(result, verbose)
+    print(f"wrote {path}  (digest {program.digest[:16]})")
+    return 0
+
+
+def simulate_network(
+    program: SpaceProgram, run: Values, timed: Timed, *, as_json: bool, verbose: bool
+) -> int:
+    """Time, prove the memories, and compute where that was asked for."""
+    from zapdeploy.api import ESTIMATE, TIMING, simulate_space
+    from zapdeploy.compile.program.layer import lower
+    from zapdeploy.sim.memory_verifier import certify
+
+    result = simulate_space(
+        program,
+        passes=timed.passes,
+        frame_rate_hz=timed.frame_rate,
+        level=TIMING if timed.level in (None, TIMING) else ESTIMATE,
+    )
+    proofs = [certify(lower(each)) for each in program.programs]
+    document = {**result.as_json(), "certificate": [proof.as_json() for proof in proofs]}
+    checked, agreed = _functional(program, run, timed.level)
+    if checked is not None and agreed is not None:
+        document |= {"check": checked.as_json(), "core_array": agreed.as_json()}
+    if as_json:
+        show.print_json(document)
+    else:
+        if timed.level != "functional":
+            _print(result, verbose)
+        from zapdeploy.cli.simulate import print_check, print_proofs
+
+        if checked is not None:
+            print_check(checked, verbose)
+        print_proofs(proofs, agreed)
+    passed = (checked is None or checked.passed) and (agreed is None or agreed.passed)
+    return 0 if passed else 1
+
+
+def _functional(
+    program: SpaceProgram, run: Values, level: str | None
+) -> tuple[CheckResult | None, Agreement | None]:
+    from zapdeploy.arrays import in_batches, load_arrays, save_arrays
+    from zapdeploy.commands.run import run as run_values
+
+    if run.outputs is not None or (level == "functional" and not run.check):
+        if run.inputs is None:
+            raise UsageError("--outputs and --level functional must go with --inputs X.npz")
+        found = run_values(program, run.inputs)
+        if run.outputs is not None:
+            save_arrays(run.outputs, found)
+    if not run.check:
+        return None, None
+    from zapdeploy.cli.reference import reference_file
+    from zapdeploy.sim.check import check, reference_inputs
+    from zapdeploy.sim.space.agreement import agreement
+
+    graph, first = program.graph, reference_inputs(program.graph, run.seed)
+    if run.inputs is not None:
+        given: Mapping[str, Array] = load_arrays(run.inputs, graph.inputs)
+        first = dict(in_batches(graph, given)[0])
+    model = reference_file(program.origin, run.path, run.reference)
+    return check(graph, model, first), agreement(program, first)
+
+
+def _print(result: SpaceResult, verbose: bool) -> None:
+    from zapdeploy.sim.space.results import kinds_table, space_table
+
+    show.print_table(space_table(result))
+    if verbose:
+        show.print_table(kinds_table(result))

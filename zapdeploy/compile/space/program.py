@@ -1,0 +1,147 @@
+"""A network compiled for many cards by space: a Program for each kind of card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
+
+from zapdeploy import version
+from zapdeploy.compile.graph import Graph
+from zapdeploy.compile.mapping.mapper import Progress, Routes
+from zapdeploy.compile.mapping.memory import CapacityViolation
+from zapdeploy.compile.program.build import build_program
+from zapdeploy.compile.program.program import Options, Origin, Program
+from zapdeploy.compile.space.cards import Cards
+from zapdeploy.compile.space.cutting import cut_space
+from zapdeploy.compile.space.grid import Grid
+from zapdeploy.errors import UsageError
+from zapdeploy.hardware_targets import Target
+
+
+@dataclass(frozen=True, eq=False)
+class SpaceProgram:
+    """A compiled network, all cards of which run the same layers at the same time.
+
+    `graph` is the whole network; `programs` has one for each kind of card, in the order of
+    `cards.models`. `violation` says why a card's part does not fit; `programs` then holds those up
+    to the one that does not.
+    """
+
+    model: str
+    origin: Origin
+    target: Target
+    target_toml: str
+    options: Options
+    grid: Grid
+    graph: Graph
+    programs: Sequence[Program]
+    violation: CapacityViolation | None
+    version: str
+    digest: str = ""
+
+    @cached_property
+    def cards(self) -> Cards:
+        """The cut, which follows from the network and the grid."""
+        return Cards(cut_space(self.graph, self.grid))
+
+    @property
+    def fits(self) -> bool:
+        return self.violation is None
+
+    @property
+    def on_what(self) -> str:
+        """How many chips, in words."""
+        return f"{self.grid.cards} x {self.target.name} ({self.grid})"
+
+    @property
+    def why_not(self) -> str:
+        """Why the network does not fit, and what would help; empty where it does."""
+        found = self.violation
+        if found is None:
+            return ""
+        over = found.demanded - found.limit
+        return (
+            f"{self.model} does not fit on {self.on_what}: layer '{found.layer}' needs"
+            f" {found.what}: {found.demanded:,} bytes of {found.limit:,}, {over:,} too many."
+            f" Fix: use more chips, or int4."
+        )
+
+    def __repr__(self) -> str:
+        fits = "fits" if self.fits else "does not fit"
+        return f"<SpaceProgram of {self.model} for {self.on_what}: {fits}>"
+
+
+def build_space(
+    graph: Graph,
+    origin: Origin,
+    target: Target,
+    target_toml: str,
+    options: Options,
+    grid: Grid,
+    progress: Progress = lambda what, done, total: None,
+) -> SpaceProgram:
+    """Cut a network over the cards of a grid, and compile each kind of card once."""
+    cards = Cards(cut_space(graph, grid))
+    alone = replace(options, chips=1)
+    programs: list[Program] = []
+    routes: Routes = {}
+    for kind, card in enumerate(cards.models):
+        progress("compiling kinds of cards", kind, len(cards.models))
+        own = cards.graph(card)
+        programs.append(build_program(own, origin, target, target_toml, alone, routes=routes))
+        if not programs[-1].fits:
+            break
+    return SpaceProgram(
+        model=graph.name,
+        origin=origin,
+        target=target,
+        target_toml=target_toml,
+        options=replace(options, chips=grid.cards),
+        grid=grid,
+        graph=graph,
+        programs=tuple(programs),
+        violation=programs[-1].violation,
+        version=version(),
+    )
+
+
+def suited_grid(graph: Graph, cards: int) -> Grid:
+    """Of the grids with so many cards, the one whose largest box is smallest; of those, the one
+    whose boxes have the least surface to other cards. Raises UsageError where there is none."""
+    shape = max((graph.values[name].shape for name in graph.inputs), key=len)
+    space = shape[2:]
+    fitting = [
+        parts
+        for parts in _factorings(cards, len(space))
+        if all(part <= length for part, length in zip(parts, space, strict=True))
+    ]
+    if not space:
+        return Grid((cards,))  # which `cut_space` refuses
+    if not fitting:
+        raise UsageError(
+            f"--chips must be a product of numbers that space of {list(space)} can be cut into, "
+            f"not {cards}"
+        )
+    return Grid(min(fitting, key=lambda parts: _cost(parts, space)))
+
+
+def _cost(parts: tuple[int, ...], space: tuple[int, ...]) -> tuple[int, int]:
+    box = [-(-length // part) for part, length in zip(parts, space, strict=True)]
+    volume = prod(box)
+    sides = zip(parts, box, strict=True)
+    faces = sum(min(part - 1, 2) * volume // side for part, side in sides)
+    return volume, faces
+
+
+def _factorings(number: int, factors: int) -> Iterable[tuple[int, ...]]:
+    """All ways to write a number as a product of so many factors, in order."""
+    if factors == 0:
+        return [()] if number == 1 else []
+    return [
+        (first, *rest)
+        for first in range(1, number + 1)
+        if number % first == 0
+        for rest in _factorings(number // first, factors - 1)
+    ]
