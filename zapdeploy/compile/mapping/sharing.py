@@ -21,6 +21,7 @@ from zapdeploy.compile.mapping.mapper import (
     NetworkMapping,
     Objective,
     Progress,
+    Routes,
     layer_form,
 )
 from zapdeploy.hardware_targets import Target
@@ -79,10 +80,14 @@ class Shared:
         progress: Progress,
         carried: Mapping[str, str],
         width: float,
+        routes: Routes | None = None,
     ) -> Mapper:
         key = (_network(layers), _read(target), objective, tuple(carried.items()), width)
         return self.mappers.get(
-            key, lambda: SharedMapper(layers, target, objective, progress, carried, width)
+            key,
+            lambda: SharedMapper(
+                layers, target, objective, progress, carried, width, routes=routes
+            ),
         )
 
 
@@ -106,11 +111,12 @@ def mapper_of(
     progress: Progress,
     carried: Mapping[str, str],
     width: float,
+    routes: Routes | None = None,
 ) -> Mapper:
     """A Mapper of these layers: one that is shared, where there is sharing."""
     shared = _shared.get()
     make = Mapper if shared is None else shared.mapper
-    return make(layers, target, objective, progress, carried, width)
+    return make(layers, target, objective, progress, carried, width, routes=routes)
 
 
 def once(key: Hashable, make: Callable[[], T]) -> T:
