@@ -163,7 +163,7 @@ ROOMS = {
             "layers",
             "state",
         ),
-        *("frontend", "checking", "noc", "mapping", "program", "multichip"),
+        *("frontend", "checking", "noc", "mapping", "program", "multichip", "space"),
     ),
     "benchmarks": (
         *("models", "results", "request", "measured", "accuracy", "simulated", "report"),

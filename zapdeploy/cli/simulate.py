@@ -9,13 +9,13 @@ import typer
 
 from zapdeploy.cli import options, show, space
 from zapdeploy.cli.reference import reference_file
+from zapdeploy.cli.verdicts import print_check, print_proofs
 from zapdeploy.errors import UsageError
 
 if TYPE_CHECKING:
     from zapdeploy.compile.multichip.pipeline import Pipeline
-    from zapdeploy.sim.check import CheckResult, Comparison
+    from zapdeploy.sim.check import CheckResult
     from zapdeploy.sim.core_array import Agreement
-    from zapdeploy.sim.memory_verifier import MemoryProof
     from zapdeploy.sim.results import Result
 
 LEVELS = ("functional", "bound", "timing", "estimate")
@@ -208,39 +208,3 @@ def _print(result: Result, checked: CheckResult | None, level: str | None, verbo
         print_parts(result, verbose)
     if checked is not None:
         print_check(checked, verbose)
-
-
-def print_proofs(proofs: list[MemoryProof], agreed: Agreement | None) -> None:
-    """Where the memories are fullest, chip by chip; whether the cores computed the graph."""
-    for chip, proof in enumerate(proofs):
-        layer, core = proof.fullest
-        where = f"chip {chip}, core {core}" if len(proofs) > 1 else f"core {core}"
-        most = show.count(int(proof.live_bytes.max()))
-        print(f"memory proved: at most {most} of {show.count(proof.limit)} B ({where}, '{layer}')")
-    if agreed is not None:
-        verdict = "equals" if agreed.passed else "DIFFERS from"
-        print(
-            f"core by core {verdict} the graph evaluated whole: {show.count(agreed.equal)} of "
-            f"{show.count(agreed.elements)} elements of the outputs"
-        )
-
-
-def print_check(checked: CheckResult, verbose: bool) -> None:
-    """The verdict in words, then the outputs, and every layer that differs (with -v, all)."""
-    same = sum(not c.different for c in checked.nodes)
-    print(
-        f"{'agrees' if checked.passed else 'DISAGREES'} with {checked.reference}\n"
-        f"  layer by layer, each fed with the reference's own tensors: {same} of"
-        f" {len(checked.nodes)} equal in every element"
-    )
-    for line in (*checked.notes, *checked.failures):
-        print(f"  {line}")
-    layers = checked.nodes if verbose else [c for c in checked.nodes if c.different]
-    rows = [("layer", *_comparison(c)) for c in layers]
-    rows += [("end to end", *_comparison(c)) for c in checked.outputs]
-    columns = ("compared", "tensor", "operator", "elements", "different", "at most (LSB)")
-    show.print_table(show.table("", columns, rows))
-
-
-def _comparison(c: Comparison) -> tuple[str, ...]:
-    return (c.name, c.op, show.count(c.elements), show.count(c.different), f"{c.max_lsb:g}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zapdeploy.cli import show
+from zapdeploy.cli.verdicts import print_check, print_proofs
 from zapdeploy.errors import UsageError
 
 if TYPE_CHECKING:
@@ -126,8 +127,6 @@ def simulate_network(
     else:
         if timed.level != "functional":
             _print(result, verbose)
-        from zapdeploy.cli.simulate import print_check, print_proofs
-
         if checked is not None:
             print_check(checked, verbose)
         print_proofs(proofs, agreed)
@@ -162,7 +161,7 @@ def _functional(
 
 
 def _print(result: SpaceResult, verbose: bool) -> None:
-    from zapdeploy.sim.space.results import kinds_table, space_table
+    from zapdeploy.sim.space.summary import kinds_table, space_table
 
     show.print_table(space_table(result))
     if verbose:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zapdeploy.compile.space.program import SpaceProgram
-
-if TYPE_CHECKING:
-    from zapdeploy.sim.space.results import SpaceResult
+from zapdeploy.sim.space.performance import SpacePerformance
 
 SCHEMA_VERSION = 1
 
@@ -32,7 +30,7 @@ def program_json(program: SpaceProgram) -> dict[str, Any]:
     }
 
 
-def space_json(result: SpaceResult) -> dict[str, Any]:
+def space_json(result: SpacePerformance) -> dict[str, Any]:
     """The document of `compile` and `simulate`."""
     waiting = result.energy_at_frame_rate
     return {
@@ -68,7 +66,7 @@ def space_json(result: SpaceResult) -> dict[str, Any]:
     }
 
 
-def _kind_json(result: SpaceResult, kind: int) -> dict[str, Any]:
+def _kind_json(result: SpacePerformance, kind: int) -> dict[str, Any]:
     program, timeline = result.program.programs[kind], result.timelines[kind]
     return {
         "kind": kind,
@@ -91,7 +89,7 @@ def _kind_json(result: SpaceResult, kind: int) -> dict[str, Any]:
     }
 
 
-def _card_json(result: SpaceResult, card: int) -> dict[str, Any]:
+def _card_json(result: SpacePerformance, card: int) -> dict[str, Any]:
     flow, cards = result.flow, result.program.cards
     waiting = float(flow.halo_wait_s[card] + flow.sum_wait_s[card])
     return {

@@ -1,177 +1,32 @@
-"""The answer of `simulate` for a network cut over space: cards in step, their links, joules."""
+"""The answer of `simulate` for a network that is cut over space."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
 from typing import Any
 
-import numpy as np
-
-from zapdeploy.compile.layers import network_inputs, network_outputs
-from zapdeploy.compile.mapping.cost import storage_bits
-from zapdeploy.compile.mapping.pricing import Counts, energy_of, energy_parts
-from zapdeploy.compile.program.program import Program
 from zapdeploy.compile.space.program import SpaceProgram
 from zapdeploy.errors import DoesNotFitError
-from zapdeploy.formatting import count, interval, quantity
-from zapdeploy.quantities import Estimate, Provenance
-from zapdeploy.sim.space.flow import SpaceFlow, flow
+from zapdeploy.sim.space.documents import space_json
+from zapdeploy.sim.space.flow import flow
+from zapdeploy.sim.space.performance import SpacePerformance
 from zapdeploy.sim.space.steps import steps_of
-from zapdeploy.sim.timing import SCHEDULED, Timeline, time_program
+from zapdeploy.sim.space.summary import space_table
+from zapdeploy.sim.timing import Timeline, time_program
 from zapdeploy.tables import Answer, Table
 
-Row = tuple[str, str, str]
 
+class SpaceResult(SpacePerformance, Answer):
+    """Frames per second and joules of a network on all cards of a grid. In a notebook: a table.
 
-@dataclass(frozen=True, eq=False)
-class SpaceResult(Answer):
-    """What a pass over all cards costs. `passes`: those that make one frame, such as one for each
-    lead time. `timelines`: of the kinds of cards, by themselves."""
-
-    program: SpaceProgram
-    timelines: tuple[Timeline, ...]
-    flow: SpaceFlow
-    passes: int = 1
-    frame_rate_hz: float | None = None
+    `to_frame()` has a row for each card; `plot()` draws how busy they are.
+    """
 
     def __repr__(self) -> str:
         return (
             f"<SpaceResult of {self.program.model} on {self.program.on_what}:"
             f" {self.throughput_fps:.3g} frames/s ({self.timing_kind.value})>"
         )
-
-    @property
-    def level(self) -> str:
-        return self.timelines[0].level
-
-    @property
-    def timing_kind(self) -> Provenance:
-        """What waits for pieces is modelled; layers are scheduled, or estimated."""
-        return Provenance.SIMULATED if self.level == SCHEDULED else Provenance.MODELLED
-
-    @cached_property
-    def host_in_s(self) -> float:
-        """The network's own inputs, into the card that gets most of them."""
-        return max(_host_seconds(program, inputs=True) for program in self._each())
-
-    @cached_property
-    def host_out_s(self) -> float:
-        return max(_host_seconds(program, inputs=False) for program in self._each())
-
-    @property
-    def pass_s(self) -> float:
-        """All layers on all cards, and the outputs' way to the framebuffer."""
-        ends = [
-            float(self.flow.ended_s[card]) + self.timelines[kind].output_cycles / self._clock
-            for card, kind in enumerate(self.program.cards.kinds)
-        ]
-        return max(ends)
-
-    @property
-    def link_s(self) -> float:
-        """A pass on the link of the card that sends or receives most, either way."""
-        rate = float(self.program.target.host.bandwidth.value)
-        busiest = int(self.flow.in_bytes.max()) / rate + self.host_in_s
-        return max(busiest, int(self.flow.out_bytes.max()) / rate + self.host_out_s)
-
-    @property
-    def interval_s(self) -> float:
-        """Between passes in a steady stream."""
-        return max(self.pass_s, self.link_s)
-
-    @property
-    def throughput_fps(self) -> float:
-        return self.program.options.batch / (self.passes * self.interval_s)
-
-    @property
-    def latency_s(self) -> float:
-        """Of a frame alone, from the first byte out of the host to the last one back."""
-        host = self.program.target.host
-        fixed = 2 * host.transfer_latency_s + host.launch_latency_s
-        ends = fixed + self.host_in_s + self.host_out_s
-        return ends + self.pass_s + (self.passes - 1) * self.interval_s
-
-    @property
-    def waits_s(self) -> dict[str, float]:
-        """Of the card that is through last: what its pass went to."""
-        last = int(np.argmax(self.flow.ended_s))
-        waits = {"halos": self.flow.halo_wait_s[last], "sums": self.flow.sum_wait_s[last]}
-        found = {name: float(seconds) for name, seconds in waits.items()}
-        timeline = self.timelines[self.program.cards.kinds[last]]
-        for span in timeline.spans:
-            seconds = (span.end - span.start) / self._clock
-            found[span.limiter] = found.get(span.limiter, 0.0) + seconds
-        return found
-
-    @property
-    def limiter(self) -> str:
-        """What most of a pass goes to; the host link where it takes longer than a pass."""
-        if self.link_s > self.pass_s:
-            return "host link"
-        return max(self.waits_s, key=self.waits_s.__getitem__)
-
-    @cached_property
-    def counts(self) -> Counts:
-        """Of a pass on all cards, and of what they send each other."""
-        found, programs = Counts(), list(self.program.programs)
-        for kind, program in enumerate(programs):
-            one = sum((layer.counts for layer in program.layers), program.boundary_counts)
-            times = self.program.cards.kinds.count(kind)
-            found += Counts(**{name: times * number for name, number in asdict(one).items()})
-        return found + self._sent_counts()
-
-    @property
-    def energy_per_frame(self) -> Estimate:
-        """Of all cards, with frames back to back."""
-        return self._energy(0.0)
-
-    @property
-    def energy_parts(self) -> dict[str, Estimate]:
-        seconds = self.program.grid.cards * self.interval_s
-        parts = energy_parts(self.counts, seconds, self.program.target)
-        scale = self.passes / self.program.options.batch
-        return {name: part.scaled(scale) for name, part in parts.items()}
-
-    @property
-    def power_w(self) -> Estimate:
-        return self.energy_per_frame.scaled(self.throughput_fps)
-
-    @property
-    def keeps_up(self) -> bool | None:
-        """With the frame rate that was asked for."""
-        return None if self.frame_rate_hz is None else self.throughput_fps >= self.frame_rate_hz
-
-    @property
-    def energy_at_frame_rate(self) -> Estimate | None:
-        """Of a frame, waiting for the next included."""
-        if self.frame_rate_hz is None:
-            return None
-        return self._energy(max(1 / self.frame_rate_hz - 1 / self.throughput_fps, 0.0))
-
-    def _energy(self, waiting_s: float) -> Estimate:
-        cards, target = self.program.grid.cards, self.program.target
-        scale = self.passes / self.program.options.batch
-        idle = cards * waiting_s / scale
-        return energy_of(self.counts, cards * self.interval_s, target, idle).scaled(scale)
-
-    def _sent_counts(self) -> Counts:
-        """Out of the cores, through the framebuffer, to the host; what arrives is an input of the
-        card that it arrives at."""
-        sent = int(self.flow.out_bytes.sum())
-        columns = int(self.program.target.array.columns)
-        hops = int(np.ceil(sent * 8 * (columns + 1) / 2))
-        return Counts(
-            memory_bytes=sent, framebuffer_bytes=2 * sent, host_bytes=sent, activation_bit_hops=hops
-        )
-
-    @property
-    def _clock(self) -> float:
-        return self.program.target.clock_hz
-
-    def _each(self) -> Sequence[Program]:
-        return self.program.programs
 
     def tables(self) -> tuple[Table, ...]:
         return (space_table(self),)
@@ -183,8 +38,6 @@ class SpaceResult(Answer):
 
     def as_json(self) -> dict[str, Any]:
         """The document of `compile` and `simulate` (SI units)."""
-        from zapdeploy.sim.space.documents import space_json
-
         return space_json(self)
 
     def _figure(self, graph_objects: Any) -> Any:
@@ -217,76 +70,3 @@ def time_space(
     ]
     passing = flow(program.cards, steps, program.target)
     return SpaceResult(program, found, passing, passes, frame_rate_hz)
-
-
-def _host_seconds(program: Program, *, inputs: bool) -> float:
-    """The card's part of the network's own inputs, or outputs, on its link."""
-    graph, target = program.graph, program.target
-    values = network_inputs(graph) if inputs else network_outputs(graph)
-    moved = sum(
-        value.size * storage_bits(value, target) / 8
-        for value in values
-        if not (inputs and value.name in graph.exchanged)
-    )
-    return float(moved / target.host.bandwidth.value)
-
-
-def space_table(result: SpaceResult) -> Table:
-    """The answer: speed, energy, what it waits for."""
-    program, kind = result.program, result.timing_kind.value
-    modelled = Provenance.MODELLED.value
-    fullest = max((one.memory for one in program.programs), key=lambda memory: memory.peak)
-    memory = f"{fullest.peak / 1024:.0f} of {fullest.limit / 1024:.0f} KiB"
-    cards = program.grid.cards
-    rows: list[Row] = [
-        ("frames per second", f"{result.throughput_fps:,.3g}", kind),
-        ("  limited by", result.limiter.replace("_", " "), kind),
-        ("latency of a frame", quantity(result.latency_s, "s"), kind),
-        ("a pass of all cards", quantity(result.pass_s, "s"), kind),
-        ("  of which waiting for halos", quantity(result.waits_s["halos"], "s"), modelled),
-        ("  of which waiting for sums", quantity(result.waits_s["sums"], "s"), modelled),
-        ("  on the busiest link", quantity(result.link_s, "s"), modelled),
-        ("sent by all cards in a pass", f"{count(int(result.flow.out_bytes.sum()))} B", kind),
-        (f"energy per frame (all {cards} chips)", interval(result.energy_per_frame, "J"), modelled),
-        (f"power (all {cards} chips)", interval(result.power_w, "W"), modelled),
-        ("  intervals", result.energy_per_frame.interval, modelled),
-        ("kinds of cards", str(len(program.programs)), kind),
-        ("memory of the fullest core", memory, Provenance.SIMULATED.value),
-    ]
-    if result.passes > 1:
-        rows.insert(2, ("  passes for a frame", str(result.passes), kind))
-    waiting = result.energy_at_frame_rate
-    if waiting is not None:
-        rate = f"{result.frame_rate_hz:g} Hz"
-        rows.append(
-            (f"energy per frame at {rate}, idle included", interval(waiting, "J"), modelled)
-        )
-        rows.append((f"keeps up with {rate}", "yes" if result.keeps_up else "no", kind))
-    title = f"{program.model} on {program.on_what}, cycles {result.level}"
-    return Table(title, ("", "value", "kind"), rows)
-
-
-def kinds_table(result: SpaceResult) -> Table:
-    """A row for each kind of card."""
-    program = result.program
-    rows = []
-    for kind, (one, timeline) in enumerate(zip(program.programs, result.timelines, strict=True)):
-        cards = [card for card, each in enumerate(program.cards.kinds) if each == kind]
-        first = cards[0]
-        rows.append(
-            (
-                f"{kind + 1}: card {first} ..",
-                str(len(cards)),
-                str(len(one.layers)),
-                quantity(timeline.array_s, "s"),
-                quantity(float(result.flow.halo_wait_s[first]), "s"),
-                quantity(float(result.flow.sum_wait_s[first]), "s"),
-                count(int(result.flow.in_bytes[first])),
-                f"{one.memory.peak / 1024:.0f} KiB",
-            )
-        )
-    columns = (
-        "kind and its first card", "cards", "layers", "computing", "waiting for halos",
-        "waiting for sums", "bytes received", "fullest core",
-    )  # fmt: skip
-    return Table("kinds of cards", columns, rows)
