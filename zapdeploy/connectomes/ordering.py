@@ -19,6 +19,7 @@ from zapdeploy.extras import load
 
 METIS, CUTHILL_MCKEE, AS_GIVEN = "metis", "cuthill-mckee", "none"
 METHODS = (METIS, CUTHILL_MCKEE, AS_GIVEN)
+UNIT = 256  # blocks whose rows may be one product
 BLOCK = 32  # rows and columns of a block: the values of 8 bits that a vector unit takes at once
 
 
@@ -59,7 +60,24 @@ def _by_parts(connectome: Connectome, seed: int) -> NDArray[np.int64]:
     _, part = metis.part_graph(
         parts, adjacency=adjacency, recursive=True, options=metis.Options(seed=seed)
     )
-    return np.argsort(np.asarray(part), kind="stable")
+    return _by_load(connectome, np.argsort(np.asarray(part), kind="stable"))
+
+
+def _by_load(connectome: Connectome, order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Blocks that hear equally many blocks in one stretch of UNIT, so that products of equal size
+    hold them; within a stretch as they were. A block that is not full stays the last."""
+    across = connectome.neurons // BLOCK
+    if across < 2 * UNIT:
+        return order
+    place = np.empty(order.size, np.int64)
+    place[order] = np.arange(order.size)
+    key = place[connectome.post] // BLOCK * (across + 1) + place[connectome.pre] // BLOCK
+    hears = np.bincount(np.unique(key) // (across + 1), minlength=across + 1)[:across]
+    rank = np.empty(across, np.int64)
+    rank[np.argsort(hears, kind="stable")] = np.arange(across)
+    blocks = np.argsort(rank // UNIT, kind="stable")
+    full = order[: across * BLOCK].reshape(across, BLOCK)
+    return np.concatenate([full[blocks].reshape(-1), order[across * BLOCK :]])
 
 
 @dataclass(frozen=True)

@@ -173,6 +173,8 @@ def _write_onnx(module: nn.Module, inputs: Mapping[str, tuple[int, ...]], path: 
     from zapdeploy.forecasters.residual_mlp import ResidualMLPForecaster, fold_residual_mlp
     from zapdeploy.forecasters.resnet50 import ResNet50, fold_batchnorm
     from zapdeploy.forecasters.scaled import Scaled
+    from zapdeploy.forecasters.wired import WiredForecaster
+    from zapdeploy.forecasters.wired_blocks import BlockedWired
 
     if isinstance(module, Scaled):
         module = module.network if module.plain else module
@@ -180,6 +182,8 @@ def _write_onnx(module: nn.Module, inputs: Mapping[str, tuple[int, ...]], path: 
         module = fold_batchnorm(module)
     elif isinstance(module, ResidualMLPForecaster):
         module = fold_residual_mlp(module)
+    elif isinstance(module, WiredForecaster):
+        module = BlockedWired(module)
     with quiet_exporter(), torch.no_grad():
         torch.onnx.export(
             module,

@@ -1,0 +1,90 @@
+"""The wired forecaster as ONNX: gathers and products that say what torch says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zapdeploy.connectomes.connectome import Connectome
+from zapdeploy.connectomes.ordering import BLOCK, ordering
+from zapdeploy.connectomes.synthetic import Plan, synthetic_connectome
+from zapdeploy.forecasters.export import export_module
+from zapdeploy.forecasters.registry import find_model
+from zapdeploy.forecasters.wired import WiredForecaster
+from zapdeploy.forecasters.wired_blocks import block_parts
+from zapdeploy.forecasters.wiring import WiredOptions, Wiring
+
+
+def network(connectome: Connectome, **options: object) -> WiredForecaster:
+    spec = Wiring(connectome, WiredOptions(**options)).spec()  # type: ignore[arg-type]
+    found = WiredForecaster(connectome.neurons, 3, 4, 5, spec).eval()
+    found.wire(connectome)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("neurons", "options"),
+    [
+        (96, {}),
+        (70, {"steps": 2, "gains": "edge", "state": 4}),
+        (20, {"signed": False}),
+    ],
+)
+def test_onnx_runtime_says_what_torch_says(
+    tmp_path: Path, neurons: int, options: dict[str, object]
+) -> None:
+    found = network(synthetic_connectome(Plan(neurons, 6)), **options)
+    path = tmp_path / "wired.onnx"
+    export_module(found, find_model("wired-c3"), path, neurons=neurons, batch=2, horizon=5)
+    x = np.random.default_rng(0).standard_normal((2, 3, neurons), np.float32)
+    with torch.no_grad():
+        wanted = found(torch.from_numpy(x)).numpy()
+    session = onnxruntime.InferenceSession(path)
+    np.testing.assert_allclose(session.run(None, {"input": x})[0], wanted, rtol=1e-4, atol=1e-5)
+    ops = {node.op_type for node in onnx.load(path).graph.node}
+    assert ops >= {"Gather", "Conv"}
+    assert "MatMul" not in ops
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 12), st.floats(0, 0.2), st.integers(0, 2**31))
+def test_blocks_hold_the_matrix_and_nothing_else(across: int, density: float, seed: int) -> None:
+    """Random matrices with empty rows and hubs, put together again from their blocks."""
+    random, size = np.random.default_rng(seed), across * BLOCK
+    dense = np.where(random.random((size, size)) < density, random.standard_normal((size, size)), 0)
+    dense[random.integers(size)], dense[:, random.integers(size)] = 0, 1
+    post, pre = np.nonzero(dense)
+    values = dense[post, pre].astype(np.float32)
+    again, row, held = np.zeros((size, size), np.float32), 0, 0
+    for part in block_parts(post, pre, values, size):
+        weights = part.weights.reshape(part.groups, BLOCK, -1, BLOCK)
+        for group, blocks in enumerate(part.blocks.reshape(part.groups, -1)):
+            for slot, block in enumerate(blocks):
+                place = np.s_[row : row + BLOCK, block * BLOCK : (block + 1) * BLOCK]
+                again[place] += weights[group, :, slot]
+                held += bool(weights[group, :, slot].any())
+            row += BLOCK
+    assert row == size
+    assert np.array_equal(again, dense.astype(np.float32))
+    assert held == (dense.reshape(across, BLOCK, across, BLOCK) != 0).any(axis=(1, 3)).sum()
+
+
+def test_large_matrices_are_split_where_it_saves() -> None:
+    """600 blocks of receivers of which the last hear twenty times as many: two products."""
+    post = np.repeat(np.arange(600) * BLOCK, np.where(np.arange(600) < 512, 1, 20))
+    pre = np.concatenate([np.arange(n) * BLOCK for n in np.where(np.arange(600) < 512, 1, 20)])
+    parts = block_parts(post, pre, np.ones(post.size, np.float32), 600 * BLOCK)
+    assert [(p.groups, p.blocks.size // p.groups) for p in parts] == [(512, 1), (88, 20)]
+
+
+def test_a_large_order_puts_blocks_of_equal_load_together() -> None:
+    count = 520 * BLOCK
+    found = ordering(synthetic_connectome(Plan(count, 3)), "metis")
+    assert np.array_equal(np.sort(found.order), np.arange(count))
