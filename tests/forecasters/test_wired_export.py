@@ -77,11 +77,11 @@ def test_blocks_hold_the_matrix_and_nothing_else(across: int, density: float, se
 
 
 def test_large_matrices_are_split_where_it_saves() -> None:
-    """600 blocks of receivers of which the last hear twenty times as many: two products."""
-    post = np.repeat(np.arange(600) * BLOCK, np.where(np.arange(600) < 512, 1, 20))
-    pre = np.concatenate([np.arange(n) * BLOCK for n in np.where(np.arange(600) < 512, 1, 20)])
-    parts = block_parts(post, pre, np.ones(post.size, np.float32), 600 * BLOCK)
-    assert [(p.groups, p.blocks.size // p.groups) for p in parts] == [(512, 1), (88, 20)]
+    """700 blocks of receivers of which the last hear twenty times as many: two products."""
+    post = np.repeat(np.arange(700) * BLOCK, np.where(np.arange(700) < 512, 1, 20))
+    pre = np.concatenate([np.arange(n) * BLOCK for n in np.where(np.arange(700) < 512, 1, 20)])
+    parts = block_parts(post, pre, np.ones(post.size, np.float32), 700 * BLOCK)
+    assert [(p.groups, p.blocks.size // p.groups) for p in parts] == [(512, 1), (188, 20)]
 
 
 def test_a_large_order_puts_blocks_of_equal_load_together() -> None:

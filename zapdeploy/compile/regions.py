@@ -7,6 +7,8 @@ all of them in one NumPy call. An empty box has high <= low somewhere.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,6 +45,53 @@ class Region(NamedTuple):
         """The boxes with their dimensions in another order, or only some of them."""
         index: Any = list(axes)
         return Region(self.low[..., index], self.high[..., index])
+
+
+@dataclass(frozen=True, eq=False)
+class Slices:
+    """Which parts of boxes of a tensor are read, where not all: along `axis`, slices of `width`.
+
+    wanted bool [..., cores, slices]; its leading axes are those of the boxes.
+    """
+
+    axis: int
+    width: int
+    wanted: NDArray[np.bool_]
+
+    @cached_property
+    def _before(self) -> NDArray[np.int32]:
+        """Wanted slices before each [boxes, slices + 1]."""
+        flat = self.wanted.reshape(-1, self.wanted.shape[-1])
+        found = np.zeros((len(flat), flat.shape[1] + 1), np.int32)
+        np.cumsum(flat, axis=1, out=found[:, 1:])
+        return found
+
+    def lengths(self, low: IntArray, high: IntArray) -> IntArray:
+        """Wanted indices in [low, high) along the axis; their last axes are those of boxes."""
+        return np.asarray(np.maximum(self._upto(high) - self._upto(np.minimum(low, high)), 0))
+
+    def _upto(self, end: IntArray) -> IntArray:
+        leading = self.wanted.shape[:-1]
+        row = np.arange(int(np.prod(leading))).reshape(leading)
+        whole, rest = np.divmod(end, self.width)
+        last = np.minimum(whole, self.wanted.shape[-1] - 1)
+        inside = self.wanted.reshape(-1, self.wanted.shape[-1])[row, last]
+        return np.asarray(self._before[row, whole] * self.width + inside * rest)
+
+    def volume(self, region: Region) -> IntArray:
+        """Wanted elements of boxes."""
+        others = np.delete(region.extent, self.axis, axis=-1).prod(axis=-1)
+        found = self.lengths(region.low[..., self.axis], region.high[..., self.axis])
+        return np.asarray(np.where(region.volume > 0, others * found, 0))
+
+    def pick(self, index: int) -> Slices:
+        """Those of one candidate, still with a leading axis of length 1."""
+        return Slices(self.axis, self.width, self.wanted[index : index + 1])
+
+
+def wanted_volume(region: Region, slices: Slices | None) -> IntArray:
+    """Elements of boxes that are read."""
+    return region.volume if slices is None else slices.volume(region)
 
 
 def whole(shape: Shape, leading: tuple[int, ...] = ()) -> Region:

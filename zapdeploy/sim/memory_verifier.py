@@ -22,7 +22,7 @@ from zapdeploy.compile.mapping.cost import storage_bits
 from zapdeploy.compile.mapping.memory import Buffer
 from zapdeploy.compile.program.activations import Delivery
 from zapdeploy.compile.program.layer import LayerEvents, Lowered
-from zapdeploy.compile.regions import IntArray, Region
+from zapdeploy.compile.regions import IntArray, Region, wanted_volume
 from zapdeploy.compile.state import is_in_place, states
 from zapdeploy.errors import SimulationError
 
@@ -196,12 +196,12 @@ def _check_present(lowered: Lowered, events: LayerEvents, delivery: Delivery) ->
     have = np.zeros(len(needed.low), np.int64)
     if delivery.held is not None:
         held = _held_by_senders(lowered, events, delivery)
-        have = _overlap(held.low, held.high, needed.low, needed.high)
+        have = wanted_volume(held.intersect(needed), delivery.slices).reshape(-1)
     for some in np.array_split(np.arange(len(messages)), len(messages) // _AT_ONCE + 1):
         low, high = (bound[some, None] for bound in messages.boxes)
         arriving = messages.receivers[some] * _overlap(low, high, needed.low, needed.high)
         have = have + arriving.sum(axis=0)
-    wanted = _volume(needed)
+    wanted = wanted_volume(needed, delivery.slices).reshape(-1)
     if (have != wanted).any():
         core = int((have != wanted).argmax())
         raise SimulationError(

@@ -51,9 +51,9 @@ def with_neighbours(space: Space, own: IntArray, others: list[IntArray]) -> IntA
 def _fit(space: Space, factors: IntArray) -> IntArray:
     """The same factors, where the space allows them; the reduction stays whole."""
     allowed = np.array([*space.cuttable[:-1], False])
-    extents = np.asarray(space.extents, np.int64)
-    clipped = np.where(allowed, np.minimum(factors, extents), 1)
-    return np.asarray(-(-extents // -(-extents // clipped)), np.int64)
+    counts = space.counts
+    clipped = np.where(allowed, np.minimum(factors, counts), 1)
+    return np.asarray(-(-counts // -(-counts // clipped)), np.int64)
 
 
 def _sharing(space: Space, factors: IntArray) -> IntArray:

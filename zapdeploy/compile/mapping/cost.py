@@ -9,6 +9,7 @@ Activation traffic between layers depends on two cuts; it is in `transfers.py`.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ from zapdeploy.compile.layers import Layer, Read
 from zapdeploy.compile.mapping.tiling import Cuts
 from zapdeploy.compile.noc.multicast import Multicast, multicast, numbered
 from zapdeploy.compile.ops.base import MatrixTile, Unit, operator
-from zapdeploy.compile.regions import IntArray, Region
+from zapdeploy.compile.regions import IntArray, Region, Slices
 from zapdeploy.errors import ModelError
 from zapdeploy.hardware_targets import Target
 
@@ -199,6 +200,20 @@ def read_region(read: Read, cuts: Cuts) -> Region:
         assert inner is not None
         region = inner
     return region
+
+
+def read_slices(read: Read, cuts: Cuts) -> Slices | None:
+    """What each core leaves out of the box that it needs of a stored tensor; None: nothing."""
+    op, call = operator(read.call.node.op), read.call
+    out = cuts.output if op.unit is Unit.MATRIX else cuts.held
+    found = op.slices(call, read.input, out)
+    if found is None or not read.views:
+        return found
+    seen, source = call.input(read.input).shape, read.source.shape
+    width = math.prod(seen[found.axis :]) // seen[found.axis]
+    if len(read.views) > 1 or not source or source[-1] != width * seen[found.axis]:
+        return None
+    return Slices(len(source) - 1, found.width * width, found.wanted)
 
 
 _MANY = 8  # inputs; what these read is found out once, not once for each of them

@@ -22,7 +22,14 @@ import numpy as np
 from zapdeploy.compile.graph import Value
 from zapdeploy.compile.layers import Layer
 from zapdeploy.compile.mapping.candidates import NEIGHBOURS, rank_cuts, with_neighbours
-from zapdeploy.compile.mapping.cost import FloatArray, Loads, own_loads, read_region, storage_bits
+from zapdeploy.compile.mapping.cost import (
+    FloatArray,
+    Loads,
+    own_loads,
+    read_region,
+    read_slices,
+    storage_bits,
+)
 from zapdeploy.compile.mapping.pricing import price_loads
 from zapdeploy.compile.mapping.select import Choice, Table, choose
 from zapdeploy.compile.mapping.tiling import Cuts, space_of
@@ -34,7 +41,7 @@ from zapdeploy.compile.noc.transfers import (
     route,
 )
 from zapdeploy.compile.ops.base import operator
-from zapdeploy.compile.regions import IntArray, Region
+from zapdeploy.compile.regions import IntArray, Region, Slices
 from zapdeploy.hardware_targets import Target
 
 Objective = Literal["throughput", "latency", "energy"]
@@ -91,6 +98,7 @@ class _Transfer:
 
     held: Region
     needed: Region
+    slices: Slices | None
     bits: int
     least: FloatArray
     elements: FloatArray
@@ -102,9 +110,10 @@ class _Transfer:
             return False
         rows, columns = int(target.array.rows), int(target.array.columns)
         held, needed = _only(self.held, pair[0]), _only(self.needed, pair[1])
-        key = _key(held, needed, self.bits)
+        slices = None if self.slices is None else self.slices.pick(pair[1])
+        key = _key(held, needed, slices, self.bits)
         if key not in routes:
-            routes[key] = route(held, needed, self.bits, rows, columns)
+            routes[key] = route(held, needed, self.bits, rows, columns, slices)
         self.routed[pair] = traffic = routes[key]
         self.elements[pair] = traffic.link_bytes * 8 / self.bits
         return True
@@ -222,7 +231,7 @@ class Mapper:
     def _price_reads(self) -> tuple[list[_Edge], dict[tuple[int, int], list[Traffic]]]:
         """Edges between layers, and what candidates fetch from the framebuffer or themselves."""
         done: dict[Hashable, _Transfer] = {}
-        needs: dict[Hashable, Region] = {}
+        needs: dict[Hashable, tuple[Region, Slices | None]] = {}
         edges, inputs = [], {}
         rows, columns = int(self.target.array.rows), int(self.target.array.columns)
         for i, layer in enumerate(self.layers):
@@ -230,24 +239,25 @@ class Mapper:
             for order, read in enumerate(layer.reads):
                 reader = (self._priced[i].form, self._reading[i], order)
                 if reader not in needs:
-                    needs[reader] = read_region(read, self._priced[i].cuts)
+                    cuts = self._priced[i].cuts
+                    needs[reader] = read_region(read, cuts), read_slices(read, cuts)
+                needed, slices = needs[reader]
                 source = self._producer.get(read.source.name)
                 bits = storage_bits(read.source, self.target)
                 if source is None:
                     width = self.target.networks.activation.width.value
                     ratio = width / self.target.boundary_width
-                    needed = needs[reader]
-                    inputs[i, order] = from_framebuffer(needed, bits, rows, columns, ratio)
+                    inputs[i, order] = from_framebuffer(needed, bits, rows, columns, ratio, slices)
                     continue
                 held = self._priced[source].cuts.held
                 if source == i:  # state that this layer updates: one cut on both sides
-                    inputs[i, order] = _to_itself(held, needs[reader], bits, rows, columns)
+                    inputs[i, order] = _to_itself(held, needed, bits, rows, columns)
                     continue
                 key = (self._priced[source].form, reader)
                 if key not in done:
-                    least = arrivals(held, needs[reader])
-                    guess = np.maximum(least, arrivals_from_afar(held, needs[reader], rows))
-                    done[key] = _Transfer(held, needs[reader], bits, least, guess)
+                    least = arrivals(held, needed, slices)
+                    guess = np.maximum(least, arrivals_from_afar(held, needed, rows, slices))
+                    done[key] = _Transfer(held, needed, slices, bits, least, guess)
                 edges.append(_Edge(source, i, done[key]))
         return edges, inputs
 
@@ -377,10 +387,12 @@ def _to_itself(held: Region, needed: Region, bits: int, rows: int, columns: int)
     ]
 
 
-def _key(held: Region, needed: Region, bits: int) -> bytes:
+def _key(held: Region, needed: Region, slices: Slices | None, bits: int) -> bytes:
     """A digest of a transfer."""
-    digest = hashlib.blake2b(str((bits, held.low.shape)).encode(), digest_size=16)
-    for edge in (*held, *needed):
+    cut = None if slices is None else (slices.axis, slices.width)
+    digest = hashlib.blake2b(str((bits, held.low.shape, cut)).encode(), digest_size=16)
+    left_out = () if slices is None else (slices.wanted,)
+    for edge in (*held, *needed, *left_out):
         digest.update(np.ascontiguousarray(edge).data)
     return digest.digest()
 

@@ -30,10 +30,21 @@ class Space:
     reduction: int
     cuttable: tuple[bool, ...]
     digits: tuple[int, ...]  # dimensions from the slowest digit of the core's number to the fastest
+    grain: tuple[int, ...] = ()  # what tiles are multiples of; (): of 1
 
     @property
     def extents(self) -> Shape:
         return (*self.shape, self.reduction)
+
+    @property
+    def steps(self) -> IntArray:
+        """What tiles are multiples of along each dimension."""
+        return np.array([*(self.grain or (1,) * len(self.shape)), 1], np.int64)
+
+    @property
+    def counts(self) -> IntArray:
+        """Steps along each dimension: what there is to cut."""
+        return -(-np.asarray(self.extents, np.int64) // self.steps)
 
 
 def space_of(layer: Layer) -> Space:
@@ -49,7 +60,8 @@ def space_of(layer: Layer) -> Space:
         return Space(shape, 1, (*cuttable, False), tuple(range(rank + 1)))
     channel = op.channel_axis(call) % rank
     digits = (*(d for d in range(rank) if d != channel), channel, rank)
-    return Space(shape, op.reduction_size(call), (*cuttable, True), digits)
+    grain = op.grain(call)
+    return Space(shape, op.reduction_size(call), (*cuttable, True), digits, grain)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +89,7 @@ class Cuts:
     @cached_property
     def tiles(self) -> IntArray:
         """Length of a tile along each dimension [candidates, rank + 1]; the last may be shorter."""
-        return -(-np.asarray(self.space.extents, np.int64) // self.factors)
+        return -(-self.space.counts // self.factors) * self.space.steps
 
     @cached_property
     def used(self) -> IntArray:
@@ -130,7 +142,7 @@ def enumerate_cuts(space: Space, cores: int) -> IntArray:
     """All sensible factor vectors [n, rank + 1]: products up to `cores`, no empty tiles."""
     options = [
         _factors(extent, cores) if allowed else np.ones(1, np.int64)
-        for extent, allowed in zip(space.extents, space.cuttable, strict=True)
+        for extent, allowed in zip(space.counts.tolist(), space.cuttable, strict=True)
     ]
     found = np.ones((1, 0), np.int64)
     product = np.ones(1, np.int64)

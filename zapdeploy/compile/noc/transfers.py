@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.compile.noc.multicast import numbered
-from zapdeploy.compile.regions import IntArray, Region
+from zapdeploy.compile.regions import IntArray, Region, Slices, wanted_volume
 
 FloatArray = NDArray[np.float64]
 
@@ -33,15 +33,17 @@ class Traffic:
     bit_hops: float
 
 
-def arrivals(held: Region, needed: Region) -> FloatArray:
+def arrivals(held: Region, needed: Region, slices: Slices | None = None) -> FloatArray:
     """Elements the busiest core needs and does not hold [candidates of source, of reader].
 
     No transfer takes less than its busiest receiving port. Regions are [candidates, cores, rank].
     """
-    return _missing(held, needed).max(axis=2).astype(np.float64)
+    return _missing(held, needed, slices).max(axis=2).astype(np.float64)
 
 
-def arrivals_from_afar(held: Region, needed: Region, rows: int) -> FloatArray:
+def arrivals_from_afar(
+    held: Region, needed: Region, rows: int, slices: Slices | None = None
+) -> FloatArray:
     """Elements over the busiest vertical link if they came from rows picked at random.
 
     What a core needs and its row does not hold comes along its column. Uniform traffic among n
@@ -54,31 +56,50 @@ def arrivals_from_afar(held: Region, needed: Region, rows: int) -> FloatArray:
     low = np.where(empty, large, held.low.reshape(grouped)).min(axis=2)
     high = np.where(empty, 0, held.high.reshape(grouped)).max(axis=2)
     of_row = Region(np.repeat(low, cores // rows, axis=1), np.repeat(high, cores // rows, axis=1))
-    return _missing(of_row, needed).max(axis=2) * (rows / 6)
+    return _missing(of_row, needed, slices).max(axis=2) * (rows / 6)
 
 
-def _missing(held: Region, needed: Region) -> NDArray[np.int32]:
+def _missing(held: Region, needed: Region, slices: Slices | None) -> NDArray[np.int32]:
     """Elements of each core's needed box outside its held box [source, reader, cores]."""
     overlap = np.ones((len(held.low), *needed.low.shape[:2]), np.int32)
     for axis in range(held.low.shape[-1]):
         bounds = (b[..., axis].astype(np.int32) for b in (*held, *needed))
         low, high, first, last = bounds
         length = np.minimum(high[:, None], last[None])
-        length -= np.maximum(low[:, None], first[None])
+        begin = np.maximum(low[:, None], first[None])
+        if slices is not None and axis == slices.axis:
+            length = slices.lengths(begin, length).astype(np.int32)
+        else:
+            length -= begin
         overlap *= np.maximum(length, 0, out=length)
-    return np.subtract(needed.volume.astype(np.int32)[None], overlap, out=overlap)
+    volume = wanted_volume(needed, slices).astype(np.int32)
+    return np.subtract(volume[None], overlap, out=overlap)
 
 
 def from_framebuffer(
-    needed: Region, bits: int, rows: int, columns: int, width_ratio: float
+    needed: Region,
+    bits: int,
+    rows: int,
+    columns: int,
+    width_ratio: float,
+    slices: Slices | None = None,
 ) -> list[Traffic]:
     """Boxes sent from the framebuffer, which feeds the first link of every row.
 
     A box that several cores of a row need is sent once and passed on. `needed` is [candidates,
     cores, rank]; one Traffic per candidate, its `total_sent_bytes` those read from the framebuffer.
     `width_ratio`: of an activation link to the whole framebuffer; when all of it together takes
-    longer than any row's link, that counts as the busiest link.
+    longer than any row's link, that counts as the busiest link. slices: what is left out of boxes.
     """
+    if slices is not None:
+        every = range(len(needed.low))
+        return [
+            _pieces_from_framebuffer(
+                Region(needed.low[k : k + 1], needed.high[k : k + 1]),
+                bits, rows, columns, width_ratio, slices.pick(k),
+            )
+            for k in every
+        ]  # fmt: skip
     wanted = needed.volume * (bits / 8)
     row, column = np.divmod(np.arange(rows * columns), columns)
     group = equal_boxes(needed, row)
@@ -99,6 +120,22 @@ def from_framebuffer(
     ]
 
 
+def _pieces_from_framebuffer(
+    needed: Region, bits: int, rows: int, columns: int, width_ratio: float, slices: Slices
+) -> Traffic:
+    """Every row's port sends each piece that a core of the row wants, once; of one candidate."""
+    found = pieces(Region(needed.low, needed.low), needed, slices)
+    size = np.asarray(found.boxes.volume * (bits / 8), np.float64)
+    grid = found.wants.reshape(-1, rows, columns)
+    by_row = size @ grid.any(axis=2)
+    reach = np.where(grid.any(axis=2), columns - np.argmax(grid[..., ::-1], axis=2), 0)
+    link = max(float(by_row.max()), float(by_row.sum()) * width_ratio)
+    wanted = slices.volume(needed)[0] * (bits / 8)
+    hops = float((size[:, None] * reach).sum()) * 8
+    total = float(wanted.sum())
+    return Traffic(link, float(wanted.max()), 0.0, total, float(by_row.sum()), hops)
+
+
 def equal_boxes(needed: Region, row: IntArray) -> IntArray:
     """Numbers of the distinct boxes of each row, from 0 [candidates, cores]."""
     key = np.broadcast_to(row, needed.low.shape[:2])
@@ -108,15 +145,18 @@ def equal_boxes(needed: Region, row: IntArray) -> IntArray:
     return numbered(key)
 
 
-def route(held: Region, needed: Region, bits: int, rows: int, columns: int) -> Traffic:
+def route(
+    held: Region, needed: Region, bits: int, rows: int, columns: int, slices: Slices | None = None
+) -> Traffic:
     """Exact loads of all links and ports for one transfer; regions are [1, cores, rank]."""
     links = _Links(rows, columns)
-    boxes, holds, wants = pieces(held, needed)
+    boxes, holds, wants = pieces(held, needed, slices)
     sizes = np.asarray(boxes.volume * (bits / 8), np.float64)
     for some in np.array_split(np.arange(len(sizes)), len(sizes) // _PIECES_AT_ONCE + 1):
         travels = some[(wants[some] & ~holds[some]).any(axis=1)]
         links.send(holds[travels].argmax(axis=1), wants[travels], sizes[travels])
-    received = (needed.volume - held.intersect(needed).volume)[0] * (bits / 8)
+    own = wanted_volume(held.intersect(needed), slices)
+    received = (wanted_volume(needed, slices) - own)[0] * (bits / 8)
     return links.traffic(received)
 
 
@@ -132,8 +172,9 @@ class Pieces(NamedTuple):
     wants: NDArray[np.bool_]
 
 
-def pieces(held: Region, needed: Region) -> Pieces:
-    """Cut a tensor at the borders of all held and needed boxes [1, cores, rank]."""
+def pieces(held: Region, needed: Region, slices: Slices | None = None) -> Pieces:
+    """Cut a tensor at the borders of all held and needed boxes [1, cores, rank], and of what is
+    left out of these."""
     has, want = held.volume[0] > 0, needed.volume[0] > 0
     holds, wants = has[None], want[None]
     low = high = np.zeros((1, 0), np.int64)
@@ -141,9 +182,16 @@ def pieces(held: Region, needed: Region) -> Pieces:
         bounds = [b[0, :, axis] for b in (held.low, held.high, needed.low, needed.high)]
         used = (bound[m] for bound, m in zip(bounds, (has, has, want, want), strict=True))
         edges = np.unique(np.concatenate(list(used)))
+        if slices is not None and axis == slices.axis and edges.size:
+            borders = np.arange(slices.wanted.shape[-1] + 1) * slices.width
+            inside = (borders > edges[0]) & (borders < edges[-1])
+            edges = np.union1d(edges, borders[inside])
         first, last = edges[:-1, None], edges[1:, None]
         holds = _combine(holds, (bounds[0] <= first) & (last <= bounds[1]))
-        wants = _combine(wants, (bounds[2] <= first) & (last <= bounds[3]))
+        read = (bounds[2] <= first) & (last <= bounds[3])
+        if slices is not None and axis == slices.axis:
+            read &= slices.wanted[0][:, edges[:-1] // slices.width].T
+        wants = _combine(wants, read)
         low, high = _extend(low, edges[:-1]), _extend(high, edges[1:])
     return Pieces(Region(low, high), holds, wants)
 

@@ -16,7 +16,7 @@ from typing import ClassVar, TypeVar
 import numpy as np
 
 from zapdeploy.compile.graph import Array, Attribute, Call, Shape
-from zapdeploy.compile.regions import IntArray, Region, broadcast
+from zapdeploy.compile.regions import IntArray, Region, Slices, broadcast
 from zapdeploy.errors import ModelError
 
 # The outputs of a call from its inputs.
@@ -164,6 +164,14 @@ class Operator:
         return tuple(
             None if value is None else broadcast(out, shape, value.shape) for value in call.inputs
         )
+
+    def slices(self, call: Call, index: int, out: Region) -> Slices | None:
+        """What boxes of output 0 leave out of their box of an input; None: nothing."""
+        return None
+
+    def grain(self, call: Call) -> tuple[int, ...]:
+        """For each dimension of output 0, what tiles along it are multiples of."""
+        return (1,) * len(call.output.shape)
 
     def cuttable(self, call: Call) -> tuple[bool, ...]:
         """For each dimension of output 0, whether it may be cut over cores."""

@@ -57,6 +57,11 @@ class MatrixOperator(Operator):
         """
         raise NotImplementedError
 
+    def weight_sums(self, call: Call, magnitudes: Array) -> Array | None:
+        """Sums of the magnitudes of the weights behind each output channel, from the weights' own;
+        None where these are sums over all dimensions but `weight_axis`."""
+        return None
+
     def weight_axis(self, call: Call) -> int:
         """The dimension of w that runs over output channels."""
         raise NotImplementedError

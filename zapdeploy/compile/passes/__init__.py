@@ -22,6 +22,8 @@ this order:
 14. merge_views: quantizers stand no longer between the views. Some of what is merged leads back to
     the shape it came from, hence remove_identity again.
 15. remove_dead: dequantizers and views that nobody reads any more.
+16. find_block_sparse: gathers and products are integer, and nobody else reads what is between. What
+    it took the place of is dead, hence remove_dead again.
 
 check_accumulators and check_scales run last, on their own: they need the final weights, ranges and
 scales, and an error about operators that are not supported comes first.
@@ -30,6 +32,7 @@ scales, and an error about operators that are not supported comes first.
 from zapdeploy.compile.passes.absorb_clamp import AbsorbClamp
 from zapdeploy.compile.passes.bind_bias import BindBias
 from zapdeploy.compile.passes.driver import Observer, Pass, pass_name, run_passes
+from zapdeploy.compile.passes.find_block_sparse import FindBlockSparse
 from zapdeploy.compile.passes.fold_batch_normalization import FoldBatchNormalization
 from zapdeploy.compile.passes.fold_constants import FoldConstants
 from zapdeploy.compile.passes.fuse_integer import FuseInteger
@@ -64,6 +67,8 @@ IMPORT_PASSES: tuple[Pass, ...] = (
     RemoveRequantize(),
     MergeViews(),
     RemoveIdentity(),
+    RemoveDead(),
+    FindBlockSparse(),
     RemoveDead(),
 )
 

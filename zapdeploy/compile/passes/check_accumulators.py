@@ -9,6 +9,7 @@ import numpy as np
 
 from zapdeploy.compile.graph import INT32, Array, Call, Graph, Value
 from zapdeploy.compile.ops.base import Unit, operator
+from zapdeploy.compile.ops.matrix import MatrixOperator
 from zapdeploy.compile.passes.matrix_nodes import CONVOLUTIONS
 from zapdeploy.errors import ModelError
 
@@ -45,6 +46,11 @@ def accumulator_bound(call: Call, enough: int) -> int:
     largest_bias = 0
     if bias is not None and bias.data is not None and bias.element.is_integer:
         largest_bias = int(np.abs(bias.data.astype(np.int64)).max())
+    op = operator(call.node.op)
+    if isinstance(op, MatrixOperator) and w.data is not None:
+        own = op.weight_sums(call, np.abs(w.data.astype(np.int64)))
+        if own is not None:
+            return int(own.max(initial=0)) * _largest(x) + largest_bias
     length = w.size // w.shape[0] if call.node.op in CONVOLUTIONS else w.shape[-2]
     coarse = length * _largest(w) * _largest(x) + largest_bias
     if coarse <= enough or w.data is None:

@@ -8,7 +8,13 @@ import numpy as np
 
 from zapdeploy.compile.graph import Value
 from zapdeploy.compile.layers import Layer, group_layers, network_outputs, stored
-from zapdeploy.compile.mapping.cost import CoreWork, core_work, read_region, storage_bits
+from zapdeploy.compile.mapping.cost import (
+    CoreWork,
+    core_work,
+    read_region,
+    read_slices,
+    storage_bits,
+)
 from zapdeploy.compile.mapping.tiling import Cuts, space_of
 from zapdeploy.compile.noc.messages import Messages
 from zapdeploy.compile.program.activations import Delivery, from_cores, from_framebuffer
@@ -105,10 +111,11 @@ def _deliveries(
     for read in layer.reads:
         region = read_region(read, cuts)
         needed = Region(region.low[0], region.high[0])
+        slices = read_slices(read, cuts)
         bits = storage_bits(read.source, target)
         if read.source.name in held:
-            found.append(from_cores(read, held[read.source.name], needed, bits))
+            found.append(from_cores(read, held[read.source.name], needed, bits, slices))
         else:
             rows, columns = int(target.array.rows), int(target.array.columns)
-            found.append(from_framebuffer(read, needed, bits, rows, columns))
+            found.append(from_framebuffer(read, needed, bits, rows, columns, slices))
     return tuple(found)

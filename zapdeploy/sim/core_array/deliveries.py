@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from zapdeploy.compile.graph import Array, Shape
 from zapdeploy.compile.layers import Read
 from zapdeploy.compile.noc.messages import Messages
 from zapdeploy.compile.program.activations import Delivery
-from zapdeploy.compile.regions import IntArray, Region
+from zapdeploy.compile.regions import IntArray, Region, Slices
 from zapdeploy.errors import SimulationError
 from zapdeploy.sim.core_array.copying import (
     as_bits,
@@ -51,6 +53,8 @@ def assemble(delivery: Delivery, own: Tiles | None, stream: Array, what: str) ->
     needed = filled_out(delivery.needed)
     out = np.zeros((len(needed.low), int(needed.volume.max(initial=0))), stream.dtype)
     covered = np.zeros(out.shape, np.uint8)
+    if delivery.slices is not None:
+        _leave_out(delivery.needed, delivery.slices, out, covered)
     nothing = np.zeros_like(needed.low)
     held = Region(nothing, nothing) if own is None else filled_out(own.box)
     values = stream if own is None else own.values
@@ -62,6 +66,21 @@ def assemble(delivery: Delivery, own: Tiles | None, stream: Array, what: str) ->
     )  # fmt: skip
     _check_covered(covered, delivery.needed, what)
     return Tiles.own(out, delivery.needed)
+
+
+NEVER_WRITTEN = 0x55  # what the bytes hold that a core is not sent: whoever reads them shows it
+
+
+def _leave_out(needed: Region, slices: Slices, out: Array, covered: Array) -> None:
+    """Mark what cores leave out of their boxes as what nobody waits for."""
+    out.view(np.uint8)[...] = NEVER_WRITTEN
+    for core in np.flatnonzero(needed.volume):
+        extent = tuple(needed.extent[core].tolist())
+        low, high = needed.low[core, slices.axis], needed.high[core, slices.axis]
+        left = ~slices.wanted[0, core, np.arange(low, high) // slices.width]
+        shape = [1] * len(extent)
+        shape[slices.axis] = -1
+        covered[core, : prod(extent)] = np.broadcast_to(left.reshape(shape), extent).reshape(-1)
 
 
 def _check_covered(covered: Array, needed: Region, what: str) -> None:

@@ -88,7 +88,10 @@ def _products(
     _, first, slice_of = np.unique(w.row[cores], return_index=True, return_inverse=True)
     weights = _centred(some, 1, w, cores[first], inputs)
     activations = _centred(some, 0, x, cores, inputs)
-    column = np.abs(weights).sum(axis=_summed_axes(op, some.call), dtype=np.float64)
+    magnitudes = np.abs(weights)
+    column = op.weight_sums(some.call, magnitudes)
+    if column is None:
+        column = magnitudes.sum(axis=_summed_axes(op, some.call), dtype=np.float64)
     largest = float(np.abs(activations).max(initial=0)) * float(column.max(initial=0))
     dtype = np.float32 if largest <= EXACT_IN_FLOAT32 else np.float64
     activations, weights = (a.astype(dtype, copy=False) for a in (activations, weights))
@@ -126,9 +129,12 @@ def _centred(
         if zero_point[0].size > 1:
             shape[axis] = -1
         return np.subtract(codes, zero_point.reshape(shape), dtype=np.float32)
-    meaning = stacked(value, tiles.pick(cores), len(value.shape)).quantization
-    if meaning is None:
+    if value.quantization is None:
         return codes.astype(np.float32)
+    if value.quantization.zero_point.size == 1:
+        return np.subtract(codes, value.quantization.zero_point[0], dtype=np.float32)
+    meaning = stacked(value, tiles.pick(cores), len(value.shape)).quantization
+    assert meaning is not None
     return np.subtract(codes, meaning.along(meaning.zero_point, codes.ndim), dtype=np.float32)
 
 
