@@ -333,7 +333,9 @@ CASES: dict[str, Call] = {
     "dynamic": dynamic(),
 }
 MATRIX = tuple(
-    label for label, c in CASES.items() if c.node.op in ("Conv", "ConvTranspose", "MatMul")
+    label
+    for label, c in CASES.items()
+    if c.node.op in ("BlockSparse", "Conv", "ConvTranspose", "MatMul")
 )
 
 

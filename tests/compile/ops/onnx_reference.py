@@ -6,6 +6,8 @@ The tests' outside truth: ONNX Runtime runs it, with its integer kernels or with
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ import onnx
 import onnxruntime
 from onnx import helper, numpy_helper
 
-from zapdeploy.compile.graph import Array, Call, Graph, Quantization, Value
+from zapdeploy.compile.graph import Array, Call, Graph, Node, Quantization, Value
 from zapdeploy.onnxruntime_sessions import Purpose, open_session
 
 TYPES = {
@@ -134,6 +136,8 @@ class OnnxReference:
             self.emit("Clip", [target, *bounds], value.name)
 
     def add(self, call: Call) -> None:
+        if call.node.op == "BlockSparse":
+            call = self.dense(call)
         out = call.output
         real = out.name if out.quantization is None else f"{out.name}.real"
         reals = [
@@ -143,6 +147,30 @@ class OnnxReference:
         self.operate(call, reals, real)
         if out.quantization is not None:
             self.write(real, out)
+
+    def dense(self, call: Call) -> Call:
+        """A sparse product as a convolution with all weights, the missing ones 0."""
+        x, w, numbers = call.input(0), call.input(1), call.input(5)
+        assert w.data is not None
+        assert numbers.data is not None
+        first, (_, rows, length) = call.ints("first"), w.shape
+        full = np.zeros((len(first) - 1, rows, x.shape[1], length), w.element.numpy)
+        for group, (low, high) in enumerate(pairwise(first)):
+            for t in range(low, high):
+                full[group, :, numbers.data[t]] = w.data[t]
+        columns = x.shape[1] * length
+        weights = replace(w, shape=(full[..., 0, 0].size, columns, 1))
+        weights = replace(weights, data=full.reshape(weights.shape))
+        flat = replace(x, name=f"{x.name}.flat", shape=(x.shape[0], columns, 1))
+        shape = self.constant(f"{flat.name}.shape", np.array(flat.shape, np.int64))
+        self.emit("Reshape", [x.name, shape], flat.name)
+        attributes: dict[str, Any] = {
+            "strides": (1,), "dilations": (1,), "pads": (0, 0), "group": 1,
+        }  # fmt: skip
+        inputs = (flat, weights, call.optional(2))
+        names = tuple("" if v is None else v.name for v in inputs)
+        node = Node(call.node.name, "Conv", names, call.node.outputs, attributes)
+        return Call(node, inputs, call.outputs)
 
     def operate(self, call: Call, reals: list[str], real: str) -> None:
         op, attributes = call.node.op, dict(call.node.attributes)

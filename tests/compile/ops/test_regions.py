@@ -188,7 +188,7 @@ def test_every_operator_has_a_case_and_a_summary() -> None:
         assert op.summary
         assert "\n" not in op.summary
     matrix = {op.name for op in registered() if op.unit is Unit.MATRIX}
-    assert matrix == {"Conv", "ConvTranspose", "MatMul"}
+    assert matrix == {"BlockSparse", "Conv", "ConvTranspose", "MatMul"}
 
 
 def test_a_view_or_move_costs_no_arithmetic_unless_it_rescales() -> None:

@@ -318,7 +318,11 @@ def parameter_slices(layer: Layer, cuts: Cuts, target: Target) -> tuple[IntArray
             for low, extent in zip(np.moveaxis(region.low, -1, 0), value.shape, strict=True):
                 if low.any():
                     key = numbered(key * extent + low)
-    size += scale_bytes(layer, cuts)
+    scales = scale_bytes(layer, cuts)
+    if np.any(scales):  # cores without any weights have those of their channels all the same
+        channel = layer.operator.channel_axis(layer.anchor)
+        key = numbered(key * layer.anchor.output.shape[channel] + cuts.output.low[..., channel])
+    size += scales
     active = (cuts.output.volume > 0) & (size > 0)
     if target.core.weights == "resident":  # nobody shares: each core keeps its own
         key = np.broadcast_to(np.arange(cuts.cores), key.shape)
