@@ -190,6 +190,7 @@ def _synthesize(
         "neurons": wiring.neurons,
         "edges": wiring.edges,
         "frames": frames,
+        "axes": "time,neurons",
         "synthetic": True,
         "seed": seed,
     }
@@ -199,6 +200,8 @@ def _synthesize(
     print(
         f"wrote {document['recording']} ({frames:,} frames, {wiring.neurons:,} neurons, synthetic)"
     )
+    if frames < wiring.neurons:
+        print("  fewer frames than neurons: read it with --axes time,neurons")
     if connectome is None:
         print(f"wrote {document['connectome']} ({wiring.edges:,} edges, synthetic)")
     return 0

@@ -156,12 +156,19 @@ class BlockSparse(MatrixOperator):
 
     def _tile(self, call: Call, out: Region, low: IntArray, high: IntArray) -> MatrixTile:
         """Groups [low, high): their blocks as runs of one matrix. Sums of several groups take
-        their turns in the same accumulators."""
+        their turns in the same accumulators. A box that begins or ends inside a group, as no core's
+        does, counts as rows one by one."""
         _, rows, inputs = call.input(1).shape
         first = _first(call)
         met = first[high] - first[low]
-        some = np.where(high > low, 1, 0)  # of none, the outputs are still made: of the bias
-        return matrix_tile(out.extent[..., 0], some, np.asarray(rows), met, np.asarray(inputs))
+        begin, end = boxes.span(out, 1)
+        head = np.maximum(begin - low * rows, 0) * (first[np.minimum(low + 1, high)] - first[low])
+        tail = np.maximum(high * rows - end, 0) * (first[high] - first[np.maximum(high - 1, low)])
+        whole = (head == 0) & (tail == 0)
+        runs = np.where(whole, met, np.maximum(met * rows - head - tail, 0))
+        columns = np.where(whole, rows, 1)
+        some = np.where(high > low, 1, 0)  # of no blocks, the outputs are still made: of the bias
+        return matrix_tile(out.extent[..., 0], some, columns, runs, np.asarray(inputs))
 
 
 def _first(call: Call) -> IntArray:
