@@ -160,7 +160,10 @@ class OnnxReference:
                 full[group, :, numbers.data[t]] = w.data[t]
         columns = x.shape[1] * length
         weights = replace(w, shape=(full[..., 0, 0].size, columns, 1))
-        weights = replace(weights, data=full.reshape(weights.shape))
+        assert w.quantization is not None
+        zeros = np.zeros(w.quantization.scale.size, np.int32)
+        meaning = replace(w.quantization, zero_point=zeros)
+        weights = replace(weights, data=full.reshape(weights.shape), quantization=meaning)
         flat = replace(x, name=f"{x.name}.flat", shape=(x.shape[0], columns, 1))
         shape = self.constant(f"{flat.name}.shape", np.array(flat.shape, np.int64))
         self.emit("Reshape", [x.name, shape], flat.name)

@@ -42,7 +42,13 @@ _RANDOM = np.random.default_rng(5)
 
 
 def sparse(
-    x: Value, met: list[list[int]], rows: int, y: Value, element: ElementType, *, bias: bool = False
+    x: Value,
+    met: list[list[int]],
+    rows: int,
+    y: Value,
+    element: ElementType,
+    *,
+    biased: bool = False,
 ) -> Call:
     """A product of groups that meet these blocks of x."""
     first = np.concatenate([[0], np.cumsum([len(blocks) for blocks in met])])
@@ -54,8 +60,10 @@ def sparse(
     codes = _RANDOM.integers(low, high + 1, shape)
     w = constant(Value("w", shape, element, meaning), codes)
     numbers = constant(plain("numbers", blocks.shape, UINT16), blocks)
-    added = Value("bias", (outputs,), INT32, None, _RANDOM.integers(-99, 99, outputs).astype("i4"))
-    inputs = [x, w, added if bias else None, None, None, numbers]
+    assert x.quantization is not None
+    of_sums = Quantization(x.quantization.scale * scale, np.zeros(outputs), *INT32.limits, 0)
+    bias = constant(Value("bias", (outputs,), INT32, of_sums), _RANDOM.integers(-99, 99, outputs))
+    inputs = [x, w, bias if biased else None, None, None, numbers]
     return call("BlockSparse", inputs, y, first=tuple(first.tolist()), pattern=str(met))
 
 
@@ -64,7 +72,7 @@ _Y = quantized("y", (), UINT8, 0.3, 131)
 _MET = [[0, 3], [], [4], [1, 2, 3, 4], [0]]
 _X4, _Y4 = quantized("x", (2, 6, 2), UINT4, 0.25), quantized("y", (), INT4, 0.5, 1)
 CALLS = {
-    "block sparse": sparse(_X, _MET, 2, _Y, INT8, bias=True),
+    "block sparse": sparse(_X, _MET, 2, _Y, INT8, biased=True),
     "block sparse float out": sparse(_X, _MET, 2, plain("y", ()), INT8),
     "block sparse int4": sparse(_X4, [[5], [0, 1, 2, 3, 4, 5], [2]], 3, _Y4, INT4),
 }
