@@ -119,4 +119,4 @@ def operators(path: Path) -> Counter[str]:
 def signal_to_noise_db(reference: Floats, values: Floats) -> float:
     """Power of the reference over power of the difference, in decibel."""
     noise = float(np.mean((reference - values) ** 2, dtype=np.float64))
-    return float(10 * np.log10(np.mean(reference**2, dtype=np.float64) / noise))
+    return float(10 * np.log10(np.mean(reference**2, dtype=np.float64) / max(noise, 1e-30)))

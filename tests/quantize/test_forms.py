@@ -21,6 +21,7 @@ from tests.quantize.networks import (
     save,
     signal_to_noise_db,
 )
+from zapdeploy.onnxruntime_sessions import Purpose, open_session
 from zapdeploy.quantize import quantize_onnx
 
 FLOAT_LAYERS = {"Conv", "Gemm", "MatMul", "Add", "GlobalAveragePool"}
@@ -112,9 +113,44 @@ def test_packed_holds_real_4_bit_tensors(tmp_path: Path) -> None:
     types = tensor_types(path)
     assert types["Conv_c2_weight_quantized"] == TensorProto.INT4
     assert types["Conv_c1_weight_quantized"] == TensorProto.INT8
-    assert types["r2_zero_point"] == TensorProto.UINT4
-    assert types["input_zero_point"] == TensorProto.UINT8
-    assert "Clip" not in operators(path)
+    assert types["r2_zero_point"] == types["input_zero_point"] == TensorProto.UINT8
+    assert operators(path)["Clip"] == 5  # tensors between the two layers
+
+
+def chain(path: Path, between: str) -> Path:
+    """Convolutions with a clamp at six or a maximum between them."""
+    weights = random_weights({"w1": (8, 3, 3, 3), "w2": (8, 8, 3, 3), "w3": (5, 8, 1, 1)})
+    weights |= {"zero": np.array(0, np.float32), "six": np.array(6, np.float32)}
+    made = {
+        "relu6": lambda x, y: node("Clip", f"{x} zero six", y),
+        "maximum": lambda x, y: node("MaxPool", x, y, kernel_shape=[2, 2]),
+        "relu": lambda x, y: node("Relu", x, y),
+    }[between]
+    nodes = [
+        node("Conv", "input w1", "c1", pads=[1, 1, 1, 1]),
+        made("c1", "b1"),
+        node("Conv", "b1 w2", "c2", pads=[1, 1, 1, 1]),
+        made("c2", "b2"),
+        node("Conv", "b2 w3", "output"),
+    ]
+    side = 6 if between == "maximum" else 8
+    return save(path, nodes, weights, ([1, 3, 8, 8], [1, 5, side, side]))
+
+
+@pytest.mark.parametrize("between", ["relu6", "maximum", "relu"])
+@pytest.mark.parametrize("bits", [(4, 4), (4, 8), (8, 4)])
+@pytest.mark.parametrize("snr", [None, 1.0])
+def test_onnxruntime_loads_4_bit_files_with_its_default_options(
+    tmp_path: Path, between: str, bits: tuple[int, int], snr: float | None
+) -> None:
+    path = quantized(
+        chain(tmp_path / "net.onnx", between), weights=bits[0], activations=bits[1],
+        keep_first_last=4, min_snr_db=snr,
+    )  # fmt: skip
+    x = images(2)["input"][:1]
+    default = open_session(path, Purpose.BASELINE).run(None, {"input": x})[0]
+    plain = open_session(path, Purpose.PLAIN).run(None, {"input": x})[0]
+    assert signal_to_noise_db(plain, default) > 20  # a step here and there, where sums meet ties
 
 
 def test_packed_holds_real_2_bit_weights(tmp_path: Path) -> None:

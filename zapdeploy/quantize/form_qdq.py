@@ -1,7 +1,9 @@
 """Writes a plan as float operators between QuantizeLinear and DequantizeLinear nodes.
 
 One writer serves three forms, which differ only in how they hold fewer than 8 bits: not at all
-("qdq"), in 8-bit tensors behind a Clip ("qcdq"), or in INT4, UINT4 and INT2 tensors ("packed").
+("qdq"), in 8-bit tensors behind a Clip ("qcdq"), or weights, which make up the file, in INT4 and
+INT2 tensors ("packed"). Activations are behind a Clip in both: ONNX Runtime's optimizations make
+integer operators of what stands between UINT4 quantizers, and then refuse them.
 Nodes stand where ONNX Runtime's own quantizer puts them: one pair on each tensor between
 operators, none between a layer and the activation it absorbs.
 """
@@ -100,7 +102,7 @@ class _Writer:
         quantized = f"{name}_quantized"
         axis = {} if quantizer.axis is None else {"axis": quantizer.axis}
         self._node("QuantizeLinear", [source, scale, zero], quantized, **axis)
-        if quantizer.bits < 8 and not self.packed:
+        if quantizer.bits < 8:
             quantized = self._clip(
                 quantized, np.array(0, np.uint8), np.array(quantizer.highest, np.uint8)
             )
@@ -110,11 +112,7 @@ class _Writer:
         scale, zero = f"{name}_scale", f"{name}_zero_point"
         zero_point = np.array(quantizer.zero_point, np.uint8)
         self.parts.initializers.append(constant(scale, np.array(quantizer.scale, np.float32)))
-        if quantizer.bits < 8 and self.packed:
-            tensor = packed_constant(zero, zero_point, quantizer.bits, signed=False)
-        else:
-            tensor = constant(zero, zero_point)
-        self.parts.initializers.append(tensor)
+        self.parts.initializers.append(constant(zero, zero_point))
         return scale, zero
 
     def _replace_weights(self, node: NodeProto, weight: QuantizedWeight) -> None:

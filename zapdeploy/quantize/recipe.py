@@ -20,9 +20,9 @@ class Recipe:
 
     form "qdq": 8-bit QuantizeLinear/DequantizeLinear pairs around float operators. "qoperator":
     the integer operators themselves (QLinearConv, QGemm, ...), 8 bit. "qcdq": as Brevitas writes
-    it, low bits held in 8-bit tensors with a Clip to the narrow bounds. "packed": real INT4, UINT4
-    (opset 21) or INT2 (opset 25) tensors; ONNX Runtime 1.32 runs these with graph optimizations
-    disabled, because its fusions do not know 4-bit activations.
+    it, low bits held in 8-bit tensors with a Clip to the narrow bounds. "packed": weights in real
+    INT4 (opset 21) or INT2 (opset 25) tensors, activations as in "qcdq". ONNX Runtime 1.32 loads
+    all of them with its default options but INT2, for which its optimizations must be off.
 
     Layers that read the network's input or write its output keep at least `keep_first_last` bits,
     in their weights and in the activations that they read.

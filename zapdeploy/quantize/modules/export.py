@@ -26,8 +26,8 @@ OPSET = 17
 def export(graph: fx.GraphModule, example: tuple[Tensor, ...], form: Form) -> onnx.ModelProto:
     """The graph as a model of static shape: that of `example`, named as the arguments are.
 
-    form "qcdq": low bits in 8-bit tensors behind a Clip (opset 17). "packed": INT4, UINT4 and INT2
-    tensors (opset 21, and 25 where a tensor has 2 bits).
+    form "qcdq": low bits in 8-bit tensors behind a Clip (opset 17). "packed": weights in
+    INT4 and INT2 tensors (opset 21, and 25 where one has 2 bits), activations as in "qcdq".
     """
     names = argument_names(graph)
     layers = tuple(str(node.target) for node in layer_nodes(graph))

@@ -91,7 +91,10 @@ def _name_layers(graph: onnx.GraphProto, layers: tuple[str, ...]) -> None:
 
 
 def pack(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same function with INT4, UINT4, INT2 tensors in the place of Clip over 8-bit ones."""
+    """The same function with weights in INT4 and INT2 tensors in the place of Clip over 8-bit ones.
+
+    Activations stay behind their Clip, as `form_qdq` has them.
+    """
     held = {tensor.name: tensor for tensor in model.graph.initializer}
     widths = _clipped_bits(model, held)
     two = 2 in widths.values()
@@ -106,11 +109,11 @@ def pack(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _clipped_bits(model: onnx.ModelProto, held: dict[str, TensorProto]) -> dict[str, int]:
-    """Bits of every tensor that a Clip between quantizer and dequantizer makes, by its name."""
+    """Bits of the weights that a Clip before the dequantizer makes narrow, by the Clip's result."""
     read_by = {node.input[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
     found = {}
     for node in model.graph.node:
-        if node.op_type == "Clip" and node.output[0] in read_by:
+        if node.op_type == "Clip" and node.output[0] in read_by and node.input[0] in held:
             low, high = (int(numpy_helper.to_array(held[name])) for name in node.input[1:3])
             found[node.output[0]] = int(high - low).bit_length()
     return found
@@ -123,34 +126,28 @@ class _Packer:
         self.graph = model.graph
         self.bits = bits
         self.held = {tensor.name: tensor for tensor in self.graph.initializer}
-        self.makers = {name: node for node in self.graph.node for name in node.output}
 
     def pack(self) -> None:
         clips = [node for node in self.graph.node if node.output and node.output[0] in self.bits]
         for clip in clips:
             bits, source = self.bits[clip.output[0]], clip.input[0]
-            if source in self.held:
-                narrow = self._narrowed(source, bits, signed=True)
-                self._point_readers(clip.output[0], narrow, bits, signed=True)
-            else:
-                maker = self.makers[source]
-                maker.input[2] = self._narrowed(maker.input[2], bits, signed=False)
-                self._point_readers(clip.output[0], source, bits, signed=False)
+            narrow = self._narrowed(source, bits)
+            self._point_readers(clip.output[0], narrow, bits)
             self.graph.node.remove(clip)
 
-    def _point_readers(self, old: str, new: str, bits: int, *, signed: bool) -> None:
+    def _point_readers(self, old: str, new: str, bits: int) -> None:
         """Let the dequantizers of `old` read `new`, with a zero point of its type."""
         for node in self.graph.node:
             if node.op_type == "DequantizeLinear" and node.input[0] == old:
                 node.input[0] = new
-                node.input[2] = self._narrowed(node.input[2], bits, signed=signed)
+                node.input[2] = self._narrowed(node.input[2], bits)
 
-    def _narrowed(self, name: str, bits: int, *, signed: bool) -> str:
+    def _narrowed(self, name: str, bits: int) -> str:
         """An initializer of fewer bits with the same values; its name."""
-        narrow = f"{name}_{'int' if signed else 'uint'}{bits}"
+        narrow = f"{name}_int{bits}"
         if narrow not in self.held:
             values: NDArray[np.integer] = numpy_helper.to_array(self.held[name])
-            self.held[narrow] = packed_constant(narrow, values, bits, signed=signed)
+            self.held[narrow] = packed_constant(narrow, values, bits, signed=True)
             self.graph.initializer.append(self.held[narrow])
         return narrow
 
