@@ -81,3 +81,76 @@ def _run(
         show.print_answer(found)
         print(", ".join(f"{number:,} {status}" for status, number in found.counts.items()))
     return 0 if found.counts.get("done") else 1
+
+
+@_commands.command("query")
+def _query(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of explore.")],
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="A query; the newest table is points.")],
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE.csv", help="Also write the rows there.")
+    ] = None,
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+) -> int:
+    """Ask an exploration's tables in SQL, by DuckDB.
+
+    Example: zapdeploy explore query out "select model, min(latency_s) from points group by model"
+    """
+    from zapdeploy.explore.query import query
+    from zapdeploy.explore.table import save_csv
+
+    found = query(folder, sql)
+    if csv is not None:
+        save_csv(found.records(), csv)
+    if as_json:
+        show.print_json({"columns": list(found.columns), "rows": _jsonable(found.records())})
+    else:
+        show.print_answer(found)
+    return 0
+
+
+def _jsonable(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows whose values JSON has: an infinite number or a date becomes text."""
+    import math
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, float) and not math.isfinite(value):
+            return str(value)
+        return value if isinstance(value, str | int | float | bool | list | None) else str(value)
+
+    return [{key: plain(value) for key, value in row.items()} for row in rows]
+
+
+@_commands.command("page")
+def _page(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of explore.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="PAGE.html", help="Default: in DIR.")
+    ] = None,
+    table: Annotated[
+        str | None, typer.Option("--table", metavar="NAME", help="A spec's (default: the newest).")
+    ] = None,
+    minimize: Annotated[
+        list[str] | None, typer.Option("--minimize", metavar="COLUMN", help="Once for each.")
+    ] = None,
+    maximize: Annotated[
+        list[str] | None, typer.Option("--maximize", metavar="COLUMN", help="Once for each.")
+    ] = None,
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+) -> int:
+    """Draw fronts with intervals, all points side by side, and what each axis does.
+
+    Example: zapdeploy explore page out --minimize latency_s --minimize energy_per_frame_j
+    """
+    from zapdeploy.explore.page import write_page
+
+    path = write_page(folder, output, table=table, minimize=minimize or (), maximize=maximize or ())
+    if as_json:
+        show.print_json({"page": str(path)})
+    else:
+        print(f"wrote {path}")
+    return 0

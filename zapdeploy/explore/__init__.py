@@ -13,6 +13,10 @@ worker.py     what runs in a worker, and the watch over it
 engine.py     this process, or a Dask cluster
 store.py      results by digest, in a folder that many may write to
 table.py      points and results
+query.py      SQL over tables
+pareto.py     fronts, with and without intervals
+effects.py    what each axis does
+page.py       one page of HTML
 exploring.py  the verb
 
 Dask, DuckDB, Optuna and pyarrow come with the extra `explore`, and load when they are needed.
