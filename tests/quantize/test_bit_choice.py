@@ -190,7 +190,9 @@ def test_the_file_has_the_noise_that_was_asked_for_and_compiles(tmp_path: Path, 
         **NARROW,  # type: ignore
     )
     assert record.choice is not None
-    assert record.choice.found_db >= record.choice.limit_db == pytest.approx(26)
+    aim = record.choice.aim
+    assert aim is not None
+    assert aim.found_db >= aim.limit_db == pytest.approx(26)
     x = images(64, seed=9)["input"]
     assert signal_to_noise_db(run(source, x), run(target, x)) > 24
     assert any(layer.weights < 8 for layer in record.layers)
@@ -209,8 +211,9 @@ def test_what_8_bits_cannot_reach_is_not_aimed_at(tmp_path: Path) -> None:
     )
     assert record.choice is not None
     assert record.choice.asked_db == 90
-    assert 25 < record.choice.limit_db < 60
-    assert record.choice.found_db >= record.choice.limit_db
+    assert record.choice.aim is not None
+    assert 25 < record.choice.aim.limit_db < 60
+    assert record.choice.aim.found_db >= record.choice.aim.limit_db
 
 
 def test_sums_keep_8_bits_and_readers_narrow_them(tmp_path: Path) -> None:
@@ -233,3 +236,50 @@ def test_scales_per_neuron_are_refused_beside_a_choice(tmp_path: Path) -> None:
             source, tmp_path / "q.onnx", calibration=images(8), activation_scales="auto",
             min_snr_db=20,
         )  # fmt: skip
+
+
+def test_refining_takes_equal_channels_where_they_leave_less_noise(tmp_path: Path) -> None:
+    source, samples = unequal(tmp_path / "net.onnx"), images(64)
+    x = images(32, seed=7)["input"]
+    plain = quantize_onnx(source, tmp_path / "plain.onnx", calibration=samples)
+    refined = quantize_onnx(source, tmp_path / "q.onnx", calibration=samples, refine=True)
+    assert plain.choice is None
+    assert refined.choice is not None
+    assert refined.choice.equalized
+    exact = run(source, x)
+    gained = signal_to_noise_db(exact, run(tmp_path / "q.onnx", x)) - signal_to_noise_db(
+        exact, run(tmp_path / "plain.onnx", x)
+    )
+    assert gained > 1
+
+
+def saturating(path: Path) -> Path:
+    """A classifier whose softmax is all but certain of every input."""
+    weights = random_weights({"w1": (8, 3, 3, 3), "w2": (8, 8, 3, 3), "w4": (5, 8)})
+    weights["w4"] *= 100
+    nodes = [
+        node("Conv", "input w1", "c1", pads=[1, 1, 1, 1]),
+        node("Relu", "c1", "r1"),
+        node("Conv", "r1 w2", "c2", pads=[1, 1, 1, 1]),
+        node("Relu", "c2", "r2"),
+        node("GlobalAveragePool", "r2", "g"),
+        node("Flatten", "g", "f"),
+        node("Gemm", "f w4", "logits", transB=1),
+        node("Softmax", "logits", "output", axis=1),
+    ]
+    return save(path, nodes, weights, ([1, 3, 8, 8], [1, 5]))
+
+
+def test_noise_is_judged_before_a_softmax_hides_it(tmp_path: Path) -> None:
+    source = saturating(tmp_path / "net.onnx")
+    record = quantize_onnx(
+        source,
+        tmp_path / "q.onnx",
+        calibration=images(32),
+        min_snr_db=45,
+        **NARROW,  # type: ignore
+    )
+    assert record.fidelity.snr_db["output"] > 100  # which any bits would leave
+    assert max(layer.weights for layer in record.layers) == 8
+    model = onnx.load(tmp_path / "q.onnx")
+    assert [value.name for value in model.graph.output] == ["output"]

@@ -185,8 +185,7 @@ def _say_file(record: QuantizeRecord, output: Path) -> None:
     print(f"wrote {output} ({record.result_bytes / 1e6:.1f} MB, {record.recipe}, {record.form})")
     for note in record.notes:
         print(f"note: {note}")
-    if record.choice is not None:
-        _say_choice(record)
+    _say_choice(record)
     if record.float_layers:
         print(f"left in float: {', '.join(record.float_layers)}")
     if record.refusal:
@@ -199,14 +198,15 @@ def _say_file(record: QuantizeRecord, output: Path) -> None:
 def _say_choice(record: QuantizeRecord) -> None:
     """How many layers have which bits, and the loss that they were chosen under."""
     choice = record.choice
-    assert choice is not None
+    if choice is None or choice.asked_db is None or choice.aim is None:
+        return
     counted = Counter((layer.weights, layer.inputs) for layer in record.layers)
     bits = ", ".join(f"{n} at {w}/{a}" for (w, a), n in sorted(counted.items()))
     print(f"bits of weights/activations by layer: {bits}")
-    if choice.limit_db < choice.asked_db - 0.05:
+    if choice.aim.limit_db < choice.asked_db - 0.05:
         print(
-            f"note: 8 bits everywhere leave {choice.limit_db + 1:.1f} dB, not {choice.asked_db:g}; "
-            f"bits were chosen for {choice.limit_db:.1f} dB"
+            f"note: 8 bits everywhere leave {choice.aim.limit_db + 1:.1f} dB, not "
+            f"{choice.asked_db:g}; bits were chosen for {choice.aim.limit_db:.1f} dB"
         )
 
 

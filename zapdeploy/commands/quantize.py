@@ -185,14 +185,15 @@ def _way(
             "--weights mixed must have --calibration X.npz, to measure noise on, and --min-snr DB "
             "above 0; give both"
         )
-    free = scales in (None, "per tensor") and form != "qoperator" and rounding != "nearest"
-    if min_snr is None and narrow and calibration is not None and free:
+    free = calibration is not None and scales in (None, "per tensor") and rounding != "nearest"
+    if min_snr is None and narrow and free and form != "qoperator":
         min_snr = MIN_SNR_DB
     return {
         "weights": 2 if bits is None else bits,
         "activations": 4 if mixed else activations,
         "keep_first_last": 4 if mixed else edges,
         "rounding": rounding or ("nearest" if calibration is None else "gptq"),
+        "refine": free,
         "min_snr_db": min_snr or None,
     }
 

@@ -8,10 +8,12 @@ network asks for.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from zapdeploy.quantize.assembling import assemble
+from zapdeploy.quantize.before_saturation import before_saturation, with_outputs_of
 from zapdeploy.quantize.damage import WIDEST, Damage, Progress, measure_damage, noise
 from zapdeploy.quantize.equalization import equalize
 from zapdeploy.quantize.fidelity import outputs_of
@@ -21,10 +23,10 @@ from zapdeploy.quantize.parts import batch_size, tensor_types
 from zapdeploy.quantize.plan import Plan, Planner
 from zapdeploy.quantize.recipe import Recipe
 from zapdeploy.quantize.recipes import BitChoice
-from zapdeploy.quantize.record import BitsChosen
+from zapdeploy.quantize.record import Aim, BitsChosen
 from zapdeploy.quantize.rounding import look_at
 from zapdeploy.quantize.samples import Arrays
-from zapdeploy.quantize.widths import chosen_widths, edge_layers
+from zapdeploy.quantize.widths import assign_widths, chosen_widths, edge_layers
 
 CHOICES = (BitChoice(2, 4), BitChoice(4, 4), BitChoice(4, 8), BitChoice(8, 4), WIDEST)
 AT_MOST_WORSE = 10**0.1  # times the noise of 8 bits, where that is more than was asked for
@@ -33,40 +35,59 @@ Bits = dict[str, BitChoice]
 
 
 def choose_bits(
-    network: Network, recipe: Recipe, min_snr_db: float, samples: Arrays, progress: Progress
+    network: Network,
+    recipe: Recipe,
+    min_snr_db: float | None,
+    samples: Arrays,
+    progress: Progress,
 ) -> tuple[Plan, BitsChosen]:
     """The narrowest layers from those of `recipe` up whose outputs have `min_snr_db`, measured.
 
-    A part of the samples is held back to measure noise on. Layers are equalized where that leaves
-    less of it.
+    Without it the recipe's own bits. A part of the samples is held back to measure noise on, before
+    what saturates the outputs. Layers are equalized, and ranges of 8 bits left whole, where that
+    leaves less of it.
     """
+    original, network = network, before_saturation(network)
     split = hold_back(network, samples)
     exact = outputs_of(network, split.judged)
-    options = _options(network, recipe)
 
-    def noise_of(bits: Bits) -> float:
+    def noise_of(planner: Planner, bits: Bits) -> float:
         plan = planner.plan(chosen_widths(network, bits))
         made = Network(assemble(plan, "qcdq", real_weights=True))
         return noise(exact, outputs_of(made, split.judged))
 
-    narrow = {key: BitChoice(found[0].weights, 8) for key, found in options.items()}
-    planner = _planner(network, split.fitted, recipe)
-    plain = planner, noise_of(narrow)
-    equal = equalize(network, split.fitted)
-    if equal is not network:
-        planner = _planner(equal, split.fitted, recipe)
-        if noise_of(narrow) >= plain[1]:
-            planner = plain[0]
-    damage = measure_damage(planner, split.judged, exact, options, progress)
-    limit = 10 ** (-min_snr_db / 10)
-    bits, found, allowed = _fewest(options, damage, _work(network), noise_of, limit, progress)
-    plan = planner.plan(chosen_widths(network, bits))
+    planner = _best_planner(network, split.fitted, noise_of)
+    if recipe.weights < 8:
+        planner.rounding = look_at(planner.network, split.fitted)
+    aimed = None
+    if min_snr_db is None:
+        widths = assign_widths(network, recipe)
+    else:
+        options = _options(network, recipe)
+        damage = measure_damage(planner, split.judged, exact, options, progress)
+        limit = 10 ** (-min_snr_db / 10)
+        bits, aimed = _fewest(
+            options, damage, _work(network), lambda b: noise_of(planner, b), limit, progress
+        )
+        widths = chosen_widths(network, bits)
+    plan = planner.plan(widths)
+    plan = replace(plan, network=with_outputs_of(plan.network, original))
     equalized = planner.network is not network
-    return plan, BitsChosen(min_snr_db, _decibels(allowed), _decibels(found), equalized)
+    return plan, BitsChosen(min_snr_db, aimed, equalized, planner.whole_range)
 
 
-def _planner(network: Network, samples: Arrays, recipe: Recipe) -> Planner:
-    return Planner(network, samples, look_at(network, samples) if recipe.weights < 8 else None)
+def _best_planner(
+    network: Network, samples: Arrays, noise_of: Callable[[Planner, Bits], float]
+) -> Planner:
+    """Of the network as it is and equalized, with ranges chosen and whole, the one with the least
+    noise at 8 bits everywhere."""
+    wide = {layer.output[0]: WIDEST for layer in network.layers}
+    equal = equalize(network, samples)
+    found: list[tuple[float, Planner]] = []
+    for candidate in (network, equal) if equal is not network else (network,):
+        planner = Planner(candidate, samples)
+        found += [(noise_of(p, wide), p) for p in (planner, planner.with_whole_range())]
+    return min(found, key=lambda pair: pair[0])[1]
 
 
 def _decibels(noise: float) -> float:
@@ -111,9 +132,9 @@ def _fewest(
     noise_of: Callable[[Bits], float],
     limit: float,
     progress: Progress,
-) -> tuple[Bits, float, float]:
-    """The choice after the fewest widenings that keeps to the limit, its noise, and the limit,
-    which is raised where 8 bits everywhere have more."""
+) -> tuple[Bits, Aim]:
+    """The choice after the fewest widenings that keeps to the limit, which is raised where 8 bits
+    everywhere have more noise."""
     steps = widenings(options, damage, work)
 
     def after(count: int) -> Bits:
@@ -130,7 +151,7 @@ def _fewest(
         progress("choose bits", len(measured), trials + 1)
         low, high = (low, middle) if measured[middle] <= limit else (middle + 1, high)
     progress("choose bits", trials + 1, trials + 1)
-    return after(high), measured[high], limit
+    return after(high), Aim(_decibels(limit), _decibels(measured[high]))
 
 
 def widenings(

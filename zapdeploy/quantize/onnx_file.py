@@ -39,6 +39,7 @@ from zapdeploy.quantize.source import FILE_LIMIT_BYTES, read_prepared
 from zapdeploy.quantize.widths import layer_name
 from zapdeploy.simplify import InputShapes
 
+REFINED_BYTES = 2**29  # of weights, of which several copies are held
 _PACKAGES = ("numpy", "onnx", "onnxruntime")
 
 
@@ -53,6 +54,7 @@ def quantize_onnx(
     keep_first_last: int = 8,
     activation_scales: ActivationScales = "per tensor",
     rounding: Literal["nearest", "gptq"] = "nearest",
+    refine: bool = False,
     min_snr_db: float | None = None,
     metric: Metric | None = None,
     shapes: InputShapes | None = None,
@@ -74,7 +76,9 @@ def quantize_onnx(
     Every form is written from the same scales and integers, 8-bit ones too, and not by ONNX
     Runtime's static quantizer: so the QDQ and the QOperator file of a network are one function bit
     for bit, and first and last layers can have other widths than the rest.
-    `rounding`: weights below 8 bits to the nearest code or by GPTQ.
+    `rounding`: weights below 8 bits to the nearest code or by GPTQ. `refine`: what leaves the least
+    noise, of layers equalized or not, and of ranges of 8 bits chosen or whole; with GPTQ; networks
+    of more than 512 MB are left as they are.
     `min_snr_db`: bits are chosen layer by layer, from `weights` and `activations` up, so that the
     worst output has this signal-to-noise ratio, or 1 dB less than with 8 bits everywhere where that
     is less. `metric`: says how well outputs do a task, of the float and of the quantized network;
@@ -89,10 +93,15 @@ def quantize_onnx(
         raise UsageError(
             f"output must be in an existing folder, not {str(target)!r}; create it first"
         )
-    if min_snr_db is not None and (activation_scales != "per tensor" or chosen == "qoperator"):
+    if (refine or min_snr_db is not None) and activation_scales != "per tensor":
         raise UsageError(
-            "bits chosen layer by layer must go with one scale per tensor and form qdq, qcdq or "
-            f"packed, not {activation_scales} and {chosen}; leave out --min-snr, or give 0"
+            f"scales must be per tensor where codes are refined or bits chosen, not "
+            f"{activation_scales}; leave out --min-snr, or give 0"
+        )
+    if min_snr_db is not None and chosen == "qoperator":
+        raise UsageError(
+            "form must be qdq, qcdq or packed for bits chosen layer by layer, not qoperator; leave "
+            "out --min-snr, or give 0"
         )
     seen = {name: values.shape for name, values in (calibration or {}).items()}
     model, remarks = read_prepared(origin, recipe.opset, shapes, seen)
@@ -109,7 +118,7 @@ def quantize_onnx(
     check_samples(network, samples)
     split = _split(network, samples, calibration is None, seed)
     exact = outputs_of(network, split.judged)
-    if min_snr_db is None:
+    if min_snr_db is None and not (refine and _is_small(network)):
         rounded = look_at(network, split.fitted) if rounding == "gptq" and weights < 8 else None
         plan, choice = make_plan(network, recipe, split.fitted, rounded), None
     else:
@@ -204,6 +213,11 @@ def _layer_bits(plan: Plan) -> tuple[LayerBits, ...]:
         )
         for layer in network.layers
     )
+
+
+def _is_small(network: Network) -> bool:
+    """Whether the weights can be held several times."""
+    return sum(len(tensor.raw_data) for tensor in network.initializers.values()) <= REFINED_BYTES
 
 
 def _float_layers(network: Network) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +12,7 @@ from onnx import NodeProto
 from zapdeploy.quantize.calibration import assumed, measure
 from zapdeploy.quantize.network import Network, attribute, numbers
 from zapdeploy.quantize.neurons import per_neuron
-from zapdeploy.quantize.ranges import Quantizer, choose_quantizer
+from zapdeploy.quantize.ranges import CLIP_RATIOS, WHOLE, Quantizer, choose_quantizer
 from zapdeploy.quantize.recipe import Recipe
 from zapdeploy.quantize.rounding import Rounding
 from zapdeploy.quantize.samples import Arrays
@@ -40,14 +41,16 @@ class Plan:
 class Planner:
     """Plans of one network at any widths, from one look at its activations.
 
-    rounding: better codes than the nearest ones for weights below 8 bits (see `Rounding`). Scales
-    and codes are kept, and not chosen again where another plan has them alike.
+    rounding: better codes than the nearest ones for weights below 8 bits (see `Rounding`), to be
+    set before there are any. whole_range: activations of 8 bits have the whole range that was seen,
+    not that with the least squared error. Scales and codes are kept, and not chosen again where
+    another plan has them alike.
     """
 
-    def __init__(
-        self, network: Network, samples: Arrays | None, rounding: Rounding | None = None
-    ) -> None:
-        self.network, self.rounding = network, rounding
+    def __init__(self, network: Network, samples: Arrays | None) -> None:
+        self.network = network
+        self.rounding: Rounding | None = None
+        self.whole_range = False
         tensors = tuple(dict.fromkeys(root for root, *_ in shared_tensors(network)))
         self.seen = (
             assumed(network, tensors) if samples is None else measure(network, tensors, samples)
@@ -56,11 +59,18 @@ class Planner:
         self.chosen: dict[tuple[str, int], Quantizer] = {}
         self.rounded: dict[tuple[str, int, int], QuantizedWeight] = {}
 
+    def with_whole_range(self) -> Planner:
+        """Another for the same network, from the same look."""
+        other = copy(self)
+        other.whole_range, other.chosen, other.rounded = True, {}, {}
+        return other
+
     def quantizer(self, tensor: str, bits: int) -> Quantizer:
         """The one with the least squared error for a tensor."""
         key = self.roots[tensor], bits
         if key not in self.chosen:
-            self.chosen[key] = choose_quantizer(self.seen.histograms[key[0]], bits)
+            ratios = WHOLE if self.whole_range and bits == 8 else CLIP_RATIOS
+            self.chosen[key] = choose_quantizer(self.seen.histograms[key[0]], bits, ratios)
         return self.chosen[key]
 
     def plan(self, widths: Widths) -> Plan:

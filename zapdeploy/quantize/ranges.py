@@ -13,6 +13,7 @@ NARROWEST = 1e-30  # a narrower range counts as a single value; float32 could no
 OUTLIERS = 1e-5  # share of values that percentile calibration leaves out at either end
 # Candidate clip ratios: the fraction of the seen range that the quantizer keeps at either end.
 CLIP_RATIOS = np.linspace(1.0, 0.2, 33)
+WHOLE = np.ones(1)
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,9 @@ def count_values(values: NDArray[np.float32], low: float, high: float) -> NDArra
     return counts
 
 
-def choose_quantizer(histogram: Histogram, bits: int) -> Quantizer:
+def choose_quantizer(
+    histogram: Histogram, bits: int, ratios: NDArray[np.float64] = CLIP_RATIOS
+) -> Quantizer:
     """The unsigned quantizer with the least mean squared error over a grid of clip ratios.
 
     Zero is always representable. A tensor that is never negative gets zero point 0, so that the
@@ -82,8 +85,8 @@ def choose_quantizer(histogram: Histogram, bits: int) -> Quantizer:
     levels = 2**bits - 1
     if high - low < float(np.finfo(np.float32).tiny) * levels:
         return Quantizer(np.float32(1.0 / levels), 0, bits)
-    low_ends = low * CLIP_RATIOS if low < 0 else np.zeros(1)
-    high_ends = high * CLIP_RATIOS if high > 0 else np.zeros(1)
+    low_ends = low * ratios if low < 0 else np.zeros(1)
+    high_ends = high * ratios if high > 0 else np.zeros(1)
     lows, highs = (grid.ravel() for grid in np.meshgrid(low_ends, high_ends, indexing="ij"))
     scales = ((highs - lows) / levels).astype(np.float32)
     zero_points = np.clip(np.rint(-lows / scales), 0, levels)

@@ -22,17 +22,26 @@ class LayerBits:
 
 
 @dataclass(frozen=True)
-class BitsChosen:
-    """How bits were chosen: the signal to noise of the worst output, in dB.
+class Aim:
+    """Signal to noise in dB: what was aimed at, which is less than was asked for where 8 bits reach
+    no more, and what was found on inputs that served nothing but the choice."""
 
-    asked_db: what was asked for; limit_db: what was aimed at, which is less where 8 bits reach no
-    more; found_db: what the choice has on inputs that served nothing but the choice.
-    """
-
-    asked_db: float
     limit_db: float
     found_db: float
+
+
+@dataclass(frozen=True)
+class BitsChosen:
+    """What was chosen by the noise that it leaves, before what saturates the outputs.
+
+    asked_db: the signal to noise that was asked for, None where bits were given. equalized: whether
+    layers were; whole_range: whether activations of 8 bits have the whole range that was seen.
+    """
+
+    asked_db: float | None
+    aim: Aim | None
     equalized: bool
+    whole_range: bool
 
 
 @dataclass(frozen=True, repr=False)
@@ -41,8 +50,8 @@ class QuantizeRecord(Answer):
 
     calibration: "given" for the caller's inputs, "random normal" where there were none (then
     accuracy says nothing). calibration_samples: those that scales were chosen on. fidelity: the
-    outputs against the float network's. choice: how bits were chosen layer by
-    layer, None where they were given. float_layers: products and convolutions that stay in
+    outputs against the float network's. choice: what was chosen by measured noise,
+    None without inputs to measure it on. float_layers: products and convolutions that stay in
     floating point. refusal: why `zapdeploy compile` would refuse the file; empty where it would
     not, or was not asked. Digests are SHA-256 in hex. versions: (package, version) pairs.
     notes: what else was changed in the network that a person may want to know.

@@ -1,0 +1,51 @@
+"""Outputs before what saturates them: noise that a softmax hides on some inputs flips its answer on
+others, so bits are not chosen by what comes out of one."""
+
+from __future__ import annotations
+
+import onnx
+from onnx import TensorProto, helper
+
+from zapdeploy.quantize.network import Network
+
+SATURATING = frozenset({"Softmax", "Sigmoid", "HardSigmoid", "Tanh"})
+_MOVES = frozenset({"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity"})
+
+
+def before_saturation(network: Network) -> Network:
+    """The network with what its softmaxes and the like read as outputs, in the place of their own.
+
+    Its nodes stay, so that a plan for one is a plan for the other.
+    """
+    names = [_source(network, value.name) for value in network.model.graph.output]
+    kept = [value.name for value in network.model.graph.output]
+    if names == kept or len(set(names)) < len(names):
+        return network
+    model = onnx.ModelProto()
+    model.CopyFrom(network.model)
+    for value, name in zip(model.graph.output, names, strict=True):
+        if value.name != name:
+            value.CopyFrom(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+    return Network(model)
+
+
+def with_outputs_of(network: Network, original: Network) -> Network:
+    """The network with the outputs that it had."""
+    model = onnx.ModelProto()
+    model.CopyFrom(network.model)
+    del model.graph.output[:]
+    model.graph.output.extend(original.model.graph.output)
+    return Network(model)
+
+
+def _source(network: Network, output: str) -> str:
+    """What the saturating operator at the end of an output reads; itself where there is none."""
+    name = output
+    while (node := network.producers.get(name)) is not None:
+        if node.op_type in SATURATING:
+            computed = node.input[0] in network.producers
+            return str(node.input[0]) if computed else output
+        if node.op_type not in _MOVES:
+            break
+        name = node.input[0]
+    return output
