@@ -14,6 +14,7 @@ from zapdeploy.errors import UsageError
 
 if TYPE_CHECKING:
     from zapdeploy.compile.multichip.pipeline import Pipeline
+    from zapdeploy.sim.activity import ActivityResult
     from zapdeploy.sim.check import CheckResult
     from zapdeploy.sim.core_array import Agreement
     from zapdeploy.sim.results import Result
@@ -70,6 +71,22 @@ def _simulate(
             help="In the trace, also every step of one core.",
         ),
     ] = None,
+    activity: Annotated[
+        bool,
+        typer.Option(
+            "--activity",
+            help="Count zeros and toggling bits of --inputs, and what they do to the energy.",
+        ),
+    ] = False,
+    activity_frames: Annotated[
+        int | None,
+        typer.Option(
+            "--activity-frames",
+            metavar="N",
+            min=1,
+            help="How many frames to count, spread over the inputs in whole batches (default: 2).",
+        ),
+    ] = None,
     frame_rate: options.FrameRate = None,
     passes: options.Passes = 1,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of inputs drawn for --check.")] = 0,
@@ -93,11 +110,20 @@ def _simulate(
     if isinstance(loaded, SpaceProgram):
         if trace is not None or trace_core is not None:
             raise UsageError("--trace must be left out for a network cut over space")
+        if activity or activity_frames is not None:
+            raise UsageError("--activity must be left out for a network cut over space")
         run = space.Values(program, inputs, outputs, reference, seed, check=check)
         timed = space.Timed(level, passes, frame_rate)
         return space.simulate_network(loaded, run, timed, as_json=as_json, verbose=verbose)
     if passes != 1:
         raise UsageError("--passes must go with a network cut over space; use --batch for others")
+    if activity and (inputs is None or level not in (None, TIMING, ESTIMATE)):
+        raise UsageError(
+            "--activity must go with --inputs X.npz, the values to count, and with no level but "
+            "timing or estimate"
+        )
+    if activity_frames is not None and not activity:
+        raise UsageError("--activity-frames must go with --activity")
     traced = None if trace_core is None else _core_of(trace_core, loaded, level, trace)
     result = simulate(
         loaded, frame_rate_hz=frame_rate, level=TIMING if level in (None, TIMING) else ESTIMATE
@@ -111,12 +137,17 @@ def _simulate(
     if checked is not None and agreed is not None:
         document["check"] = checked.as_json()
         document["core_array"] = agreed.as_json()
+    counted = _activity(result, inputs, activity_frames, as_json) if activity else None
+    if counted is not None:
+        document["activity"] = counted.as_json()
     if trace is not None:
         _write_trace(trace, result, traced)
     if as_json:
         show.print_json(document)
     else:
         _print(result, checked, level, verbose)
+        for table in () if counted is None else counted.tables():
+            show.print_table(table)
         print_proofs(proofs, agreed)
     passed = (checked is None or checked.passed) and (agreed is None or agreed.passed)
     return 0 if passed else 1
@@ -163,6 +194,22 @@ def _functional(
     first = given[0] if given else reference_inputs(graph, seed)
     first = {**first_state(graph), **first}
     return compare(graph, model, first), agreement(program, first)
+
+
+def _activity(
+    result: Result, inputs: Path | None, frames: int | None, quiet: bool
+) -> ActivityResult:
+    """Some of the inputs, run core by core with all bits counted."""
+    from zapdeploy.arrays import in_batches, load_arrays
+    from zapdeploy.sim.activity import FRAMES, measure_activity
+
+    assert inputs is not None
+    interface = result.pipeline.interface
+    given = in_batches(interface, load_arrays(inputs, interface.inputs))
+    with show.progress(not quiet) as shown:
+        return measure_activity(
+            result, given, frames or FRAMES, lambda *done: shown("counting bits", *done)
+        )
 
 
 def _core_of(text: str, program: Pipeline, level: str | None, trace: Path | None) -> int:

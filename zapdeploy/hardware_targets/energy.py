@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from zapdeploy.hardware_targets.activity import Activity
 from zapdeploy.hardware_targets.figures import (
     Figure,
     Joules,
@@ -43,7 +44,8 @@ class Energy(Part):
     0.5 the stated value, 1 the high end. It is one number, common to all.
 
     `zero_gating`: the share of the multiply-accumulates' energy that is saved where an operand is
-    zero, for networks with as many zeros as usual.
+    zero, for networks with as many zeros as usual; where the values are counted, `activity` says
+    it instead.
     """
 
     boundary: Literal["core array", "chip", "card", "system"]
@@ -63,6 +65,7 @@ class Energy(Part):
     static_power: Watts
     idle_power: Watts
     calibration: Number
+    activity: Activity = Field(default_factory=Activity)
 
     @model_validator(mode="after")
     def _shares(self) -> Energy:

@@ -9,6 +9,7 @@ from zapdeploy.hardware_targets.figures import Figure, Part
 from zapdeploy.hardware_targets.schema import Target
 
 _NOT_THE_CORES = ("host_byte",)  # the link has a supply of its own
+_SHARES = ("calibration", "zero_gating", "activity")
 _POWERS = ("static_power", "idle_power")
 
 
@@ -34,7 +35,7 @@ def _scaled_energy(energy: Energy, price: float, power: float) -> Energy:
     changed: dict[str, Part] = {}
     for name in type(energy).model_fields:
         figure = getattr(energy, name)
-        if name in ("calibration", "zero_gating", *_NOT_THE_CORES) or not isinstance(figure, Part):
+        if name in (*_SHARES, *_NOT_THE_CORES) or not isinstance(figure, Part):
             continue
         factor = power if name in _POWERS else price
         changed[name] = _scaled(figure, factor)

@@ -25,6 +25,7 @@ from zapdeploy.sim.results import Result
 
 Progress = Callable[[str, int, int], None]
 _ENERGY = "energy."
+_BY_VALUE = "energy.activity."
 _OUTPUTS, _WIDTH, _OPS = (
     f"core.matrix_unit.{part}" for part in ("outputs", "input_width", "ops_per_mac")
 )
@@ -131,8 +132,10 @@ def with_number(target: Target, key: str, value: float) -> Target:
 
 
 def _matters(key: str, figure: Figure) -> bool:
-    """Assumed numbers with an error; the outputs follow the input width."""
-    return figure.kind == "assumed" and figure.low < figure.high and key != _OUTPUTS
+    """Assumed numbers with an error; the outputs follow the input width, and what values do to
+    prices does nothing to stated ones."""
+    stated = key != _OUTPUTS and not key.startswith(_BY_VALUE)
+    return stated and figure.kind == "assumed" and figure.low < figure.high
 
 
 def _result(

@@ -1,4 +1,4 @@
-"""What every compiled kernel has in common: how it is compiled, and three scalar instructions.
+"""What every compiled kernel has in common: how it is compiled, and scalar instructions.
 
 Kernels are compiled without "fast math": LLVM may then neither reorder float operations nor join a
 product and a sum into one rounding. Where such a joined operation is meant, it is written `fma`.
@@ -77,5 +77,21 @@ def round_half_even(typing_context: Any, a: Any) -> Any:
         return builder.call(
             llvm_function(builder, "llvm.roundeven.f32", scalar, [scalar]), arguments
         )
+
+    return signature, emit
+
+
+@instruction
+def count_ones(typing_context: Any, a: Any) -> Any:
+    """How many bits of an unsigned integer are 1."""
+    signature = types.uint8(a)
+
+    def emit(
+        context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]
+    ) -> ir.Value:
+        kind = arguments[0].type
+        name = f"llvm.ctpop.i{kind.width}"
+        found = builder.call(llvm_function(builder, name, kind, [kind]), arguments)
+        return found if kind.width == 8 else builder.trunc(found, ir.IntType(8))
 
     return signature, emit

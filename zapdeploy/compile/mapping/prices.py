@@ -9,6 +9,7 @@ drawn again: what is left says what that power still leaves open.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -34,23 +35,33 @@ class PriceSamples:
     prices: FloatArray
     interval: str  # in words, what the draws are conditioned on
 
-    def totals(self, amounts: dict[str, float]) -> FloatArray:
-        """Joules of so many events and seconds, draw by draw [samples]."""
+    def totals(
+        self, amounts: dict[str, float], factors: Mapping[str, FloatArray | float] | None = None
+    ) -> FloatArray:
+        """Joules of so many events and seconds, draw by draw [samples]; prices times `factors`."""
         totals = np.zeros(len(self.prices))
         for column, name in enumerate(self.names):
             if amounts.get(name):
-                totals += self.prices[:, column] * amounts[name]
+                times = (factors or {}).get(name, 1.0)
+                totals += self.prices[:, column] * amounts[name] * times
         return totals
 
-    def quantiles(self, amounts: dict[str, float]) -> tuple[float, float]:
+    def quantiles(
+        self, amounts: dict[str, float], factors: Mapping[str, FloatArray | float] | None = None
+    ) -> tuple[float, float]:
         """The 5th and the 95th percentile of the joules."""
-        low, high = np.quantile(self.totals(amounts), LEVELS)
+        low, high = np.quantile(self.totals(amounts, factors), LEVELS)
         return float(low), float(high)
 
 
-def price_figures(target: Target) -> dict[str, Figure]:
-    """The price of each event that can happen on a target, and "static" and "idle" power."""
+def price_figures(target: Target, by_value: bool = False) -> dict[str, Figure]:
+    """The price of each event that can happen on a target, and "static" and "idle" power.
+
+    `by_value`: the prices of random data, where what zeros save is counted and not assumed.
+    """
     energy = target.energy
+    if by_value:
+        energy = energy.model_copy(update={"zero_gating": None})
     hop = energy.noc_bit_hop
     macs = {f"macs_{bits}bit": energy.mac(bits) for bits in (16, 8, 4, 2)}
     return {
@@ -71,9 +82,9 @@ def price_figures(target: Target) -> dict[str, Figure]:
     }
 
 
-def price_samples(target: Target) -> PriceSamples:
+def price_samples(target: Target, by_value: bool = False) -> PriceSamples:
     """Draws of a target's prices, conditioned on its `calibration` if its file has one."""
-    figures = price_figures(target)
+    figures = price_figures(target, by_value)
     brackets = tuple((f.low, f.value, f.high) for f in figures.values())
     measured = target.calibration
     if measured is None:
@@ -119,6 +130,7 @@ def spread_over(place: FloatArray, low: Any, middle: Any, high: Any) -> FloatArr
     with np.errstate(divide="ignore", invalid="ignore"):
         above = np.exp(place / _Z * np.log(high / middle))
         below = np.exp(place / _Z * np.log(middle / low))
+        above, below = (np.where(np.asarray(middle) > 0, each, 0.0) for each in (above, below))
     straight = np.maximum(1 + place / _Z * (1 - np.divide(low, np.maximum(middle, 1e-300))), 0)
     factor = np.where(place >= 0, above, np.where(np.asarray(low) > 0, below, straight))
     return np.asarray(np.where(np.asarray(middle) > 0, middle * factor, 0.0), np.float64)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zapdeploy.compile.mapping.levels import RANDOM, Levels, factor, factor_samples
 from zapdeploy.compile.mapping.prices import price_figures, price_samples
 from zapdeploy.hardware_targets import Target
 from zapdeploy.quantities import Estimate, Provenance
@@ -46,18 +47,34 @@ class Counts:
         return {**plain, "noc_bit_hops": hops}
 
 
-def energy_of(counts: Counts, seconds: float, target: Target, idle_s: float = 0.0) -> Estimate:
-    """Joules of a run: its events, the static power over its time, the idle power while waiting."""
+def energy_of(
+    counts: Counts,
+    seconds: float,
+    target: Target,
+    idle_s: float = 0.0,
+    levels: Levels | None = None,
+) -> Estimate:
+    """Joules of a run: its events, the static power over its time, the idle power while waiting.
+
+    `levels`: how busy the bits behind the events were; without, prices are as stated.
+    """
     amounts = _amounts(counts, seconds, idle_s)
-    drawn = price_samples(target)
-    low, high = drawn.quantiles(amounts)
-    value = _value(amounts, target)
+    drawn = price_samples(target, by_value=levels is not None)
+    factors = {
+        name: factor_samples(name, level, target)
+        for name, level in (levels or {}).items()
+        if amounts.get(name)
+    }
+    low, high = drawn.quantiles(amounts, factors)
+    value = _value(amounts, target, levels)
     return Estimate(value, low, high, Provenance.MODELLED, drawn.interval)
 
 
-def joules_of(counts: Counts, seconds: float, target: Target) -> float:
+def joules_of(
+    counts: Counts, seconds: float, target: Target, levels: Levels | None = None
+) -> float:
     """The same at the calibrated prices, without an interval."""
-    return _value(_amounts(counts, seconds), target)
+    return _value(_amounts(counts, seconds), target, levels)
 
 
 def dynamic_energy(counts: Counts, target: Target) -> Estimate:
@@ -104,6 +121,10 @@ def _amounts(counts: Counts, seconds: float, idle_s: float = 0.0) -> dict[str, f
     return {**vars(counts), "static": seconds, "idle": idle_s}
 
 
-def _value(amounts: dict[str, float], target: Target) -> float:
+def _value(amounts: dict[str, float], target: Target, levels: Levels | None = None) -> float:
     price = target.energy.price
-    return sum(amounts[name] * price(one) for name, one in price_figures(target).items())
+    found = 0.0
+    for name, one in price_figures(target, by_value=levels is not None).items():
+        busy = factor(name, (levels or {}).get(name, RANDOM), target)
+        found += amounts[name] * price(one) * busy
+    return found

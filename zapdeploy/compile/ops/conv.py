@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby, product
 from typing import ClassVar
 
@@ -167,6 +167,9 @@ class Conv(Convolving):
     def accumulate(self, call: Call, x: Array, w: Array) -> Array:
         return sums_under(call, _window(call), x, w, call.output.shape[2:])
 
+    def operands(self, call: Call, x: Array, w: Array, fill: int) -> Iterator[tuple[Array, Array]]:
+        yield operands_under(call, _window(call), x, w, call.output.shape[2:], fill)
+
     def kernel(self, call: Call, operands: Operands) -> Callable[[Array], Array]:
         from zapdeploy.compile.kernels import prepare_conv
 
@@ -219,6 +222,25 @@ def sums_under(call: Call, window: Window, x: Array, w: Array, positions: Shape)
     matrices = w.reshape(len(w), at.shape[2], -1, w[0, 0].size).swapaxes(2, 3)
     sums = (vectors @ matrices).reshape(cores, at.shape[2], x.shape[1], *positions, -1)
     return np.moveaxis(sums, (2, -1), (1, 3)).reshape(cores, x.shape[1], -1, *positions)
+
+
+def operands_under(
+    call: Call, window: Window, x: Array, w: Array, positions: Shape, fill: int
+) -> tuple[Array, Array]:
+    """Windows as vectors and weights as matrices, channels innermost: see `operands`."""
+    rank, channels = x.ndim - 3, channels_of_groups(call, w)
+    padded = window.pad(x.reshape(-1, *x.shape[2:]), positions, fill)
+    if len(channels) > 1:
+        padded = padded[:, channels.reshape(-1)]
+    innermost = np.ascontiguousarray(np.moveaxis(padded, 1, -1))
+    at = window.windows(np.moveaxis(innermost, -1, 1), positions)
+    at = at.reshape(len(x), -1, *channels.shape, *at.shape[2:])
+    order = (0, 2, 1, *range(4, 4 + rank), *range(4 + rank, 4 + 2 * rank), 3)
+    row = window.kernel[-1] if window.dilations[-1] == 1 else 1
+    runs = (window.size // row, row * channels.shape[1])
+    vectors = at.transpose(order).reshape(len(x), len(channels), -1, *runs)
+    matrices = np.moveaxis(w, 2, -1).reshape(len(w), len(channels), -1, *runs)
+    return vectors, matrices
 
 
 def channels_of_groups(call: Call, w: Array) -> IntArray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,7 +11,13 @@ import numpy as np
 from zapdeploy.compile.graph import Array, Call, Shape
 from zapdeploy.compile.ops import boxes
 from zapdeploy.compile.ops.base import NO_TRAITS, MatrixTile, Traits, register
-from zapdeploy.compile.ops.conv import Convolving, equal_columns, group_span, sums_under
+from zapdeploy.compile.ops.conv import (
+    Convolving,
+    equal_columns,
+    group_span,
+    operands_under,
+    sums_under,
+)
 from zapdeploy.compile.ops.matrix import Operands, matrix_tile
 from zapdeploy.compile.ops.phases import Phase, TransposedWindow
 from zapdeploy.compile.ops.windows import Window
@@ -86,6 +92,14 @@ class ConvTranspose(Convolving):
                 part = part_of(x, phases, positions, 0)
                 target[...] = sums_under(call, window, part, flipped(w, phases), positions)
         return sums
+
+    def operands(self, call: Call, x: Array, w: Array, fill: int) -> Iterator[tuple[Array, Array]]:
+        for phases in _window(call).phases():
+            sizes = zip(call.output.shape[2:], phases, strict=True)
+            positions = tuple(len(range(p.offset, size, p.stride)) for size, p in sizes)
+            if all(positions) and all(phase.taps for phase in phases):
+                window, part = convolution_window(phases), part_of(x, phases, positions, fill)
+                yield operands_under(call, window, part, flipped(w, phases), positions, fill)
 
     def kernel(self, call: Call, operands: Operands) -> Callable[[Array], Array]:
         parts = [_Part.of(call, operands, phases) for phases in _window(call).phases()]

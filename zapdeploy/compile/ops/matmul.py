@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import ClassVar
 
@@ -62,6 +62,19 @@ class MatMul(MatrixOperator):
             return merged.reshape(len(x), *call.output.shape[:-2], rows, columns)
         x, w = (a.reshape(len(a), *(1,) * (rank + 1 - a.ndim), *a.shape[1:]) for a in (x, w))
         return np.matmul(x, w)
+
+    def operands(self, call: Call, x: Array, w: Array, fill: int) -> Iterator[tuple[Array, Array]]:
+        leading, own = call.output.shape[:-2], _own_matrices(call)
+        x, w = (_over(leading, operand) for operand in (x, w))
+        first = [1 + int(d) for d in np.flatnonzero(own)]
+        others = [1 + int(d) for d in np.flatnonzero(~own)]
+        count = int(np.prod([leading[d - 1] for d in first], dtype=np.int64))
+        vectors = x.transpose(0, *first, *others, -2 % x.ndim, -1 % x.ndim)
+        w = w[(slice(None), *(slice(None) if alone else 0 for alone in own))]
+        yield (
+            np.ascontiguousarray(vectors).reshape(len(x), count, -1, 1, x.shape[-1]),
+            np.ascontiguousarray(w.swapaxes(-1, -2)).reshape(len(w), count, -1, 1, w.shape[-2]),
+        )
 
     def weight_axis(self, call: Call) -> int:
         return len(call.input(1).shape) - 1
@@ -142,6 +155,13 @@ def _leading(out: Region, rank: int, shape: Shape) -> list[boxes.Span]:
         boxes.full(1) if length == 1 else boxes.span(out, first + d)
         for d, length in enumerate(shape[:-2])
     ]
+
+
+def _over(leading: Shape, operand: Array) -> Array:
+    """An operand [cores, ...] with all leading dimensions of the output."""
+    missing = len(leading) + 3 - operand.ndim
+    filled = operand.reshape(len(operand), *(1,) * missing, *operand.shape[1:])
+    return np.broadcast_to(filled, (len(operand), *leading, *operand.shape[-2:]))
 
 
 def _own_matrices(call: Call) -> NDArray[np.bool_]:

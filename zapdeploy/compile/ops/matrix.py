@@ -12,7 +12,7 @@ float32(acc) * (s_x * s_w) + bias, a plain int32 output is acc.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -61,6 +61,15 @@ class MatrixOperator(Operator):
         """Sums of the magnitudes of the weights behind each output channel, from the weights' own;
         None where these are sums over all dimensions but `weight_axis`."""
         return None
+
+    def operands(self, call: Call, x: Array, w: Array, fill: int) -> Iterator[tuple[Array, Array]]:
+        """What meets in the matrix unit, product by product (as `matrix_tiles` has them).
+
+        `x` [cores, *input] and `w` [slices, *weights] are codes, `fill` is that of padding. Vectors
+        [cores, groups, positions, runs, values] and matrices [slices, groups, outputs, runs,
+        values]: a run is what lies side by side in memory.
+        """
+        raise NotImplementedError
 
     def weight_axis(self, call: Call) -> int:
         """The dimension of w that runs over output channels."""

@@ -12,6 +12,7 @@ have a first axis that runs over the cores.
     local.py       a call as a core sees it, for all cores with equally large tiles at once
     matrix.py      exact sums of products, partial sums, requantization
     moves.py       data that changes place
+    observing.py   what is shown to who looks on: the counters of `sim/activity/`
     layer.py       one layer: fetch, compute, store
     run.py         a Program
     agreement.py   a pipeline of Programs, against the graph evaluated whole

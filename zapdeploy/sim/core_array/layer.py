@@ -21,6 +21,7 @@ from zapdeploy.sim.core_array.local import by_products, evaluate
 from zapdeploy.sim.core_array.matrix import run_matrix
 from zapdeploy.sim.core_array.memory import Key, Memory
 from zapdeploy.sim.core_array.moves import move
+from zapdeploy.sim.core_array.observing import Observer
 from zapdeploy.sim.core_array.parameters import Slices
 from zapdeploy.sim.core_array.tiles import Tiles
 
@@ -51,6 +52,7 @@ def run_layer(
     framebuffer: dict[str, Array],
     stored: Mapping[str, Stored],
     target: Target,
+    observer: Observer | None = None,
 ) -> None:
     """Fetch, compute and store. `stored`: all tensors that lie in the cores, by name.
 
@@ -58,11 +60,17 @@ def run_layer(
     where the events have it fetched.
     """
     read = {
-        (id(d.read.call), d.read.input): _fetch(events, number, d, memory, framebuffer, stored)
+        (id(d.read.call), d.read.input): _fetch(
+            events, number, d, memory, framebuffer, stored, observer
+        )
         for number, d in enumerate(events.deliveries)
     }
     slices = parameters.receive(events, memory, target)
-    found = _compute(events, read, slices, framebuffer)
+    if observer is not None:
+        observer.parameters(events, slices)
+    found = _compute(events, read, slices, framebuffer, observer)
+    if observer is not None:
+        observer.written(events, found)
     stored[events.layer.output.name].write(found, memory, events.index, events.layer.name)
 
 
@@ -73,6 +81,7 @@ def _fetch(
     memory: Memory,
     framebuffer: Mapping[str, Array],
     stored: Mapping[str, Stored],
+    observer: Observer | None,
 ) -> Tiles:
     """One tensor that the layer reads, as the reader sees it: by way of the received buffer."""
     name, messages = events.layer.name, delivery.messages
@@ -91,6 +100,8 @@ def _fetch(
     memory.write_values(key, stream, element, messages.bits, count, events.index, name)
     arrived = memory.read_values(key, element, messages.bits, count, name)
     tiles = assemble(delivery, own, arrived, what)
+    if observer is not None:
+        observer.fetched(events, number, stream, tiles)
     return seen_through_views(tiles, delivery.read, _read_box(events, delivery.read), what)
 
 
@@ -106,6 +117,7 @@ def _compute(
     read: Mapping[tuple[int, int], Tiles],
     slices: Slices,
     framebuffer: dict[str, Array],
+    observer: Observer | None,
 ) -> Tiles:
     """The layer's calls one after the other, each from what reads, parameters and calls gave."""
     given = iter(events.parameters.constants)
@@ -121,7 +133,7 @@ def _compute(
     for call in events.layer.calls:
         inputs = [input_of(call, i, value) for i, value in enumerate(call.inputs)]
         if operator(call.node.op).unit is Unit.MATRIX:
-            found = run_matrix(events, inputs, slices.scales())
+            found = run_matrix(events, inputs, slices.scales(), observer)
         elif operator(call.node.op).unit is Unit.MOVE:
             found = move(call, events.held, inputs, f"layer '{events.layer.name}'")
         else:

@@ -20,24 +20,32 @@ from zapdeploy.compile.program.layer import LayerEvents
 from zapdeploy.compile.regions import IntArray, Region
 from zapdeploy.errors import SimulationError
 from zapdeploy.sim.core_array.local import Together, equal_outputs, part_along, stacked, together
+from zapdeploy.sim.core_array.observing import Observer
 from zapdeploy.sim.core_array.tiles import Tiles
 
 WORKSPACE_ELEMENTS = 4 << 20  # of gathered inputs and weights at a time
 EXACT_IN_FLOAT32 = 1 << 24
 
 
-def run_matrix(events: LayerEvents, inputs: Sequence[Tiles | None], scales: Tiles | None) -> Tiles:
+def run_matrix(
+    events: LayerEvents,
+    inputs: Sequence[Tiles | None],
+    scales: Tiles | None,
+    observer: Observer | None = None,
+) -> Tiles:
     """The anchor's output in the cores that end up with it.
 
     `inputs`: what each core has of the anchor's inputs; `scales`: of the weights, where they are
     delivered with them.
     """
-    sums = _sums(events, inputs)
+    sums = _sums(events, inputs, observer)
     _pass_on(events, sums)
+    if observer is not None:
+        observer.sums(events, sums)
     return _finished(events, sums, inputs, scales)
 
 
-def _sums(events: LayerEvents, inputs: Sequence[Tiles | None]) -> Array:
+def _sums(events: LayerEvents, inputs: Sequence[Tiles | None], observer: Observer | None) -> Array:
     """Each core's own sums of products, int32 [cores, elements], without bias."""
     call, op = events.layer.anchor, _operator(events.layer.anchor)
     out = Region(events.cuts.output.low[0], events.cuts.output.high[0])
@@ -51,6 +59,8 @@ def _sums(events: LayerEvents, inputs: Sequence[Tiles | None]) -> Array:
             for part in _in_workspace(some, w.row, int(gathered[some.cores[0]])):
                 found = _products(op, some, part, inputs)
                 sums[some.cores[part], : found[0].size] = found.reshape(len(part), -1)
+                if observer is not None:
+                    observer.operands(events, some, some.cores[part], inputs)
     return sums
 
 

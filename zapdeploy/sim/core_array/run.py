@@ -19,6 +19,7 @@ from zapdeploy.sim.core_array import parameters
 from zapdeploy.sim.core_array.deliveries import gather
 from zapdeploy.sim.core_array.layer import Stored, run_layer
 from zapdeploy.sim.core_array.memory import FOREVER, Memory, key_of
+from zapdeploy.sim.core_array.observing import Observer
 from zapdeploy.sim.core_array.packing import planes
 from zapdeploy.sim.core_array.tiles import Tiles
 from zapdeploy.sim.functional import Progress, constants, run_node, validate
@@ -31,8 +32,9 @@ class CoreArray:
     what a core does not have.
     """
 
-    def __init__(self, lowered: Lowered) -> None:
+    def __init__(self, lowered: Lowered, observer: Observer | None = None) -> None:
         program = lowered.program
+        self._observer = observer
         self.lowered, self._target = lowered, program.target
         self._stored = _stored(lowered)
         buffers = _needed_until(lowered, program.memory.buffers)
@@ -60,7 +62,7 @@ class CoreArray:
 
     def run_layer(self, events: LayerEvents, framebuffer: dict[str, Array]) -> None:
         """One layer, the next in order."""
-        run_layer(events, self.memory, framebuffer, self._stored, self._target)
+        run_layer(events, self.memory, framebuffer, self._stored, self._target, self._observer)
 
     def gathered(self, value: Value, framebuffer: Mapping[str, Array]) -> Array:
         """A tensor that the cores hold, or a view of one, put together."""
