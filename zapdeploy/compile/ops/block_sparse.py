@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -125,6 +125,17 @@ class BlockSparse(MatrixOperator):
         first = np.asarray(call.ints("first"), np.int64)[: groups + 1]
         sums = np.moveaxis(_by_group(np.moveaxis(products, 1, 0), first), 0, 2)
         return sums.reshape(*x.shape[:2], groups * rows, 1)
+
+    def operands(self, call: Call, x: Array, w: Array, fill: int) -> Iterator[tuple[Array, Array]]:
+        """Groups of equally many blocks together; a run is a block."""
+        blocks = np.asarray(call.ints("tile_blocks"), np.int64)
+        first = np.asarray(call.ints("first"), np.int64)
+        first = first[: call.output.shape[1] // w.shape[2] + 1]
+        counts = np.diff(first)
+        for count in np.unique(counts[counts > 0]):
+            at = first[:-1][counts == count, None] + np.arange(count)  # [groups, blocks]
+            vectors = x[:, :, blocks[at]].transpose(0, 2, 1, 3, 4)
+            yield vectors, w[:, at].swapaxes(2, 3)
 
     def kernel(self, call: Call, operands: Operands) -> Callable[[Array], Array]:
         from zapdeploy.compile.kernels.block_sparse import prepare_block_sparse

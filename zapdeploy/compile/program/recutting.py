@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from zapdeploy.compile.graph import Graph
 from zapdeploy.compile.layers import Layer, group_layers, network_inputs
-from zapdeploy.compile.mapping.cost import own_loads, read_region, storage_bits
+from zapdeploy.compile.mapping.cost import own_loads, read_region, read_slices, storage_bits
 from zapdeploy.compile.mapping.mapper import LayerMapping, NetworkMapping, layer_form
 from zapdeploy.compile.mapping.memory import framebuffer_demand, plan_memory
 from zapdeploy.compile.mapping.tiling import Cuts
@@ -58,9 +58,10 @@ def _traffic(
     found = []
     for read in layer.reads:
         needed, bits = read_region(read, cuts), storage_bits(read.source, target)
+        slices = read_slices(read, cuts)
         if read.source.name in sources:
             held = sources[read.source.name].held
-            found.append(route(held, needed, bits, rows, columns))
+            found.append(route(held, needed, bits, rows, columns, slices))
         else:
-            found += from_framebuffer(needed, bits, rows, columns, ratio)
+            found += from_framebuffer(needed, bits, rows, columns, ratio, slices)
     return tuple(found)
