@@ -57,7 +57,7 @@ def test_train_and_compare_over_seeds(made: Path, tmp_path: Path, zapdeploy: Cal
         (("train", "wired", "--connectome", "nowhere"), "connectome must be there, not missing"),
         (
             ("train", "wired", "--connectome", "{made}/connectome", "--ordering", "best"),
-            "--ordering must be one of metis, cuthill-mckee, none, not 'best'",
+            "--ordering must be one of metis, spectral, cuthill-mckee, none, not 'best'",
         ),
         (
             ("train", "wired", "--connectome", "{made}/connectome", "--message-steps", "9"),

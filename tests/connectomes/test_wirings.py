@@ -15,7 +15,7 @@ from zapdeploy.connectomes.connectome import Connectome
 from zapdeploy.connectomes.controls import controlled
 from zapdeploy.connectomes.facts import connectome_facts
 from zapdeploy.connectomes.matching import match
-from zapdeploy.connectomes.ordering import BLOCK, block_facts, ordering
+from zapdeploy.connectomes.ordering import BLOCK, METHODS, block_facts, ordering
 from zapdeploy.connectomes.picture import density, draw_connectome
 from zapdeploy.connectomes.reading import open_connectome
 from zapdeploy.connectomes.saving import save_connectome
@@ -71,7 +71,7 @@ def test_shuffled_edges_keep_every_degree(neurons: int, degree: float, seed: int
     assert len(pairs(found)) == found.edges
     assert (found.pre != found.post).all()
     lost = given_.edges - found.edges  # of graphs so dense that no simple one was found
-    assert lost <= 0.05 * given_.edges
+    assert lost <= max(3, 0.05 * given_.edges)
     if not lost:
         assert np.array_equal(found.in_degrees, given_.in_degrees)
         assert np.array_equal(found.out_degrees, given_.out_degrees)
@@ -97,12 +97,15 @@ def test_controls_are_what_they_say() -> None:
         controlled(replace(given_, positions=None), "distance")
 
 
-@pytest.mark.parametrize("method", ["metis", "cuthill-mckee", "none", None])
+@pytest.mark.parametrize("method", ["metis", "spectral", "cuthill-mckee", "none", None])
 def test_an_order_has_every_neuron_once(method: str | None) -> None:
     given_ = made(1000)
     found = ordering(given_, method)
     assert np.array_equal(np.sort(found.order), np.arange(1000))
-    assert found.method == (method or "metis")
+    assert found.method == (method or found.method)
+    if method is None:
+        blocks = [block_facts(given_, ordering(given_, m).order).blocks for m in METHODS[:2]]
+        assert block_facts(given_, found.order).blocks == min(blocks)
 
 
 def test_the_partitioner_finds_hidden_blocks() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,14 +13,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zapdeploy.compile.frontend import import_model
 from zapdeploy.connectomes.connectome import Connectome
 from zapdeploy.connectomes.ordering import BLOCK, ordering
 from zapdeploy.connectomes.synthetic import Plan, synthetic_connectome
+from zapdeploy.forecasters import wired_blocks
 from zapdeploy.forecasters.export import export_module
 from zapdeploy.forecasters.registry import find_model
 from zapdeploy.forecasters.wired import WiredForecaster
 from zapdeploy.forecasters.wired_blocks import block_parts
 from zapdeploy.forecasters.wiring import WiredOptions, Wiring
+from zapdeploy.quantize import quantize_onnx
 
 
 def network(connectome: Connectome, **options: object) -> WiredForecaster:
@@ -88,3 +92,20 @@ def test_a_large_order_puts_blocks_of_equal_load_together() -> None:
     count = 520 * BLOCK
     found = ordering(synthetic_connectome(Plan(count, 3)), "metis")
     assert np.array_equal(np.sort(found.order), np.arange(count))
+
+
+def test_quantized_it_is_sparse_products_alone(tmp_path: Path, monkeypatch: Any) -> None:
+    """Gathers keep the scale of what they gather, so that each part of a product is found."""
+    monkeypatch.setattr(wired_blocks, "UNIT", 2)
+    post = np.repeat(np.arange(6) * BLOCK, (1, 1, 1, 1, 6, 6))
+    pre = np.concatenate([np.arange(n) * BLOCK + 1 for n in (1, 1, 1, 1, 6, 6)])
+    nothing = synthetic_connectome(Plan(6 * BLOCK, 1))
+    wired = nothing.with_edges(post, pre, np.ones(post.size), np.ones(post.size))
+    path, quantized = tmp_path / "wired.onnx", tmp_path / "int8.onnx"
+    info = find_model("wired-c3")
+    export_module(network(wired), info, path, neurons=wired.neurons, horizon=5)
+    quantize_onnx(path, quantized, weights=8, activations=8)
+    operators = [node.op for node in import_model(quantized).graph.nodes]
+    assert operators.count("BlockSparse") == 2
+    assert "Take" not in operators
+    assert "Requantize" not in operators

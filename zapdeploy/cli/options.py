@@ -95,7 +95,10 @@ LeastSynapses = Annotated[
 ]
 OrderingMethod = Annotated[
     str | None,
-    typer.Option("--ordering", help="Of a connectome's neurons: metis, cuthill-mckee or none."),
+    typer.Option(
+        "--ordering",
+        help="Of neurons: metis, spectral, cuthill-mckee or none (default: the better).",
+    ),
 ]
 SeriesPath = Annotated[
     str | None,

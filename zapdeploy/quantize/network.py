@@ -184,6 +184,8 @@ class Network:
         return all(name not in self.initializers for name in node.input[:2])
 
     def _passes(self, node: NodeProto) -> bool:
+        if node.op_type == "Gather":  # of computed values, by constant indices
+            return node.input[0] not in self.initializers and node.input[1] in self.initializers
         return node.op_type in PASSING_OPERATORS and len(node.output) == 1
 
     def _joins(self, node: NodeProto, carried: set[str] | frozenset[str]) -> bool:

@@ -64,6 +64,9 @@ class BlockSparse(MatrixOperator):
     def grain(self, call: Call) -> tuple[int, ...]:
         return 1, call.input(1).shape[1], 1
 
+    def most_products(self, call: Call) -> int:
+        return int(np.diff(_first(call)).max(initial=0)) * call.input(1).shape[2]
+
     def weight_sums(self, call: Call, magnitudes: Array) -> Array:
         """Group by group; the weights may have a further first axis, that of cores."""
         inputs = magnitudes.sum(axis=-1)  # [..., T, R]

@@ -57,6 +57,10 @@ class MatrixOperator(Operator):
         """
         raise NotImplementedError
 
+    def most_products(self, call: Call) -> int | None:
+        """Products in the longest sum; None where all sums are equally long."""
+        return None
+
     def weight_sums(self, call: Call, magnitudes: Array) -> Array | None:
         """Sums of the magnitudes of the weights behind each output channel, from the weights' own;
         None where these are sums over all dimensions but `weight_axis`."""

@@ -47,15 +47,17 @@ def accumulator_bound(call: Call, enough: int) -> int:
     if bias is not None and bias.data is not None and bias.element.is_integer:
         largest_bias = int(np.abs(bias.data.astype(np.int64)).max())
     op = operator(call.node.op)
-    if isinstance(op, MatrixOperator) and w.data is not None:
-        own = op.weight_sums(call, np.abs(w.data.astype(np.int64)))
-        if own is not None:
-            return int(own.max(initial=0)) * _largest(x) + largest_bias
-    length = w.size // w.shape[0] if call.node.op in CONVOLUTIONS else w.shape[-2]
+    assert isinstance(op, MatrixOperator)
+    length = op.most_products(call)
+    if length is None:
+        length = w.size // w.shape[0] if call.node.op in CONVOLUTIONS else w.shape[-2]
     coarse = length * _largest(w) * _largest(x) + largest_bias
     if coarse <= enough or w.data is None:
         return coarse
-    sums = weight_sums(call.node.op, w)
+    own = None
+    if op.most_products(call) is not None:
+        own = op.weight_sums(call, np.abs(w.data.astype(np.int32)))
+    sums = weight_sums(call.node.op, w) if own is None else own.reshape(-1)
     biases = np.zeros(1, np.int64)
     if bias is not None and bias.data is not None and bias.element.is_integer:
         biases = np.abs(bias.data.astype(np.int64))
