@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from zapdeploy.errors import UsageError
@@ -13,9 +15,10 @@ from zapdeploy.explore.axes import combinations
 from zapdeploy.explore.engine import DaskRun, Rows, cluster, in_process, pending_tasks
 from zapdeploy.explore.networks import Networks
 from zapdeploy.explore.plan import Plan, make_plan
-from zapdeploy.explore.points import Points
+from zapdeploy.explore.points import Point, Points
+from zapdeploy.explore.search import Searcher
 from zapdeploy.explore.spec import Spec, load_spec, read_spec
-from zapdeploy.explore.store import Store
+from zapdeploy.explore.store import Row, Store
 from zapdeploy.explore.table import Exploration, joined, save
 from zapdeploy.explore.tasks import Task
 from zapdeploy.explore.worker import Allowed
@@ -50,21 +53,54 @@ def explore(
     """
     asked = as_spec(spec)
     folder, networks, store = Path(output), Networks(), open_store(output)
-    plan = _plan(asked, networks, store, retry=retry)
-    if tasks := plan.tasks:
-        runner = Runner(folder, networks, store, asked, workers, scheduler, progress)
-        runner.compute(tasks, len(plan.points) - len(plan.missing), len(plan.points), retry=retry)
+    with Runner(folder, networks, store, asked, workers, scheduler, progress) as runner:
+        if asked.search is not None:
+            return _searched(asked, folder, networks, store, runner, progress)
+        plan = _plan(asked, networks, store, retry=retry)
+        if tasks := plan.tasks():
+            runner.compute(tasks, len(plan.points) - len(plan.missing), len(plan.points))
     store.join()
     found = Exploration(asked.name, asked.varied, tuple(joined(plan, store.rows())), folder)
     save(found)
     return found
 
 
+def _searched(
+    spec: Spec,
+    folder: Path,
+    networks: Networks,
+    store: Store,
+    runner: Runner,
+    progress: Progress,
+) -> Exploration:
+    """The points that a search asks for, in the order of their first asking."""
+    points = Points(spec, networks.of)
+    searcher = Searcher(spec, points, folder)
+
+    def compute(asked: Sequence[Point]) -> Mapping[str, Row]:
+        missing = make_plan(spec, 0, asked, networks, store.rows()).tasks(most_families=1)
+        if missing:
+            runner.compute(missing, 0, len(asked))
+        return store.rows()
+
+    found = searcher.run(compute, lambda done, total: progress("points", done, total))
+    plan = make_plan(spec, combinations(spec.axes), found, networks, store.rows())
+    table = Exploration(spec.name, spec.varied, tuple(joined(plan, store.rows())), folder)
+    save(table)
+    return table
+
+
 def plan_exploration(
     spec: str | Path | Mapping[str, Any] | Spec, output: str | Path, *, retry: bool = False
 ) -> Plan:
     """What `explore` would do; nothing is computed, and no network is made."""
-    return _plan(as_spec(spec), Networks(), open_store(output), retry=retry)
+    asked = as_spec(spec)
+    if asked.search is not None:
+        raise UsageError(
+            f"--dry-run must be of a grid, not of a search, which chooses {asked.search.points} "
+            "points as it goes; leave [search] out"
+        )
+    return _plan(asked, Networks(), open_store(output), retry=retry)
 
 
 def as_spec(spec: str | Path | Mapping[str, Any] | Spec) -> Spec:
@@ -88,7 +124,8 @@ def _plan(spec: Spec, networks: Networks, store: Store, *, retry: bool) -> Plan:
 
 
 class Runner:
-    """Computes tasks into a store, here or on a cluster."""
+    """Computes tasks into a store, here or on a cluster, which it opens when there is something to
+    do and closes with the block."""
 
     def __init__(
         self,
@@ -106,8 +143,20 @@ class Runner:
         self._workers = usable_cores() if workers is None else workers
         self._scheduler, self._progress = scheduler, progress
         self._files: dict[str, Path] = {}
+        self._opened, self._client = ExitStack(), None
 
-    def compute(self, tasks: list[Task], known: int, total: int, *, retry: bool = False) -> None:
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._opened.close()
+
+    def compute(self, tasks: list[Task], known: int, total: int) -> None:
         """All points of the tasks, each kept as soon as it comes back."""
         began, done, wanted = time.monotonic(), 0, {j.digest for c in tasks for j in c.jobs}
         again = wanted & set(self._store.rows())  # to be computed again though they are there
@@ -132,8 +181,9 @@ class Runner:
             return
         limits = self._spec.limits
         allowed = Allowed(limits.seconds, limits.memory_gb * 1e9)
-        with cluster(self._workers, self._scheduler) as client:
-            DaskRun(client, self._file, keep, allowed, self._scheduler is None).run(take)
+        if self._client is None:
+            self._client = self._opened.enter_context(cluster(self._workers, self._scheduler))
+        DaskRun(self._client, self._file, keep, allowed, self._scheduler is None).run(take)
 
     def _file(self, network: str) -> Path:
         if network not in self._files:

@@ -12,7 +12,7 @@ from zapdeploy.explore.outcome import ENDED, FAILED, INTERNAL
 from zapdeploy.explore.points import Point
 from zapdeploy.explore.spec import Spec
 from zapdeploy.explore.store import Row
-from zapdeploy.explore.tasks import Task, tasks_of
+from zapdeploy.explore.tasks import MOST_FAMILIES, Task, tasks_of
 from zapdeploy.tables import Answer, Table
 
 
@@ -35,11 +35,13 @@ class Plan(Answer):
     def missing(self) -> tuple[Point, ...]:
         return tuple(p for p in self.points if p.digest not in self.known and not p.error)
 
-    @property
-    def tasks(self) -> list[Task]:
+    def tasks(self, most_families: int = MOST_FAMILIES) -> list[Task]:
         """The work that is left: accuracies first, as they take longest."""
         left = [(n, job) for n, job in self.accuracy.items() if job.digest not in self.known]
-        return [*(Task(network, (job,)) for network, job in left), *tasks_of(self.missing)]
+        return [
+            *(Task(network, (job,)) for network, job in left),
+            *tasks_of(self.missing, most_families),
+        ]
 
     def as_json(self) -> dict[str, Any]:
         """Counts, by what they count."""

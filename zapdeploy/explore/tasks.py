@@ -23,7 +23,7 @@ class Task:
         return replace(self, jobs=tuple(jobs), attempt=self.attempt if attempt is None else attempt)
 
 
-def tasks_of(points: Sequence[Point]) -> list[Task]:
+def tasks_of(points: Sequence[Point], most_families: int = MOST_FAMILIES) -> list[Task]:
     """All points, each digest once; families stay together, and so do networks."""
     by_network: dict[str, dict[tuple[object, ...], dict[str, AnyJob]]] = {}
     for point in points:
@@ -32,7 +32,7 @@ def tasks_of(points: Sequence[Point]) -> list[Task]:
     found = []
     for network, families in by_network.items():
         parts = [part for jobs in families.values() for part in _parts(list(jobs.values()))]
-        found += [Task(network, jobs) for jobs in _packed(parts)]
+        found += [Task(network, jobs) for jobs in _packed(parts, most_families)]
     return found
 
 
@@ -41,13 +41,11 @@ def _parts(jobs: list[AnyJob]) -> Iterator[list[AnyJob]]:
         yield jobs[at : at + MOST_JOBS]
 
 
-def _packed(parts: list[list[AnyJob]]) -> Iterator[tuple[AnyJob, ...]]:
+def _packed(parts: list[list[AnyJob]], most: int) -> Iterator[tuple[AnyJob, ...]]:
     """Small parts together, as far as they stay within the limits."""
     packed: list[list[AnyJob]] = []
     for part in parts:
-        if packed and (
-            len(packed) == MOST_FAMILIES or sum(map(len, packed)) + len(part) > MOST_JOBS
-        ):
+        if packed and (len(packed) == most or sum(map(len, packed)) + len(part) > MOST_JOBS):
             yield tuple(job for one in packed for job in one)
             packed = []
         packed.append(part)

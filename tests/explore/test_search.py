@@ -1,0 +1,88 @@
+"""A search keeps to its spec and its budget, goes on where it was, and finds more than luck."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import zapdeploy as zd
+from tests.explore.test_explore import spec_of
+from zapdeploy.explore.exploring import explore, plan_exploration
+from zapdeploy.explore.pareto import hypervolume
+from zapdeploy.explore.points import Point, Points
+from zapdeploy.explore.search import Searcher
+from zapdeploy.explore.spec import read_spec
+from zapdeploy.explore.store import Row
+
+pytest.importorskip("optuna")
+SEARCH = {"points": 12, "minimize": ["energy_per_frame_j"], "maximize": ["throughput_fps"]}
+
+
+def test_a_search_goes_on_where_it_was(tmp_path: Path) -> None:
+    def found(points: int) -> set[str]:
+        spec = spec_of(tmp_path, search={**SEARCH, "points": points, "at_once": 3})
+        return {row["digest"] for row in explore(spec, tmp_path / "out", workers=0).rows}
+
+    first = found(5)
+    assert 1 <= len(first) <= 5
+    assert first <= found(9)
+    grid = plan_exploration(spec_of(tmp_path), tmp_path / "out")
+    assert found(9) <= {point.digest for point in grid.points}
+
+
+def searched(folder: Path, sampler: str, seed: int) -> float:
+    """Hypervolume of a search over two made functions of four axes, without a compiler."""
+    ends = {"from": 1, "to": 1000}
+    axes = {
+        "model": "tsmixer-c4",
+        **dict.fromkeys(("neurons", "width", "batch"), ends),
+        "objective": ["throughput", "energy"],
+    }
+    search = {
+        "points": 150,
+        "minimize": ["energy_per_frame_j", "latency_s"],
+        "sampler": sampler,
+        "seed": seed,
+    }
+    spec = read_spec({"name": f"{sampler}{seed}", "axes": axes, "search": search})
+    seen: list[list[float]] = []
+
+    def compute(points: Sequence[Point]) -> Mapping[str, Row]:
+        rows: dict[str, Any] = {}
+        for point in points:
+            names = ("neurons", "width", "batch")
+            x, y, z = (float(str(point.values[name])) / 1000 for name in names)
+            rest = (y - 0.3) ** 2 + (z - 0.7) ** 2 + (point.values["objective"] == "energy")
+            values = (x + rest, (1 - x) ** 2 + rest)
+            seen.append(list(values))
+            energy, latency = values
+            rows[point.digest] = {
+                "status": "done", "energy_per_frame_j": energy, "latency_s": latency
+            }  # fmt: skip
+        return rows
+
+    searcher = Searcher(spec, Points(spec, lambda values: ("network", "int8")), folder)
+    searcher.run(compute, lambda done, total: None)
+    assert len(seen) == 150
+    return hypervolume(np.array(seen), np.array([1.5, 1.5]))
+
+
+@pytest.mark.slow
+def test_both_samplers_beat_luck(tmp_path: Path) -> None:
+    seeds = range(2)
+    luck = np.mean([searched(tmp_path, "random", seed) for seed in seeds])
+    for sampler in ("nsga2", "tpe"):
+        assert np.mean([searched(tmp_path, sampler, seed) for seed in seeds]) > luck, sampler
+
+
+def test_searches_that_are_wrong(tmp_path: Path) -> None:
+    with pytest.raises(zd.UsageError, match=r"^search must be for columns among .*, not speed"):
+        explore(spec_of(tmp_path, search={"points": 1, "minimize": ["speed"]}), tmp_path, workers=0)
+    with pytest.raises(zd.UsageError, match=r"^search must name a column in minimize or maximize"):
+        plan_exploration(spec_of(tmp_path, search={"points": 1}), tmp_path)
+    with pytest.raises(zd.UsageError, match=r"^dry_run must be of a grid, not of a search"):
+        plan_exploration(spec_of(tmp_path, search=SEARCH), tmp_path)
