@@ -18,7 +18,14 @@ from tests.sim.sigma_delta.streams import (
     stream_of,
     time_mix_net,
 )
-from zapdeploy.compile.graph import FLOAT32, Graph
+from zapdeploy.compile.graph import (
+    FLOAT32,
+    INT32,
+    ElementType,
+    Graph,
+    Quantization,
+    Value,
+)
 from zapdeploy.errors import ModelError
 from zapdeploy.sim.sigma_delta import convert, run_reference, with_thresholds
 
@@ -35,6 +42,50 @@ def test_the_network_equals_the_graph_over_a_stream(graph: Graph) -> None:
     wanted = expected(graph, codes)
     assert np.array_equal(found, wanted)
     assert len(np.unique(wanted)) > 20, "the codes are alive"
+
+
+def wired_net(numbers: int = 3, neurons: int = 12, length: int = 4) -> Graph:
+    """Three numbers of each neuron along edges in blocks, one of them empty, then a map."""
+    net = NetworkBuilder("wired")
+    x = net.input("x", (1, numbers, neurons), 8, zero_point=100)
+    seen = net.node("Reshape", (x,), 8, name="blocks", zero_point=100,
+                    shape=(numbers, neurons // length, length))  # fmt: skip
+    met = [[0, 2], [], [1, 2]]
+    shape = (4, length, length)
+    random = np.random.default_rng(2)
+    scale = random.uniform(0.005, 0.02, neurons).astype(np.float32)
+    meaning = Quantization(scale, np.zeros(1, np.int32), -128, 127, 0)
+    weights = random.integers(-128, 128, shape).astype(np.int8)
+    weights[random.random(shape) < 0.5] = 0
+    net.values["w"] = Value("w", shape, ElementType("int", 8), meaning, weights)
+    blocks = np.array([b for group in met for b in group], np.uint16)
+    net.values["n"] = Value("n", (4,), ElementType("uint", 16), None, blocks)
+    bias = random.integers(-500, 500, neurons).astype(np.int32)
+    net.values["b"] = Value("b", (neurons,), INT32, None, bias)
+    heard = net.node("BlockSparse", (seen, "w", "b", "", "", "n"), 8, name="hear", zero_point=90,
+                     first=(0, 2, 2, 4), pattern="made")  # fmt: skip
+    again = net.node("Reshape", (heard,), 8, name="back", zero_point=90,
+                     shape=(1, numbers, neurons))  # fmt: skip
+    w = net.weights("mix_w", (2, numbers, 1), 8, 0)
+    wide = Quantization(np.full(2, 0.3, np.float32), np.zeros(2, np.int32), -128, 127, 0)
+    net.values[w] = replace(net.values[w], quantization=wide)
+    mixed = net.node("Conv", (again, w), 8, name="mix", strides=(1,), dilations=(1,), pads=(0, 0),
+                     group=1)  # fmt: skip
+    return net.graph(mixed)
+
+
+def test_an_edge_is_a_synapse() -> None:
+    graph = wired_net()
+    codes = drifting(graph, FRAMES)
+    network = convert(graph)
+    found = outputs(network, run_reference(network, stream_of(network, graph, codes)), FRAMES)
+    wanted = expected(graph, codes)
+    assert np.array_equal(found, wanted)
+    assert len(np.unique(wanted)) > 20, "the codes are alive"
+    (hear,) = [c for c in network.connections if c.target == "hear"]
+    edges = graph.values["w"].data
+    assert edges is not None
+    assert np.count_nonzero(hear.weights) == 3 * np.count_nonzero(edges)
 
 
 def test_a_float_output_is_the_sum_times_its_scale() -> None:
@@ -94,7 +145,7 @@ def test_output_neurons_send_every_change() -> None:
         (small_cnn(2), r"tensors must be \[1, channels\].*not \[2, 3, 8, 8\] \('image'\)"),
         (
             small_cnn(1),
-            r"operator must be one of Add, Conv, MatMul .*GlobalAveragePool .*'pool'",
+            r"operator must be one of Add, BlockSparse, Conv, MatMul .*GlobalAveragePool .*'pool'",
         ),
     ],
 )

@@ -8,7 +8,8 @@ different length are made equal by relays, since every message takes a step.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ from zapdeploy.sim.sigma_delta.network import (
 
 STATE_BITS = 24  # of a neuron's running sum on the chip
 WEIGHT_BITS = 8
+MOST_DENSE = 1 << 27  # weights of a connection that is written out
 
 
 def convert(graph: Graph) -> SigmaDeltaNetwork:
@@ -192,6 +194,55 @@ def _convert_matmul(drawing: _Drawing, call: Call) -> None:
     drawing.connections.append(Connection(source.name, target.name, "dense", dense))
 
 
+def _convert_block_sparse(drawing: _Drawing, call: Call) -> None:
+    """An edge is a synapse, one for each of the numbers that a neuron tells.
+
+    x [numbers, blocks, B] is a view of [1, numbers, neurons]; y [numbers, neurons, 1] lies as such.
+    """
+    source, layout = drawing.population(call.input(0), "input"), drawing.layout(call.input(0))
+    numbers, blocks, length = call.input(0).shape
+    rows, out = call.output.shape[1], call.output.quantization
+    if numbers * rows * layout.positions().size > MOST_DENSE:
+        raise ModelError(
+            f"sparse product must be of at most {MOST_DENSE:,} pairs of neurons for an "
+            f"event-driven chip, not {numbers * rows:,} by {layout.positions().size:,} "
+            f"(node '{call.node.name}'); take fewer neurons"
+        )
+    weights = _written_out(call)
+    box = Layout((1, numbers, rows), call.output.shape)
+    if out is None:
+        raise ModelError(
+            f"sparse product must be quantized for an event-driven chip (node '{call.node.name}')"
+        )
+    along = _requantization(call, weights)
+    made = Population(call.node.name, box, source.depth + 1, _along_neurons(along))
+    drawing._put(call.output, made)
+    dense = np.zeros((rows, numbers, layout.positions().size), np.int64)
+    places = layout.positions().reshape(numbers, blocks * length)
+    for number in range(numbers):
+        dense[:, number, places[number]] = weights
+    flat = dense.reshape(rows * numbers, -1)
+    drawing.connections.append(Connection(source.name, made.name, "dense", flat))
+
+
+def _written_out(call: Call) -> IntArray:
+    """All weights of a sparse product, those that are not there 0 [outputs, inputs]."""
+    held, blocks = _weights(call), call.input(5).data
+    assert blocks is not None
+    first, (_, rows, length) = call.ints("first"), held.shape
+    full = np.zeros((len(first) - 1, rows, call.input(0).shape[1], length), np.int64)
+    for group, (low, high) in enumerate(pairwise(first)):
+        full[group][:, blocks[low:high]] = held[low:high].swapaxes(0, 1)
+    return full.reshape(full.shape[0] * rows, -1)
+
+
+def _along_neurons(found: Requantization) -> Requantization:
+    """What runs over channels [1, 1, n] over neurons [n, 1, 1]."""
+    return replace(
+        found, bias=found.bias.reshape(-1, 1, 1), multiplier=found.multiplier.reshape(-1, 1, 1)
+    )
+
+
 def _convert_add(drawing: _Drawing, call: Call) -> None:
     a, b = call.input(0), call.input(1)
     if a.is_constant or b.is_constant or a.shape != b.shape:
@@ -214,6 +265,7 @@ def _convert_add(drawing: _Drawing, call: Call) -> None:
 
 _CONVERSIONS: dict[str, Callable[[_Drawing, Call], None]] = {
     "Add": _convert_add,
+    "BlockSparse": _convert_block_sparse,
     "Conv": _convert_conv,
     "MatMul": _convert_matmul,
 }
