@@ -17,7 +17,8 @@ from zapdeploy.compile.frontend import import_model
 from zapdeploy.connectomes.connectome import Connectome
 from zapdeploy.connectomes.ordering import BLOCK, ordering
 from zapdeploy.connectomes.synthetic import Plan, synthetic_connectome
-from zapdeploy.forecasters import wired_blocks
+from zapdeploy.errors import UsageError
+from zapdeploy.forecasters import export, wired_blocks
 from zapdeploy.forecasters.export import export_module
 from zapdeploy.forecasters.registry import find_model
 from zapdeploy.forecasters.wired import WiredForecaster
@@ -109,3 +110,11 @@ def test_quantized_it_is_sparse_products_alone(tmp_path: Path, monkeypatch: Any)
     assert operators.count("BlockSparse") == 2
     assert "Take" not in operators
     assert "Requantize" not in operators
+
+
+def test_blocks_that_no_file_holds_are_refused(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(export, "FILE_LIMIT_BYTES", 100_000)
+    found = network(synthetic_connectome(Plan(200, 20)))
+    with pytest.raises(UsageError, match=r"blocks of the wiring must be under 0.0 GB"):
+        export_module(found, find_model("wired-c3"), tmp_path / "w.onnx", neurons=200, horizon=5)
+    assert not list(tmp_path.iterdir())

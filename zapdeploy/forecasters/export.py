@@ -167,6 +167,17 @@ def _check_file_size(module: nn.Module, info: ModelInfo) -> None:
         )
 
 
+def _check_blocks(module: nn.Module) -> None:
+    """Raise UsageError where the blocks of a wiring leave no room in one file."""
+    size = sum(value.numel() * value.element_size() for value in module.buffers())
+    if size > FILE_LIMIT_BYTES:
+        raise UsageError(
+            f"blocks of the wiring must be under {FILE_LIMIT_BYTES / 1e9:.1f} GB in one ONNX file, "
+            f"not {size / 1e9:.1f} GB; leave out weak edges (--least-synapses), or take fewer "
+            "neurons"
+        )
+
+
 def _write_onnx(module: nn.Module, inputs: Mapping[str, tuple[int, ...]], path: Path) -> None:
     import torch
 
@@ -184,6 +195,7 @@ def _write_onnx(module: nn.Module, inputs: Mapping[str, tuple[int, ...]], path: 
         module = fold_residual_mlp(module)
     elif isinstance(module, WiredForecaster):
         module = BlockedWired(module)
+        _check_blocks(module)
     with quiet_exporter(), torch.no_grad():
         torch.onnx.export(
             module,
