@@ -283,3 +283,30 @@ def test_noise_is_judged_before_a_softmax_hides_it(tmp_path: Path) -> None:
     assert max(layer.weights for layer in record.layers) == 8
     model = onnx.load(tmp_path / "q.onnx")
     assert [value.name for value in model.graph.output] == ["output"]
+
+
+@pytest.mark.parametrize("end", ["ArgMax", "TopK"])
+def test_bits_are_chosen_by_what_an_index_is_taken_of(tmp_path: Path, end: str) -> None:
+    model = onnx.load(saturating(tmp_path / "net.onnx"))
+    model.graph.node.pop()
+    del model.graph.output[:]
+    if end == "ArgMax":
+        model.graph.node.append(helper.make_node("ArgMax", ["logits"], ["best"], "best", axis=1))
+    else:
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([2]), "two"))
+        model.graph.node.append(helper.make_node("TopK", ["logits", "two"], ["top", "best"], "top"))
+        model.graph.output.append(helper.make_tensor_value_info("top", 1, [1, 2]))
+    model.graph.output.append(helper.make_tensor_value_info("best", 7, [1, 1 + (end == "TopK")]))
+    onnx.save(model, tmp_path / "net.onnx")
+    record = quantize_onnx(
+        tmp_path / "net.onnx",
+        tmp_path / "q.onnx",
+        calibration=images(32),
+        min_snr_db=34,
+        **NARROW,  # type: ignore
+    )
+    assert record.choice is not None
+    assert record.choice.aim is not None
+    assert record.choice.aim.found_db < 60  # of the logits, not of indices
+    assert max(layer.weights for layer in record.layers) == 8
+    assert record.fidelity.snr_db["best"] >= 9  # at most one index in eight is another

@@ -8,8 +8,8 @@ from onnx import TensorProto, helper
 
 from zapdeploy.quantize.network import Network
 
-SATURATING = frozenset({"Softmax", "Sigmoid", "HardSigmoid", "Tanh"})
-_MOVES = frozenset({"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity"})
+SATURATING = frozenset({"Softmax", "Sigmoid", "HardSigmoid", "Tanh", "ArgMax", "ArgMin", "TopK"})
+_MOVES = frozenset({"Cast", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity"})
 
 
 def before_saturation(network: Network) -> Network:
@@ -17,15 +17,17 @@ def before_saturation(network: Network) -> Network:
 
     Its nodes stay, so that a plan for one is a plan for the other.
     """
-    names = [_source(network, value.name) for value in network.model.graph.output]
-    kept = [value.name for value in network.model.graph.output]
-    if names == kept or len(set(names)) < len(names):
+    own = {value.name: value for value in network.model.graph.output}
+    names = dict.fromkeys(_source(network, name) for name in own)
+    if list(names) == list(own):
         return network
     model = onnx.ModelProto()
     model.CopyFrom(network.model)
-    for value, name in zip(model.graph.output, names, strict=True):
-        if value.name != name:
-            value.CopyFrom(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+    del model.graph.output[:]
+    model.graph.output.extend(
+        own.get(name) or helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+        for name in names
+    )
     return Network(model)
 
 

@@ -24,15 +24,20 @@ WIDEST = BitChoice(8, 8)
 
 
 def noise(exact: Sequence[Mapping[str, NDArray[Any]]], found: Sequence[Values]) -> float:
-    """Noise power over the power of the output that has the most of it."""
+    """Noise power over the power of the output that has the most of it; of outputs that are no real
+    numbers, where there are no others, the share of elements that differ."""
     power: dict[str, float] = {}
     wrong: dict[str, float] = {}
+    real = any(value.dtype.kind == "f" for wanted in exact for value in wanted.values())
     for wanted, values in zip(exact, found, strict=True):
         for name, value in wanted.items():
             if value.dtype.kind == "f":
                 error = values[name].astype(np.float64) - value
                 power[name] = power.get(name, 0.0) + float(np.vdot(value, value))
                 wrong[name] = wrong.get(name, 0.0) + float(np.vdot(error, error))
+            elif not real:
+                power[name] = power.get(name, 0.0) + value.size
+                wrong[name] = wrong.get(name, 0.0) + float((values[name] != value).sum())
     return max((wrong[name] / (power[name] or 1e-300) for name in power), default=0.0)
 
 

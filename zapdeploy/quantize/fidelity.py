@@ -38,7 +38,8 @@ class Blame:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """Signal to noise of every output in dB, measured on `samples` inputs.
+    """Signal to noise of every output in dB, measured on `samples` inputs; of one that is no real
+    number, all of its elements over those that differ.
 
     held_back: whether no scale was chosen on these inputs. blame: the layers that lose the most,
     worst first; empty where no output lost its meaning. metric: what the caller's own measure says
@@ -120,8 +121,11 @@ def _ratios_db(pairs: Iterable[tuple[str, NDArray[Any], NDArray[Any]]]) -> dict[
     power: dict[str, float] = {}
     noise: dict[str, float] = {}
     for name, exact, found in pairs:
-        wanted = exact.astype(np.float64).ravel()
-        error = found.astype(np.float64).ravel() - wanted
+        if exact.dtype.kind == "f":
+            wanted = exact.astype(np.float64).ravel()
+            error = found.astype(np.float64).ravel() - wanted
+        else:  # an index, a truth: right or wrong
+            wanted, error = np.ones(exact.size), (found != exact).astype(np.float64).ravel()
         power[name] = power.get(name, 0.0) + float(wanted @ wanted)
         noise[name] = noise.get(name, 0.0) + float(error @ error)
     return {name: _decibels(power[name], noise[name]) for name in power}
