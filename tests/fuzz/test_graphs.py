@@ -173,7 +173,19 @@ def maximum_in_qonnx() -> Drawn:
     return closed(d, [out.name])
 
 
+def codes_of_another_sign() -> Drawn:
+    """Codes behind a Relu stay int7 in the graph and are uint8 in the file: the layer that reads
+    them, fed with the reference's, ended `--check` with an error."""
+    d, x = start("QCDQ", (3, 1))
+    codes = d.quantize(x, Kind(6, True, 0.25))
+    cut = d.quantize(d.call("Relu", [codes]), Kind(7, True, 0.0625))
+    again = d.quantize(d.call("Flatten", [cut], axis=1), Kind(7, False, 0.0625))
+    product = d.call("MatMul", [again, d.weights((1, 2), 1)])
+    return closed(d, [d.quantize(product, Kind(7, True, 0.125)).name])
+
+
 FOUND = {
+    "codes of another sign": codes_of_another_sign,
     "real bias": real_bias,
     "maximum in QONNX": maximum_in_qonnx,
     "to fewer codes of another sign": to_fewer_codes_of_another_sign,

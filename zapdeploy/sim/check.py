@@ -224,8 +224,17 @@ def _layers(graph: Graph, judge: Reference, inputs: Mapping[str, Array]) -> tupl
                     ties = at_ties(graph, node, values, array, theirs, zero_point_first=first)
                     compared = replace(compared, ties=ties)
                 found.append(compared)
-            values[name] = judge.values.get(name, array)
+            values[name] = _as_read(judge.values.get(name, array), array)
     return tuple(found)
+
+
+def _as_read(theirs: Array, ours: Array) -> Array:
+    """The reference's tensor in the type in which the graph has it: codes of one sign may lie in
+    the type of the other."""
+    if theirs.dtype == ours.dtype or ours.dtype.kind not in "iu" or theirs.dtype.kind not in "iu":
+        return theirs
+    held = np.iinfo(ours.dtype)
+    return theirs.clip(max(held.min, np.iinfo(theirs.dtype).min), held.max).astype(ours.dtype)
 
 
 def _judged(graph: Graph, judge: Reference, name: str, ours: Array, node: Node) -> Comparison:
