@@ -32,6 +32,7 @@ FOUNDATION = {
     "quantities",
     "files",
     "text",
+    "typed",
     "arrays",
     "callable_packages",
     "tables",

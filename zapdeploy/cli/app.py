@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import signal
 import sys
+from functools import cache
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -85,7 +86,7 @@ def run(arguments: list[str]) -> int:
     show.set_verbose("-v" in arguments or "--verbose" in arguments)
     try:
         with protecting(_inputs(arguments)):
-            status = app(args=arguments, prog_name="zapdeploy", standalone_mode=False)
+            status = _command().main(arguments, prog_name="zapdeploy", standalone_mode=False)
     except ZapdeployError as error:
         if debug:
             raise
@@ -106,6 +107,12 @@ def run(arguments: list[str]) -> int:
         _complain(f"internal error: {type(error).__name__}: {error}; run again with --debug")
         return INTERNAL_ERROR
     return status if isinstance(status, int) else 0
+
+
+@cache
+def _command() -> Any:
+    """All verbs with their options, made once: that takes longer than many a call."""
+    return typer.main.get_command(app)
 
 
 def _complain(message: str) -> int:

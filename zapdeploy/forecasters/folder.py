@@ -22,6 +22,7 @@ from zapdeploy.recordings.description import Description
 from zapdeploy.recordings.description import read_description as read_recording
 from zapdeploy.recordings.options import ReadOptions, read_options
 from zapdeploy.recordings.zapbench import HORIZON
+from zapdeploy.typed import mapping, read_json, typed
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 DESCRIPTION = "forecaster.json"
 WEIGHTS = WEIGHTS_FILE
 GOLDEN = "golden.json"
+MOST_OF_ANY = 10**9  # neurons, frames, hidden units
 READ_KEY = "zapdeploy.read"  # in the metadata of files: how the recording was read
 
 
@@ -125,9 +127,9 @@ def read_description(folder: Path) -> tuple[ForecasterSpec, dict[str, Any]]:
     """What forecaster.json says. Raises DataError when it says it badly."""
     path = folder / DESCRIPTION
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        spec = _read_spec(document["forecaster"])
-        record = dict(document["training"])
+        document = mapping(read_json(path.read_text(encoding="utf-8")))
+        spec = _read_spec(mapping(document["forecaster"]))
+        record = dict(mapping(document["training"]))
     except OSError as error:
         raise DataError(
             f"folder must hold {DESCRIPTION}, not lack it: {error.strerror} ({folder}); "
@@ -144,7 +146,14 @@ def read_description(folder: Path) -> tuple[ForecasterSpec, dict[str, Any]]:
 def _read_spec(given: Mapping[str, Any]) -> ForecasterSpec:
     plain = {"columns": None, "horizon": HORIZON, "covariates": None, "scaling": NO_SCALING}
     kept = {**plain, **given, "wiring": read_wiring(given.get("wiring"))}
-    spec = ForecasterSpec(**{f.name: kept[f.name] for f in fields(ForecasterSpec)})
+    spec = typed(
+        ForecasterSpec,
+        {**{f.name: kept[f.name] for f in fields(ForecasterSpec)}, "columns": None},
+    )
+    for name in ("neurons", "horizon", "width", "covariates"):
+        size = getattr(spec, name)
+        if size is not None and not 0 <= size - (name != "covariates") < MOST_OF_ANY:
+            raise ValueError(f"{name} {size}")
     if kept["columns"] is None:
         return spec
     columns = parse_columns(str(kept["columns"]))

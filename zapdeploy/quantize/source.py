@@ -9,12 +9,13 @@ from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 from zapdeploy.errors import ModelError
 from zapdeploy.onnxruntime_sessions import Purpose, open_session
 from zapdeploy.quantize.rewrite import hoist_activations, split_products
 from zapdeploy.simplify import InputShapes, lengths_of, simplify
+from zapdeploy.simplify.soundness import check_sound
 from zapdeploy.simplify.weights import is_partly_quantized, without_quantizers
 
 QUANTIZED_OPERATORS = frozenset(
@@ -70,6 +71,8 @@ def check_source(path: Path) -> tuple[onnx.ModelProto, tuple[str, ...]]:
         raise ModelError(
             f"model must be an ONNX file, not unreadable ({path}); export it again"
         ) from error
+    check_sound(model)
+    _check_data(model)
     if not model.graph.node:
         raise ModelError(f"model must have at least one node, not none ({path}); export it again")
     notes: tuple[str, ...] = ()
@@ -82,6 +85,20 @@ def check_source(path: Path) -> tuple[onnx.ModelProto, tuple[str, ...]]:
                 f"{node.op_type}); give the float ONNX file that it was made from"
             )
     return model, notes
+
+
+def _check_data(model: onnx.ModelProto) -> None:
+    """Raise ModelError for an initializer whose data are not of its shape."""
+    for tensor in model.graph.initializer:
+        if tensor.data_location == TensorProto.EXTERNAL:
+            continue
+        try:
+            numpy_helper.to_array(tensor)
+        except Exception as error:  # onnx raises errors of several types
+            raise ModelError(
+                f"initializer '{tensor.name}' must hold data of its type and its shape "
+                f"{list(tensor.dims)}, not others: {error}; export the model again"
+            ) from None
 
 
 def _check_left(model: onnx.ModelProto, path: Path) -> None:

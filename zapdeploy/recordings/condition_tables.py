@@ -10,6 +10,7 @@ import csv
 import tomllib
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,8 @@ def _span(
     try:
         names = ("start_s", "stop_s") if in_seconds else ("start", "stop")
         start, stop = (float(row[name]) for name in names)
+        if not (isfinite(start) and isfinite(stop)):
+            raise ValueError
     except (KeyError, TypeError, ValueError):
         raise _wrong(
             path, number, "must have start and stop in frames, or start_s and stop_s in seconds"

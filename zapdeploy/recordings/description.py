@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.errors import ModelError
+from zapdeploy.typed import mapping, typed
 
 KEY = "zapdeploy.recording"  # in the metadata of ONNX and .zap files
 GAP = 1.5  # an interval of more than so many usual ones is a gap
@@ -64,8 +65,8 @@ class Description:
 def read_description(document: Mapping[str, Any]) -> Description:
     """The inverse of `as_json`. Raises TypeError or ValueError."""
     known = {field.name for field in fields(Description)}
-    given = {name: _tuples(value) for name, value in document.items() if name in known}
-    return Description(**given)
+    given = {name: value for name, value in mapping(document).items() if name in known}
+    return typed(Description, given)
 
 
 def noted_description(notes: Mapping[str, str], where: str) -> Description | None:
@@ -99,7 +100,3 @@ def timing(times_s: NDArray[np.floating[Any]] | Sequence[float]) -> Timing | Non
     late = np.flatnonzero(intervals > GAP * usual)
     steady = intervals[intervals <= GAP * usual]
     return Timing(1 / usual, float(steady.std() / usual), tuple((late + 1).tolist()))
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value

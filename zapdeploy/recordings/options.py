@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from zapdeploy.errors import UsageError
+from zapdeploy.typed import mapping, typed
 
 TIME_FIRST, NEURONS_FIRST = "time,neurons", "neurons,time"
 NAN = ("refuse", "zero", "interpolate")
@@ -80,5 +81,5 @@ class ReadOptions:
 def read_options(document: Mapping[str, Any]) -> ReadOptions:
     """The inverse of `as_json`; raises TypeError or UsageError."""
     known = {field.name for field in fields(ReadOptions)}
-    given = {name: value for name, value in document.items() if name in known}
-    return ReadOptions(**given | {"hold_out": tuple(given.get("hold_out", ()))})
+    given = {name: value for name, value in mapping(document).items() if name in known}
+    return typed(ReadOptions, given)

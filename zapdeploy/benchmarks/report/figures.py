@@ -44,7 +44,8 @@ def names_height_px(names: Sequence[str]) -> int:
 
 
 def log_axis(title: str, values: Sequence[float]) -> dict[str, Any]:
-    """A logarithmic axis with SI prefixes; `values`: all that must be seen, above 0."""
+    """A logarithmic axis with SI prefixes; `values`: all that must be seen, and are above 0."""
+    values = [value for value in values if value > 0] or [1.0]
     low, high = log10(min(values)), log10(max(values))
     room = 0.06 * (high - low) + 0.1
     return {

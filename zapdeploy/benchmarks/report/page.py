@@ -10,7 +10,7 @@ from typing import Any
 from zapdeploy.benchmarks.report.blocks import Chart, CoreMap, Section
 from zapdeploy.benchmarks.report.data import ReportData, model_name
 from zapdeploy.benchmarks.report.sections import all_sections
-from zapdeploy.errors import UsageError
+from zapdeploy.errors import DataError, UsageError
 
 # "</script>" or "<!--" in a file's text must not end the script that holds it.
 _UNSAFE_IN_SCRIPTS = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
@@ -52,7 +52,13 @@ def _figures(sections: tuple[Section, ...]) -> dict[str, Any]:
 
 
 def _script_json(document: Any) -> str:
-    text = json.dumps(document, allow_nan=False, separators=(",", ":"))
+    try:
+        text = json.dumps(document, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        raise DataError(
+            "results must be numbers that can be drawn, not so large that their products are "
+            "infinite; run the benchmark again in a new folder"
+        ) from None
     for character, code in _UNSAFE_IN_SCRIPTS.items():
         text = text.replace(character, code)
     return text

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zapdeploy.quantities import Estimate, Provenance
+from zapdeploy.quantities import Estimate
+from zapdeploy.typed import typed
 
 if TYPE_CHECKING:
     from zapdeploy.hardware_targets import Figure, Target
@@ -108,21 +109,27 @@ class Details:
             raise ValueError(f"schema {raw['schema']}")
         result, chip = raw["result"], raw["chip"]
         arrays = result["array"]
+        figures = tuple(_price(key, one) for key, one in chip["figures"].items())
+        parts = {k: typed(Estimate, one) for k, one in result["energy_parts_j"].items()}
+        keys = typed(dict[str, str], chip["price_keys"])
+        known = {figure.key for figure in figures}
+        if unknown := [part for part in parts if keys.get(part) not in known]:
+            raise ValueError(f"no price of {unknown[0]!r}")
         return cls(
-            target=result["target"],
+            target=str(result["target"]),
             clock_hz=float(result["clock_hz"]),
             frames=int(result["micro_batch"]),
-            limiter=result["limiter"],
+            limiter=str(result["limiter"]),
             memory_limit_bytes=int(result["memory"]["per_core_limit_bytes"]),
             layers=tuple(_layer(one) for one in result["layers"]),
             loads=tuple(_load(n, a, one) for n, a in enumerate(arrays) for one in a["layers"]),
-            roofline=tuple(RoofPoint(**one) for a in arrays for one in a["roofline"]),
+            roofline=tuple(typed(RoofPoint, one) for a in arrays for one in a["roofline"]),
             bandwidth_bytes_s=float(chip["bandwidth_bytes_s"]),
             peak_ops_s={bits: float(peak) for bits, peak in chip["peak_ops_s"].items()},
-            energy_parts={k: _estimate(one) for k, one in result["energy_parts_j"].items()},
-            price_keys=dict(chip["price_keys"]),
-            figures=tuple(_price(key, one) for key, one in chip["figures"].items()),
-            sources=dict(chip["sources"]),
+            energy_parts=parts,
+            price_keys=keys,
+            figures=figures,
+            sources=typed(dict[str, str], chip["sources"]),
         )
 
 
@@ -162,21 +169,11 @@ def _figure_json(figure: Figure) -> dict[str, Any]:
 
 def _price(key: str, raw: Mapping[str, Any]) -> Price:
     why = raw["why"] or raw["derivation"] or raw["note"] or ""
-    return Price(
-        key,
-        raw["text"],
-        raw["kind"],
-        raw["value"],
-        raw["low"],
-        raw["high"],
-        raw["source"] or "",
-        why,
-    )
+    return typed(Price, {**raw, "key": key, "source": raw["source"] or "", "why": why})
 
 
 def _layer(raw: Mapping[str, Any]) -> LayerDetail:
-    plain = {name: raw[name] for name in LayerDetail.__dataclass_fields__ if name != "cut"}
-    return LayerDetail(**plain, cut=" x ".join(str(parts) for parts in raw["cut"]))
+    return typed(LayerDetail, {**raw, "cut": " x ".join(str(parts) for parts in raw["cut"])})
 
 
 def _load(chip: int, array: Mapping[str, Any], raw: Mapping[str, Any]) -> CoreLoad:
@@ -188,9 +185,3 @@ def _load(chip: int, array: Mapping[str, Any], raw: Mapping[str, Any]) -> CoreLo
         raise ValueError(f"heat map of layer {raw['layer']!r} is not {shape}")
     live = int(raw["live_bytes_per_core"])
     return CoreLoad(raw["layer"], chip, int(raw["start_cycle"]), cycles, live, busy)
-
-
-def _estimate(raw: Mapping[str, Any]) -> Estimate:
-    return Estimate(
-        raw["value"], raw["low"], raw["high"], Provenance(raw["kind"]), raw.get("interval", "")
-    )

@@ -16,6 +16,7 @@ from typing import Any
 
 from zapdeploy import platforms
 from zapdeploy.errors import DataError, UsageError
+from zapdeploy.typed import read_json
 
 LOCK_NAME = ".lock"
 
@@ -65,7 +66,7 @@ class Journal:
 
     def _entry(self, line: bytes, number: int) -> dict[str, Any]:
         try:
-            entry = json.loads(line)
+            entry = read_json(line)
         except ValueError:
             entry = None
         if not isinstance(entry, dict) or not isinstance(entry.get("key"), str):

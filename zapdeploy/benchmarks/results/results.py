@@ -13,6 +13,7 @@ from zapdeploy.benchmarks.results.journal import Journal
 from zapdeploy.benchmarks.results.rows import NotRun, Outcome, Row
 from zapdeploy.errors import DataError, UsageError
 from zapdeploy.files import atomic_write
+from zapdeploy.typed import mapping, read_json, typed
 
 SCHEMA_VERSION = 1
 ROWS_NAME, NOT_RUN_NAME, COMMON_NAME = "rows.jsonl", "not_run.jsonl", "benchmark.json"
@@ -75,10 +76,10 @@ class ResultFolder:
     def details(self, digest: str) -> Details | None:
         """What was kept for a row's digest. Raises DataError where it cannot be read."""
         path = self._details_path(digest)
-        if not digest or not path.exists():
-            return None
         try:
-            return Details.from_json(json.loads(path.read_bytes()))
+            if not digest or not path.exists():
+                return None
+            return Details.from_json(read_json(path.read_bytes()))
         except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(
                 f"details must be whole and of this version, not {error!r} ({path}); run the "
@@ -105,10 +106,10 @@ class ResultFolder:
         """Raises DataError unless the folder holds results."""
         path = self.folder / COMMON_NAME
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = read_json(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             found = None
-        if not isinstance(found, dict) or "settings" not in found:
+        if not _is_common(found):
             raise DataError(
                 f"folder must hold benchmark results, not lack a readable {COMMON_NAME} "
                 f"({self.folder}); give the folder that zapdeploy bench -o wrote"
@@ -133,6 +134,19 @@ class ResultFolder:
             return NotRun.from_json(raw)
         except (KeyError, TypeError, ValueError) as error:
             raise _damaged(self.folder / NOT_RUN_NAME, raw, error) from error
+
+
+def _is_common(found: Any) -> bool:
+    """Whether it is what `begin` writes: settings, machine and versions of packages."""
+    try:
+        settings = mapping(mapping(found)["settings"])
+        mapping(settings["size"])["neurons"]
+        mapping(found["versions"])
+        found["machine"], settings["data"]
+        typed(float | None, settings["frame_rate_hz"])  # type: ignore[arg-type]
+    except (KeyError, ValueError):
+        return False
+    return True
 
 
 def load_result(folder: str | Path) -> BenchmarkResult:

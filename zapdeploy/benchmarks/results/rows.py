@@ -13,6 +13,7 @@ from typing import Any
 
 from zapdeploy.benchmarks.results.deadlines import deadlines_json
 from zapdeploy.quantities import Estimate, Provenance
+from zapdeploy.typed import mapping, typed
 
 # Metrics of accuracy: less of the first and more of the second is better.
 MAE, TOP1 = "MAE", "top-1 agreement with fp32"
@@ -77,7 +78,7 @@ class Horizon:
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Horizon:
         """What `as_json` wrote."""
-        return cls(tuple(raw["mae"]), tuple(raw["naive_mae"]), raw["windows"])
+        return typed(cls, {**mapping(raw), "naive": raw["naive_mae"]})
 
 
 @dataclass(frozen=True)
@@ -195,20 +196,19 @@ class Row:
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Row:
         """The row that `as_json` wrote. Raises KeyError, TypeError or ValueError for another."""
-        percentiles, horizon = raw["latency_percentiles_s"], raw.get("horizon")
-        paced = raw.get("paced_latency_s")
-        return cls(
-            **{name: raw[name] for name in (*_PLAIN, "versions", "configuration")},
-            **{name: raw[name] for name in _LATER if name in raw},
-            scenario=Scenario(raw["scenario"]),
-            kind=Provenance(raw["kind"]),
-            latency=None if percentiles is None else Latency(**percentiles),
-            horizon=None if horizon is None else Horizon.from_json(horizon),
-            paced=None if paced is None else Latency(**paced),
-            energy_per_frame=_estimate(raw["energy_per_frame_j"]),
-            energy_at_frame_rate=_estimate(raw["energy_at_frame_rate_j"]),
-            power=_estimate(raw["power_w"]),
-            tried=tuple(raw["tried"]),
+        named = ("scenario", "kind", "tried", *_PLAIN, "versions", "configuration")
+        return typed(
+            cls,
+            {
+                **{name: raw[name] for name in named},
+                **{name: raw[name] for name in _LATER if name in raw},
+                "horizon": raw.get("horizon") and Horizon.from_json(raw["horizon"]),
+                "latency": raw["latency_percentiles_s"],
+                "paced": raw.get("paced_latency_s"),
+                "energy_per_frame": raw["energy_per_frame_j"],
+                "energy_at_frame_rate": raw["energy_at_frame_rate_j"],
+                "power": raw["power_w"],
+            },
         )
 
 
@@ -231,10 +231,7 @@ class NotRun:
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> NotRun:
         """What `as_json` wrote. Raises KeyError, TypeError or ValueError for anything else."""
-        return cls(
-            **{f.name: raw[f.name] for f in fields(cls) if f.name != "scenario"},
-            scenario=Scenario(raw["scenario"]),
-        )
+        return typed(cls, {f.name: raw[f.name] for f in fields(cls)})
 
 
 Outcome = Row | NotRun
@@ -259,11 +256,3 @@ def exactly(value: float, kind: Provenance) -> Estimate:
 
 def _estimate_json(estimate: Estimate | None) -> dict[str, float | str] | None:
     return None if estimate is None else estimate.as_json()
-
-
-def _estimate(raw: Mapping[str, Any] | None) -> Estimate | None:
-    if raw is None:
-        return None
-    return Estimate(
-        raw["value"], raw["low"], raw["high"], Provenance(raw["kind"]), raw.get("interval", "")
-    )

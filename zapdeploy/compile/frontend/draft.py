@@ -10,7 +10,6 @@ import onnx_ir as ir
 
 from zapdeploy.compile.frontend.errors import RefusedError, UnjudgedError
 from zapdeploy.compile.frontend.onnx_node import OnnxNode
-from zapdeploy.compile.frontend.soundness import check_size
 from zapdeploy.compile.frontend.tensors import array_of
 from zapdeploy.compile.graph import (
     FLOAT32,
@@ -29,6 +28,7 @@ from zapdeploy.compile.ops.axes import axis_before
 from zapdeploy.compile.ops.base import Trait, Unit, has, operator
 from zapdeploy.errors import ModelError
 from zapdeploy.simplify import Batch
+from zapdeploy.simplify.soundness import check_size
 
 WIDE = 32  # bits; narrower integers may be codes, which mean nothing without their scale
 

@@ -15,8 +15,10 @@ def network_inputs(graph: ir.Graph) -> tuple[Value, ...]:
     for value in graph.inputs:
         if value.name in graph.initializers:
             continue
-        assert value.dtype is not None
-        assert value.shape is not None
+        if value.dtype is None or value.shape is None:
+            raise ModelError(
+                f"input '{value.name}' must have a type and a shape; export the model again"
+            )
         shape = tuple(int(d) for d in value.shape if isinstance(d, int))
         if 0 in shape:
             raise ModelError(

@@ -14,7 +14,6 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
-from zapdeploy.compile.frontend.soundness import check_sound
 from zapdeploy.errors import ModelError, ZapdeployError
 from zapdeploy.files import require_regular
 from zapdeploy.simplify import (
@@ -26,6 +25,7 @@ from zapdeploy.simplify import (
     simplify,
 )
 from zapdeploy.simplify.graphs import all_nodes, inner_graphs
+from zapdeploy.simplify.soundness import check_sound
 from zapdeploy.text import one_line
 
 MOST_BYTES = (1 << 31) - 1  # of an ONNX file without its external data: protobuf's own limit

@@ -21,6 +21,7 @@ import hashlib
 import json
 import math
 import mmap
+import operator
 import struct
 from collections.abc import Iterable
 from dataclasses import asdict, replace
@@ -30,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from zapdeploy.compile.graph import Array, ElementType, Graph, Node, Quantization, Value, verify
-from zapdeploy.compile.program.program import Program
+from zapdeploy.compile.program.program import LayerProgram, Program
 from zapdeploy.errors import ProgramError, ZapdeployError
 from zapdeploy.files import atomic_write, require_regular
 
@@ -62,7 +63,10 @@ def load_program(path: Path) -> Program:
 
 
 # What a header of other types or numbers than ours runs into.
-_UNFIT = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
+_UNFIT = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError),
+    *(TypeError, ValueError),
+)
 
 
 def mapped(path: Path) -> memoryview:
@@ -150,7 +154,7 @@ def _decode(header: dict[str, Any], raw: memoryview, digest: str) -> Program:
 
     from zapdeploy.compile.mapping.memory import CapacityViolation, MemoryPlan
     from zapdeploy.compile.mapping.pricing import Counts
-    from zapdeploy.compile.program.program import LayerProgram, Options, Origin
+    from zapdeploy.compile.program.program import Options, Origin
     from zapdeploy.hardware_targets import parse_target
 
     arrays = list(_read_arrays(header["arrays"], raw, header["first_array"]))
@@ -160,14 +164,21 @@ def _decode(header: dict[str, Any], raw: memoryview, digest: str) -> Program:
 
     graph = _graph_from_json(header["graph"], arrays)
     verify(graph)
+    _check_shapes(graph)
+    layers = read(tuple[LayerProgram, ...], "layers")
+    target = parse_target(header["target"], "target in the program")
+    for layer in layers:
+        _check_layer(layer, graph)
+        if layer.macs and not target.core.matrix_unit.macs_per_cycle(layer.bits):
+            raise ValueError(f"products of {layer.bits} bits (layer '{layer.name}')")
     return Program(
         model=str(header["model"]),
         origin=read(Origin, "origin"),
-        target=parse_target(header["target"], "target in the program"),
+        target=target,
         target_toml=header["target"],
         options=read(Options, "options"),
         graph=graph,
-        layers=read(tuple[LayerProgram, ...], "layers"),
+        layers=layers,
         memory=read(MemoryPlan, "memory"),
         violation=read(CapacityViolation | None, "unfit"),
         output_cycles=read(int, "output_cycles"),
@@ -176,6 +187,30 @@ def _decode(header: dict[str, Any], raw: memoryview, digest: str) -> Program:
         version=str(header["version"]),
         digest=digest,
     )
+
+
+def _check_shapes(graph: Graph) -> None:
+    """Raise ProgramError unless every operator makes the shapes that the graph has."""
+    from zapdeploy.compile import ops  # noqa: F401  (registers the operators)
+    from zapdeploy.compile.ops import base
+
+    for call in graph.calls():
+        found = base.operator(call.node.op).infer(call)
+        if found != tuple(value.shape for value in call.outputs):
+            raise ProgramError(
+                f"node '{call.node.name}' of the program must make "
+                f"{[list(shape) for shape in found]}, not other shapes; compile the model again"
+            )
+
+
+def _check_layer(layer: LayerProgram, graph: Graph) -> None:
+    """Raise ValueError unless the cut is one of the layer's output, and its times are times."""
+    rank = len(graph.values[layer.output].shape)
+    if len(layer.cut) != rank + 1 or sorted(layer.digits) != list(range(rank + 1)):
+        raise ValueError(f"cut {layer.cut} of {rank} dimensions (layer '{layer.name}')")
+    times = (*layer.unit_cycles.values(), layer.fill_cycles, layer.bound_cycles)
+    if min(*times, *layer.cut) < 0 or not sum(times) or 0 in layer.cut:
+        raise ValueError(f"cut {layer.cut} and cycles {times} (layer '{layer.name}')")
 
 
 def _read_arrays(described: list[dict[str, Any]], raw: memoryview, at: int) -> Iterable[Array]:
@@ -240,16 +275,16 @@ def _graph_from_json(raw: dict[str, Any], arrays: list[Array]) -> Graph:
         return np.asarray(item, dtype)
 
     def value_from(item: dict[str, Any]) -> Value:
-        shape, element = tuple(item["shape"]), ElementType(*item["element"])
+        shape, element = tuple(map(operator.index, item["shape"])), _element(*item["element"])
         quantization, data = item["quantization"], item["data"]
         if quantization is not None:
             low, high = quantization["range"]
             quantization = Quantization(
                 get(quantization["scale"], np.float32),
                 get(quantization["zero_point"], np.int32),
-                low,
-                high,
-                quantization["axis"],
+                operator.index(low),
+                operator.index(high),
+                _axis(quantization["axis"], len(shape)),
             )
         if data is not None:
             stored = get(data, np.uint8 if element.bits < 8 else element.numpy)
@@ -269,6 +304,18 @@ def _graph_from_json(raw: dict[str, Any], arrays: list[Array]) -> Graph:
         tuple((before, after) for before, after in raw["state"]),
         frozenset(map(str, raw.get("exchanged", ()))),
     )
+
+
+def _element(kind: str, bits: int) -> ElementType:
+    if kind not in ("int", "uint", "float", "bool") or not 1 <= operator.index(bits) <= 64:
+        raise ValueError(f"no element type {kind!r} of {bits!r} bits")
+    return ElementType(kind, bits)
+
+
+def _axis(axis: int | None, rank: int) -> int | None:
+    if axis is not None and not 0 <= operator.index(axis) < rank:
+        raise ValueError(f"no axis {axis!r} of {rank} dimensions")
+    return axis
 
 
 def _attribute_json(value: Any) -> Any:

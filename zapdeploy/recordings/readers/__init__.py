@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from zapdeploy.errors import DataError
+from zapdeploy.errors import DataError, ZapdeployError
 from zapdeploy.recordings.options import ReadOptions
 from zapdeploy.recordings.places import Place
 from zapdeploy.recordings.readers import (
@@ -24,6 +24,7 @@ from zapdeploy.recordings.readers import (
     zarr,
 )
 from zapdeploy.recordings.source import Source
+from zapdeploy.text import one_line
 
 
 class Format(Protocol):
@@ -59,6 +60,21 @@ def read_source(location: str, options: ReadOptions) -> Source:
     place = Place(location)
     place.check()
     for form in FORMATS:
-        if form.claims(place):
-            return form.read(place, options)
+        found = _read(form, place, options)
+        if found is not None:
+            return found
     raise DataError(f"data must be of a known format, not {place.holds} ({location}); give {KNOWN}")
+
+
+def _read(form: Format, place: Place, options: ReadOptions) -> Source | None:
+    """What the place holds; None where it is of another format."""
+    try:
+        return form.read(place, options) if form.claims(place) else None
+    except (ZapdeployError, MemoryError):
+        raise
+    except Exception as error:  # damage has no type of its own in the libraries that read a format
+        reason = one_line(str(error) or type(error).__name__, 200)
+        raise DataError(
+            f"recording must be a sound file of its format ({form.NAME}), not unreadable: {reason} "
+            f"({place.location}); copy or save it again"
+        ) from error

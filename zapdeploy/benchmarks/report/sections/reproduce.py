@@ -6,8 +6,11 @@ from zapdeploy.benchmarks.measured.machine import Machine
 from zapdeploy.benchmarks.report.blocks import Section, Table, table
 from zapdeploy.benchmarks.report.data import ReportData
 from zapdeploy.benchmarks.report.words import is_here, row_kind
+from zapdeploy.benchmarks.results.results import COMMON_NAME
 from zapdeploy.benchmarks.results.rows import NOT_STATED, NotRun, Row
 from zapdeploy.benchmarks.results.table import NOTHING
+from zapdeploy.errors import DataError
+from zapdeploy.typed import typed
 
 
 def reproduce(data: ReportData) -> Section:
@@ -15,7 +18,7 @@ def reproduce(data: ReportData) -> Section:
     facts = [
         ("command", bench_command(data)),
         ("and", "zapdeploy report results -o report.html"),
-        ("machine", Machine(**common["machine"]).summary),
+        ("machine", _machine(data).summary),
         *((f"{name}", str(version)) for name, version in common["versions"].items()),
     ]
     text = (
@@ -24,6 +27,16 @@ def reproduce(data: ReportData) -> Section:
     )
     about = table("Commands, machine and versions", ("what", "as used"), facts)
     return Section("reproduce", "How to reproduce", (text,), (about, _rows(data)))
+
+
+def _machine(data: ReportData) -> Machine:
+    try:
+        return typed(Machine, data.result.common["machine"])
+    except ValueError as error:
+        raise DataError(
+            f"{COMMON_NAME} must describe the machine, not otherwise ({data.result.folder}): "
+            f"{error}; run the benchmark again in a new folder"
+        ) from None
 
 
 def bench_command(data: ReportData) -> str:
