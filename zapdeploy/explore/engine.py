@@ -8,6 +8,7 @@ sent; and what becomes of a task whose worker is lost with it again and again.
 from __future__ import annotations
 
 import queue
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zapdeploy.errors import UsageError
+from zapdeploy.errors import UsageError, WorkerError
 from zapdeploy.explore.evaluate import Workshop
 from zapdeploy.explore.outcome import ENDED, no_row
 from zapdeploy.explore.tasks import Task
@@ -29,6 +30,8 @@ Next = Callable[[], Task | None]  # the next task to compute; None: there is non
 FileOf = Callable[[str], Path]  # a network's file, by its key
 _UNDER_WAY = 3  # tasks for each worker: one that runs, two that wait
 _LOOK_EVERY_S = 0.5
+_STARTS = 5
+_LOST_S = 20.0  # a worker of our own cluster that is away for longer was not started again
 _ATTEMPTS = 2  # rounds in which Dask may lose workers with a point, several in each
 
 
@@ -55,44 +58,63 @@ def cluster(workers: int, address: str | None) -> Iterator[Any]:
         with client:
             yield client
         return
-    import dask
-
-    quiet = {"distributed.worker.memory.terminate": False, "distributed.logging.distributed": 50}
-    with (
-        dask.config.set(quiet),
-        distributed.LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            memory_limit=None,
-            dashboard_address=None,
-            silence_logs=50,
-        ) as local,
-        distributed.Client(local) as client,
-    ):
+    with _local_cluster(distributed, workers) as local, distributed.Client(local) as client:
         yield client
+
+
+def _local_cluster(distributed: Any, workers: int) -> Any:
+    """Processes of this machine, each with one thread. Points are watched by `worker.Watch`, so
+    that Dask need not. A worker that dies while it starts takes the start with it: another try.
+    """
+    for attempt in range(_STARTS):
+        try:
+            return distributed.LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                memory_limit=None,
+                dashboard_address=":0",
+                silence_logs=50,
+            )
+        except RuntimeError as error:
+            if attempt == _STARTS - 1:
+                raise WorkerError(
+                    f"worker processes must start, not fail {_STARTS} times: {error}; "
+                    "give --workers 0 to compute in this process"
+                ) from None
+    raise AssertionError
+
+
+class WorkersLostError(Exception):
+    """Processes of a local cluster died and were not started again: Dask gives one up that is
+    killed while it starts. What was under way has to be handed out anew, by a new cluster."""
 
 
 @dataclass
 class DaskRun:
-    """One run over a cluster. `is_shared`: whether workers see the files that this process sees."""
+    """One run over a cluster. `own_workers`: how many this machine's own cluster has, whose workers
+    see the files that this process sees; None: those of a scheduler elsewhere, which may come and
+    go.
+    """
 
     client: Any
     file_of: FileOf
     keep: Keep
     allowed: Allowed
-    is_shared: bool
+    own_workers: int | None
+    _complete_at: float = field(default_factory=time.monotonic)
     _pending: dict[Any, Task] = field(default_factory=dict)
     _again: list[Task] = field(default_factory=list)
     _events: queue.SimpleQueue[dict[str, Any]] = field(default_factory=queue.SimpleQueue)
     _sources: dict[str, Any] = field(default_factory=dict)
 
     def run(self, take: Next) -> None:
-        """Until `take` has no more tasks, and all are computed."""
+        """Until `take` has no more tasks, and all are computed. Raises WorkersLostError."""
         self.client.subscribe_topic(TOPIC, lambda event: self._events.put(event[1]))
         try:
             while self._fill(take) or self._pending:
                 self._wait()
+                self._check_workers()
                 self._end_points()
                 for future in [f for f in self._pending if f.done()]:
                     self._finish(future, self._pending.pop(future))
@@ -100,9 +122,19 @@ class DaskRun:
             self.client.cancel(list(self._pending), force=True)
             self.client.unsubscribe_topic(TOPIC)
 
+    def _workers(self) -> int:
+        return len(self.client.scheduler_info(-1)["workers"])
+
+    def _check_workers(self) -> None:
+        now = time.monotonic()
+        if self.own_workers is None or self._workers() >= self.own_workers:
+            self._complete_at = now
+        elif now - self._complete_at > _LOST_S:
+            raise WorkersLostError
+
     def _fill(self, take: Next) -> bool:
         """Hand out tasks until enough are under way; whether any was."""
-        room = _UNDER_WAY * max(len(self.client.scheduler_info(-1)["workers"]), 1)
+        room = _UNDER_WAY * max(self._workers(), 1)
         handed = False
         while len(self._pending) < room:
             task = self._again.pop() if self._again else take()
@@ -129,7 +161,7 @@ class DaskRun:
 
     def _source(self, network: str, file: Path) -> Any:
         """The path where files are shared, else the content, sent to each worker once."""
-        if self.is_shared:
+        if self.own_workers is not None:
             return str(file.resolve())
         if network not in self._sources:
             while len(self._sources) > 1:  # networks come one after the other

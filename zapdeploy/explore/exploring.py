@@ -12,7 +12,14 @@ from typing import Any
 
 from zapdeploy.errors import UsageError
 from zapdeploy.explore.axes import combinations
-from zapdeploy.explore.engine import DaskRun, Rows, cluster, in_process, pending_tasks
+from zapdeploy.explore.engine import (
+    DaskRun,
+    Rows,
+    WorkersLostError,
+    cluster,
+    in_process,
+    pending_tasks,
+)
 from zapdeploy.explore.networks import Networks
 from zapdeploy.explore.plan import Plan, make_plan
 from zapdeploy.explore.points import Point, Points
@@ -181,9 +188,17 @@ class Runner:
             return
         limits = self._spec.limits
         allowed = Allowed(limits.seconds, limits.memory_gb * 1e9)
-        if self._client is None:
-            self._client = self._opened.enter_context(cluster(self._workers, self._scheduler))
-        DaskRun(self._client, self._file, keep, allowed, self._scheduler is None).run(take)
+        own = self._workers if self._scheduler is None else None
+        while True:
+            if self._client is None:
+                self._client = self._opened.enter_context(cluster(self._workers, self._scheduler))
+            try:
+                DaskRun(self._client, self._file, keep, allowed, own).run(take)
+                return
+            except WorkersLostError:
+                self._opened.close()
+                self._client = None
+                take = pending_tasks(tasks, have)
 
     def _file(self, network: str) -> Path:
         if network not in self._files:
