@@ -138,3 +138,25 @@ def test_a_metric_is_told_of_the_float_and_of_the_quantized_network(
     missing = zapdeploy("quantize", *arguments, "--metric", f"{__name__}:nothing")
     assert missing.status == 2
     assert "'nothing'" in missing.err
+
+
+def test_what_refusals_advise_works(zapdeploy: Call, tmp_path: Path) -> None:
+    source = residual_cnn(tmp_path / "net.onnx")
+    np.savez(tmp_path / "x.npz", **images(16))
+    basis = ("quantize", source, "-o", tmp_path / "q.onnx", "--calibration", tmp_path / "x.npz")
+    for options in (("--form", "qoperator"), ("--activation-scales", "auto")):
+        refused = zapdeploy(*basis, *options, "--min-snr", 20)
+        assert refused.status == 2
+        assert "leave out --min-snr, or give 0" in refused.err
+        assert not (tmp_path / "q.onnx").exists()
+        for way in ((), ("--min-snr", 0)):
+            assert zapdeploy(*basis, *options, *way).status == 0
+        (tmp_path / "q.onnx").unlink()
+    gpfq = zapdeploy(*basis, "--rounding", "gpfq", "--weights", 4)
+    assert gpfq.status == 2
+    assert "--rounding must be nearest or gptq" in gpfq.err
+    for rounding in ("nearest", "gptq"):
+        assert zapdeploy(*basis, "--rounding", rounding, "--weights", 4).status == 0
+    trained = zapdeploy(*basis, "--qat", 10)
+    assert trained.status == 2
+    assert "must be a torch module for --qat" in trained.err
