@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo demo-full lava test suite style test-slow test-random test-emulated test-wheel lint types speed speed-baseline docs clean
+.PHONY: coverage fuzz demo demo-full lava test suite style test-slow test-random test-emulated test-wheel lint types speed speed-baseline docs clean
 
 # More for `make speed`: --strict fails where something became slower.
 SPEED ?=
@@ -46,6 +46,24 @@ test-random: $(READY)
 	failed=0; for round in $$(seq $(ROUNDS)); do echo "round $$round of $(ROUNDS)"; \
 	$(BIN)/python -m pytest -q -m "hypothesis and not slow" --hypothesis-profile fresh || failed=1; \
 	done; exit $$failed
+
+# Which lines the tests run, and every `raise` that none of them reaches.
+coverage: $(READY)
+	$(BIN)/python -m coverage run --source zapdeploy -m pytest -q $(COVERED)
+	$(BIN)/python -m coverage json -q -o .benchmarks/coverage.json
+	$(BIN)/python -m tests.coverage_of_errors .benchmarks/coverage.json
+
+# COVERED="tests/cli tests/quantize" is quicker than all of them.
+COVERED ?= tests --ignore tests/speed
+
+# Random graphs, damaged files and ended commands; goes on where it stopped: make fuzz COUNT=20000
+COUNT ?= 1000
+SEED ?= 1
+fuzz: $(READY)
+	mkdir -p .benchmarks
+	$(BIN)/python -W ignore -m tests.fuzz.graphs --count $(COUNT) --seed $(SEED) --resume .benchmarks/fuzz-graphs-$(SEED).json
+	$(BIN)/python -W ignore -m tests.fuzz.files --count $(COUNT) --seed $(SEED) --resume .benchmarks/fuzz-files-$(SEED).json
+	$(BIN)/python -W ignore -m tests.fuzz.kills --count $(COUNT) --seed $(SEED) --resume .benchmarks/fuzz-kills-$(SEED).json
 
 # What ONNX Runtime judges, on an emulated processor without AVX-512 VNNI.
 test-emulated: $(READY)

@@ -183,3 +183,20 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
             read_text(path, DataError, "file")
         assert str(error.value) == f"file '{path}' {reason}"
     require_regular(big, DataError, "file")
+
+
+def test_an_interruption_right_after_the_file_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between making the temporary file and writing into it, too, nothing stays."""
+    close = os.close
+
+    def interrupted(descriptor: int) -> None:
+        close(descriptor)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "close", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        atomic_write(tmp_path / "out.bin").__enter__()
+    monkeypatch.undo()
+    assert not list(tmp_path.iterdir())

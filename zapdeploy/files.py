@@ -95,11 +95,11 @@ def replacing(path: Path) -> Iterator[Path]:
         target = path.resolve() if path.is_symlink() else path
         mode = _mode_of(target, path)
         _remove_stale(target)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}")
-        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     except (OSError, ValueError, RuntimeError) as error:
         raise _unwritable(path, error) from None
-    try:
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:  # from here on whatever ends the process politely takes the file with it
+        _create(temporary, path)
         yield temporary
         temporary.chmod(mode)
         temporary.replace(target)
@@ -109,6 +109,13 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _create(temporary: Path, path: Path) -> None:
+    try:
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, error) from None
 
 
 @contextmanager

@@ -98,6 +98,7 @@ def campaign(
     options: argparse.Namespace,
     attempt: Callable[[int], str],
     found: Callable[[int, BaseException], Finding],
+    seconds: float = MOST_SECONDS,
 ) -> int:
     """Try every seed; print what fails as it is found. 1 when anything failed, now or before.
 
@@ -115,7 +116,7 @@ def campaign(
         state.running = seed
         state.write(options.resume)
         try:
-            with bounded():
+            with bounded(seconds):
                 outcome = attempt(seed)
         except KeyboardInterrupt:
             raise

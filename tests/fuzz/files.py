@@ -155,6 +155,14 @@ def in_float(folder: Path) -> Path:
     return file.save(folder / "sound.onnx")
 
 
+def of_any_batch(folder: Path) -> Path:
+    """A network as `bench` takes it: in float, its first dimension open."""
+    file = OnnxFile(opset=17)
+    w = file.constant(np.random.default_rng(3).normal(size=(4, 4)).astype(np.float32))
+    file.output(file.node("MatMul", [file.input("x", ("N", 4)), w]))
+    return file.save(folder / "net.onnx")
+
+
 def program(folder: Path) -> Path:
     """Two layers on the smaller chip: quickly read, as most of 100,000 files have to be."""
     model, path = perceptron(Writer(), Style(zero=2))[0].save(folder / "m.onnx"), folder / "s.zap"
@@ -220,10 +228,8 @@ def conditions(folder: Path) -> Path:
 
 def results(folder: Path) -> Path:
     """Of one network on a chip; rows, details, and a precision that was not run."""
-    file, out = OnnxFile(opset=17), folder / "results"
-    w = file.constant(np.random.default_rng(3).normal(size=(4, 4)).astype(np.float32))
-    file.output(file.node("MatMul", [file.input("x", ("N", 4)), w]))
-    call = ["bench", "--models", str(file.save(folder / "net.onnx")), "--targets", "tile64-sim"]
+    out = folder / "results"
+    call = ["bench", "--models", str(of_any_batch(folder)), "--targets", "tile64-sim"]
     assert run_cli([*call, "--precisions", "fp32,int8", "-o", str(out)]) in (0, 1)
     return out
 

@@ -214,7 +214,9 @@ def global_pool(d: Drawing) -> Real:
 def reduced(d: Drawing) -> Real:
     x = d.operand()
     op = d.choose("Sum", "Max", "Min", "Mean", "L1", "L2", "SumSquare")
-    axes = d.chance.sample(range(len(x.shape)), d.chance.randint(1, max(len(x.shape), 1)))
+    if not x.shape:
+        raise NotDrawnError
+    axes = d.chance.sample(range(len(x.shape)), d.chance.randint(1, len(x.shape)))
     if op == "L2" and not x.array.any():
         raise NotDrawnError
     return d.call(f"Reduce{op}", [x, ints(*axes)], keepdims=d.choose(0, 1))
