@@ -8,7 +8,7 @@ and every card makes it. Sums of integers over space stay parts of sums until so
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -53,11 +53,13 @@ class SpaceCut:
     owned: Mapping[str, Region]
     nodes: tuple[NodeCut, ...]
     summed: Mapping[str, frozenset[int]]
+    overlapping: bool = False
 
     @cached_property
     def hosted(self) -> frozenset[str]:
-        """Values that the host can give any part of: inputs, and what it quantizes of them."""
-        return hosted_values(self.graph)
+        """Values of which nothing is sent: inputs, what the host quantizes of them, and all where
+        boxes overlap, so that each card makes whatever it needs itself."""
+        return frozenset(self.graph.values) if self.overlapping else hosted_values(self.graph)
 
     def holders(self, name: str) -> IntArray:
         """Of each card, whether it can ask another for a value [reader, source]: of cards that
@@ -179,13 +181,7 @@ class _Cutting:
     def _bounding(self, value: Value) -> Region:
         """The smallest box of what a card reads of a value; nothing where it reads nothing."""
         boxes = self.read.get(value.name)
-        if not boxes:
-            return self._box(value)
-        empty = [np.any(box.high <= box.low, axis=1, keepdims=True) for box in boxes]
-        bound = np.asarray(value.shape, np.int64)
-        low = np.min([np.where(e, bound, b.low) for e, b in zip(empty, boxes, strict=True)], axis=0)
-        high = np.max([np.where(e, 0, b.high) for e, b in zip(empty, boxes, strict=True)], axis=0)
-        return Region(np.minimum(low, high), high)
+        return bounding(boxes) if boxes else self._box(value)
 
     def _keep(self, found: NodeCut) -> NodeCut:
         for name, need in zip(found.node.inputs, found.needs, strict=True):
@@ -221,18 +217,14 @@ class _Cutting:
 
     def _try(self, call: Call, out: Region, joined: frozenset[str]) -> NodeCut | None:
         """The node over these boxes of its output; None where it cannot run on them alone."""
-        needs = operator(call.node.op).input_regions(call, out)
-        needs = tuple(
-            None
-            if need is None
-            else Region(*(np.broadcast_to(e, (self.grid.cards, e.shape[-1])) for e in need))
-            for need in needs
-        )
+        needs = box_needs(call, out)
         needs = tuple(
             self.owned[name] if name in joined or self._choosing(call, name, need) else need
             for name, need in zip(call.node.inputs, needs, strict=True)
         )
-        return _fitting(NodeCut(call.node, out, needs, _attributes(call, out, needs), joined), call)
+        return fitting(
+            NodeCut(call.node, out, needs, box_attributes(call, out, needs), joined), call
+        )
 
     def _choosing(self, call: Call, name: str, need: Region | None) -> bool:
         """Whether a move can choose out of all that the card has, which is what it needs and more.
@@ -286,10 +278,29 @@ class _Cutting:
         out = self._box(call.output)
         nothing: tuple[Mapping[str, Attribute], ...] = ({},) * self.grid.cards
         found = NodeCut(call.node, out, (self.owned[source.name],), nothing)
-        return _fitting(found, call)
+        return fitting(found, call)
 
 
-def _attributes(
+def box_needs(call: Call, out: Region) -> tuple[Region | None, ...]:
+    """What boxes of a call's output need of its inputs [cards, rank]."""
+    return tuple(
+        None
+        if need is None
+        else Region(*(np.broadcast_to(edge, (len(out.low), edge.shape[-1])) for edge in need))
+        for need in operator(call.node.op).input_regions(call, out)
+    )
+
+
+def bounding(boxes: Sequence[Region]) -> Region:
+    """The smallest box around those of each card that hold anything."""
+    most = np.max([box.high for box in boxes], axis=0)
+    empty = [np.any(box.high <= box.low, axis=1, keepdims=True) for box in boxes]
+    low = np.min([np.where(e, most, b.low) for e, b in zip(empty, boxes, strict=True)], axis=0)
+    high = np.max([np.where(e, 0, b.high) for e, b in zip(empty, boxes, strict=True)], axis=0)
+    return Region(np.minimum(low, high), high)
+
+
+def box_attributes(
     call: Call, out: Region, needs: tuple[Region | None, ...]
 ) -> tuple[Mapping[str, Attribute], ...]:
     """Attributes of the node itself that are others for boxes, for each card.
@@ -312,9 +323,16 @@ def _attributes(
     return tuple(found)
 
 
-def _fitting(found: NodeCut, call: Call) -> NodeCut | None:
+def fitting(found: NodeCut, call: Call) -> NodeCut | None:
     """The same, if the operator makes just these boxes of those on every card."""
+    alike: set[tuple[bytes, str]] = set()
+    needs = [need.extent for need in found.needs if need is not None]
+    extents = np.concatenate([found.out.extent, *needs], axis=1)
     for card in range(len(found.out.low)):
+        form = extents[card].tobytes(), repr(found.attributes[card])
+        if form in alike:
+            continue
+        alike.add(form)
         try:
             local = local_call(found, call, card)
             shapes = operator(call.node.op).infer(local)
