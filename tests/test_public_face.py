@@ -138,5 +138,7 @@ def test_sweep_keeps_what_does_not_fit_apart(tmp_path: Path) -> None:
     assert [result.batch for result in found.results] == [1, 4]
     assert found.too_large == ()
     assert found.records()[0]["timing_kind"] == "simulated"
+    rate = found.records()[0]["intervals"]["throughput_fps"]
+    assert rate["low"] < rate["value"] == found.results[0].throughput_fps < rate["high"]
     with pytest.raises(zd.UsageError, match=r"^batches must be whole numbers from 1"):
         zd.sweep(small_model(tmp_path), batches=(0,))

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zapdeploy.api import TIMING, Level, compile_model, simulate
+from zapdeploy.api import TIMING, Level
+from zapdeploy.benchmarks.simulated.rates import spread
 from zapdeploy.errors import UsageError
-from zapdeploy.formatting import count, quantity
+from zapdeploy.explore.evaluate import Workshop
+from zapdeploy.explore.points import Job
+from zapdeploy.formatting import count, interval, quantity
+from zapdeploy.hardware_targets import target_text
 from zapdeploy.sim.results import Result
 from zapdeploy.tables import Answer, Table
 
@@ -113,21 +117,22 @@ def _results(
     level: Level,
     progress: Progress,
 ) -> Iterator[Result | int]:
+    """The points of an exploration whose one axis is the batch, computed here."""
+    workshop, text = Workshop(shapes), target_text(target)[1]
     for index, size in enumerate(batches):
         progress("batch sizes", index, len(batches))
-        whole = {name: (size, *lengths[1:]) for name, lengths in (shapes or {}).items()}
-        program = compile_model(
-            model, target, batch=size, shapes=whole, chips=chips, progress=progress
-        )
-        if not program.fits:
+        timing = "schedule" if level == TIMING else "estimate"
+        job = Job("", text, size, chips, None, "throughput", "normal", None, timing)
+        result = workshop.result(str(model), Path(model), job)
+        if isinstance(result, str):
             yield size
             continue
-        result = simulate(program, level=level)
         chips = result.chips
         yield result
 
 
 def _record(result: Result) -> dict[str, Any]:
+    found = spread(result)
     return {
         "batch": result.batch,
         "chips": result.chips,
@@ -138,17 +143,24 @@ def _record(result: Result) -> dict[str, Any]:
         "timing_kind": result.timing_kind.value,
         "energy_per_frame_j": result.energy_per_frame.as_json(),
         "power_w": result.power_w.value,
+        "intervals": {
+            "throughput_fps": found.frames_per_s.as_json(),
+            "latency_s": found.latency_s.as_json(),
+            "power_w": found.power_w.as_json(),
+        },
         "mapping_gap": result.mapping_gap,
     }
 
 
 def _cells(result: Result) -> tuple[str, ...]:
+    found = spread(result)
+    rate = found.frames_per_s
     return (
         str(result.batch),
-        count(result.throughput_fps),
+        f"{count(rate.value)} ({count(rate.low)} to {count(rate.high)})",
         f"{result.throughput_fps / result.bound_throughput_fps:.1%}",
         quantity(result.array_s, "s"),
-        quantity(result.latency_s, "s"),
-        quantity(result.energy_per_frame.value, "J"),
-        quantity(result.power_w.value, "W"),
+        interval(found.latency_s, "s"),
+        interval(result.energy_per_frame, "J"),
+        interval(found.power_w, "W"),
     )

@@ -7,6 +7,7 @@ so points that differ in memory sizes, the host or the frame rate cost next to n
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ _IMPORTS, _TARGETS, _LAST = 3, 64, 4
 class Workshop:
     """Computes points, and keeps what the next ones may need."""
 
-    def __init__(self) -> None:
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]] | None = None) -> None:
+        """`shapes`: of inputs with other open dimensions than the batch, by name."""
+        self._shapes = dict(shapes or {})
         self.forget()
 
     def row(self, network: str, file: Path, job: AnyJob) -> dict[str, Any]:
@@ -68,7 +71,7 @@ class Workshop:
 
     def _made(self, network: str, file: Path, job: Job, chip: Target) -> Result | str:
         def read(batch: int | None) -> Imported:
-            return self._imports.get((network, batch), lambda: import_model(file, batch=batch))
+            return self._imports.get((network, batch), lambda: self._imported(file, batch))
 
         with sharing(self.shared):
             program = compile_network(
@@ -85,6 +88,12 @@ class Workshop:
             if not program.fits:
                 return program.why_not
             return simulate(program, level=TIMING if job.timing == "schedule" else ESTIMATE)
+
+    def _imported(self, file: Path, batch: int | None) -> Imported:
+        whole = {
+            name: (batch or lengths[0], *lengths[1:]) for name, lengths in self._shapes.items()
+        }
+        return import_model(file, batch=batch, shapes=whole)
 
     def _target(self, text: str) -> Target:
         return self._targets.get(text, lambda: parse_target(text, "target"))
