@@ -134,8 +134,11 @@ def of_onnx(content: bytes, chance: random.Random) -> bytes:
         model.ParseFromString(content)
     except Exception:
         return of_bytes(content, chance)
-    _change_field(model, chance)
-    return model.SerializeToString()
+    try:
+        _change_field(model, chance)
+        return model.SerializeToString()
+    except ValueError:  # what protobuf itself does not take
+        return of_bytes(content, chance)
 
 
 def _change_field(message: Message, chance: random.Random) -> None:

@@ -143,10 +143,10 @@ def _is_common(found: Any) -> bool:
         mapping(settings["size"])["neurons"]
         mapping(found["versions"])
         found["machine"], settings["data"]
-        typed(float | None, settings["frame_rate_hz"])  # type: ignore[arg-type]
+        rate = typed(float | None, settings["frame_rate_hz"])  # type: ignore[arg-type]
     except (KeyError, ValueError):
         return False
-    return True
+    return rate is None or rate > 0
 
 
 def load_result(folder: str | Path) -> BenchmarkResult:

@@ -34,12 +34,14 @@ from zapdeploy.compile.graph import Array, ElementType, Graph, Node, Quantizatio
 from zapdeploy.compile.program.program import LayerProgram, Program
 from zapdeploy.errors import ProgramError, ZapdeployError
 from zapdeploy.files import atomic_write, require_regular
+from zapdeploy.typed import typed
 
 MAGIC = b"ZAPDEPLY"
 FORMAT_VERSION = 1
 ALIGNMENT = 64
 _PREFIX = struct.Struct("<8sII32sQ")
 _HASHED_FROM = 48
+_Nodes = list[tuple[str, str, tuple[str, ...], tuple[str, ...], dict[str, Any], tuple[str, ...]]]
 _INLINE = 4  # arrays of up to this many elements stand in the header
 
 
@@ -152,6 +154,7 @@ def _read_header(raw: memoryview, path: Path) -> tuple[dict[str, Any], str]:
 def _decode(header: dict[str, Any], raw: memoryview, digest: str) -> Program:
     from pydantic import TypeAdapter
 
+    from zapdeploy.compile.layers import group_layers
     from zapdeploy.compile.mapping.memory import CapacityViolation, MemoryPlan
     from zapdeploy.compile.mapping.pricing import Counts
     from zapdeploy.compile.program.program import Options, Origin
@@ -167,6 +170,8 @@ def _decode(header: dict[str, Any], raw: memoryview, digest: str) -> Program:
     _check_shapes(graph)
     layers = read(tuple[LayerProgram, ...], "layers")
     target = parse_target(header["target"], "target in the program")
+    if len(layers) != len(group_layers(graph)):
+        raise ValueError(f"{len(layers)} layers")
     for layer in layers:
         _check_layer(layer, graph)
         if layer.macs and not target.core.matrix_unit.macs_per_cycle(layer.bits):
@@ -286,22 +291,23 @@ def _graph_from_json(raw: dict[str, Any], arrays: list[Array]) -> Graph:
                 operator.index(high),
                 _axis(quantization["axis"], len(shape)),
             )
+            _check_parameters(quantization, shape)
         if data is not None:
             stored = get(data, np.uint8 if element.bits < 8 else element.numpy)
             data = _unpack(stored, element, int(np.prod(shape, dtype=np.int64))).reshape(shape)
-        return Value(item["name"], shape, element, quantization, data)
+        return Value(typed(str, item["name"]), shape, element, quantization, data)
 
     values = [value_from(item) for item in raw["values"]]
     return Graph(
         raw["name"],
         tuple(
             Node(name, op, tuple(inputs), tuple(outputs), _attributes(attributes), tuple(sources))
-            for name, op, inputs, outputs, attributes, sources in raw["nodes"]
+            for name, op, inputs, outputs, attributes, sources in typed(_Nodes, raw["nodes"])
         ),
         {v.name: v for v in values},
-        tuple(raw["inputs"]),
-        tuple(raw["outputs"]),
-        tuple((before, after) for before, after in raw["state"]),
+        typed(tuple[str, ...], raw["inputs"]),
+        typed(tuple[str, ...], raw["outputs"]),
+        typed(tuple[tuple[str, str], ...], raw["state"]),
         frozenset(map(str, raw.get("exchanged", ()))),
     )
 
@@ -316,6 +322,15 @@ def _axis(axis: int | None, rank: int) -> int | None:
     if axis is not None and not 0 <= operator.index(axis) < rank:
         raise ValueError(f"no axis {axis!r} of {rank} dimensions")
     return axis
+
+
+def _check_parameters(meaning: Quantization, shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless scales and zero points go with a tensor of this shape."""
+    along = 1 if meaning.axis is None else shape[meaning.axis]
+    for which in (meaning.scale, meaning.zero_point):
+        fits = which.size in (1, along) if which.ndim == 1 else which.ndim == len(shape)
+        if not (fits and which.size):
+            raise ValueError(f"scales of shape {which.shape} for a tensor of shape {shape}")
 
 
 def _attribute_json(value: Any) -> Any:
