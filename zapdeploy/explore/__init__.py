@@ -17,6 +17,7 @@ query.py      SQL over tables
 pareto.py     fronts, with and without intervals
 effects.py    what each axis does
 page.py       one page of HTML
+search.py     points that Optuna asks for
 exploring.py  the verb
 
 Dask, DuckDB, Optuna and pyarrow come with the extra `explore`, and load when they are needed.

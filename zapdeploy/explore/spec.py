@@ -49,7 +49,7 @@ class Search(_Table):
     points: int = Field(ge=1)
     minimize: tuple[str, ...] = ()
     maximize: tuple[str, ...] = ()
-    sampler: Literal["nsga2", "tpe", "random"] = "nsga2"
+    sampler: Literal["nsga2", "tpe", "random"] = "tpe"
     seed: int = Field(default=0, ge=0)
     at_once: int = Field(default=8, ge=1)
 
