@@ -98,5 +98,5 @@ clean:
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[models,recordings,quantize,meters,report,streaming,qonnx,docs,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[models,recordings,quantize,meters,report,streaming,qonnx,explore,connectomes,docs,dev]'
 	touch $(READY)

@@ -58,6 +58,7 @@ def test_without_pillow_the_message_says_what_to_install(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(datasets, "load_sample_images", unavailable)
     images._photographs.cache_clear()
+    images._frame.cache_clear()
     with pytest.raises(UsageError) as caught:
         photograph_frames(1)
     assert str(caught.value) == (

@@ -117,11 +117,12 @@ def test_a_step_reaches_the_neurons_that_hear_it() -> None:
 
 
 def test_a_pooled_state_reaches_all() -> None:
+    """In one of twenty draws at least: a neuron whose units are all below zero hears nothing."""
     found = network(made().with_edges(*(np.zeros(0),) * 4), state=6)
-    x = torch.randn(1, 3, 40)
+    x = torch.randn(20, 3, 40, generator=torch.Generator().manual_seed(1))
     other = x.clone()
     other[:, :, 7] += 10
-    assert bool((found(x) != found(other)).any(dim=1).all())
+    assert bool((found(x) != found(other)).any(dim=1).any(dim=0).all())
 
 
 @pytest.mark.parametrize(

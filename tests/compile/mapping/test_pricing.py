@@ -76,8 +76,11 @@ def test_every_event_has_a_price_of_its_own() -> None:
 
 
 def test_every_price_of_the_target_is_used() -> None:
-    """But for the powers, which are priced by time, and the calibration itself."""
+    """But for the powers, which are priced by time, the calibration itself, and how prices follow
+    the values, which the prices by activity use.
+    """
     keys = {key for key, _ in northpole().figures() if key.startswith("energy.")}
+    keys = {key for key in keys if not key.startswith("energy.activity.")}
     others = {"static_power", "idle_power", "calibration"}
     assert keys == {f"energy.{key}" for key in {*PRICES.values(), *others}}
 

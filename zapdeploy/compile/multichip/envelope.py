@@ -131,11 +131,15 @@ class Section:
 
 @dataclass(frozen=True, eq=False)
 class StoredStages(Sequence[Program]):
-    """The Programs in a file; each is decoded whenever it is asked for, and not kept."""
+    """The Programs in a file; each is decoded whenever it is asked for, and not kept.
+
+    unplanned: sections that hold a network without layers of its own.
+    """
 
     raw: memoryview
     path: Path
     sections: tuple[Section, ...]
+    unplanned: tuple[Section, ...] = ()
 
     def __len__(self) -> int:
         return len(self.sections)
@@ -150,7 +154,8 @@ class StoredStages(Sequence[Program]):
         _let_go(self.raw)
         section = self.sections[index]
         end = section.at + section.length
-        program = decode_program(self.raw[section.at : end], self.path)
+        planned = section not in self.unplanned
+        program = decode_program(self.raw[section.at : end], self.path, planned=planned)
         if program.digest != section.digest or any(self.raw[end : section.end]):
             raise _damaged(self.path)
         return program

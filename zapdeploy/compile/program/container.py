@@ -82,11 +82,13 @@ def mapped(path: Path) -> memoryview:
         raise ProgramError(f"program '{path}' must be readable: {reason}") from None
 
 
-def decode_program(raw: memoryview, path: Path) -> Program:
-    """The Program in these bytes, all of them; `path` is for messages."""
+def decode_program(raw: memoryview, path: Path, *, planned: bool = True) -> Program:
+    """The Program in these bytes, all of them; `path` is for messages. Not `planned`: a network
+    that has no layers of its own, since others hold its parts.
+    """
     header, digest = _read_header(raw, path)
     try:
-        return _decode(header, raw, digest)
+        return _decode(header, raw, digest, planned)
     except ZapdeployError:
         raise
     except _UNFIT as error:
@@ -151,7 +153,7 @@ def _read_header(raw: memoryview, path: Path) -> tuple[dict[str, Any], str]:
     return {**header, "first_array": start + length}, digest.hex()
 
 
-def _decode(header: dict[str, Any], raw: memoryview, digest: str) -> Program:
+def _decode(header: dict[str, Any], raw: memoryview, digest: str, planned: bool) -> Program:
     from pydantic import TypeAdapter
 
     from zapdeploy.compile.layers import group_layers
@@ -170,7 +172,7 @@ def _decode(header: dict[str, Any], raw: memoryview, digest: str) -> Program:
     _check_shapes(graph)
     layers = read(tuple[LayerProgram, ...], "layers")
     target = parse_target(header["target"], "target in the program")
-    if len(layers) != len(group_layers(graph)):
+    if len(layers) != (len(group_layers(graph)) if planned else 0):
         raise ValueError(f"{len(layers)} layers")
     for layer in layers:
         _check_layer(layer, graph)

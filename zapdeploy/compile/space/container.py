@@ -57,7 +57,8 @@ def load_space(path: Path) -> SpaceProgram:
     raw = mapped(path)
     header, digest = read_header(raw, path)
     try:
-        return _decode(header, StoredStages(raw, path, _sections(header)), digest)
+        sections = _sections(header)
+        return _decode(header, StoredStages(raw, path, sections, sections[:1]), digest)
     except (KeyError, TypeError, ValueError) as error:
         raise ProgramError(f"program '{path}' has an incomplete header: {error}") from None
 

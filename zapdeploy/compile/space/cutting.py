@@ -14,7 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
-from zapdeploy.compile.graph import Attribute, Call, Graph, Node, Value
+from zapdeploy.compile.graph import Array, Attribute, Call, Graph, Node, Value
 from zapdeploy.compile.layers import host_nodes
 from zapdeploy.compile.ops.base import Operator, Unit, operator
 from zapdeploy.compile.regions import IntArray, Region, whole
@@ -348,12 +348,20 @@ def local_call(cut: NodeCut, call: Call, card: int) -> Call:
     inputs = tuple(
         None
         if value is None or need is None
-        else replace(value, shape=_extent(need, card), data=None)
+        else replace(value, shape=_extent(need, card), data=_part(value.data, need, card))
         for value, need in zip(call.inputs, cut.needs, strict=True)
     )
     output = replace(call.output, shape=_extent(cut.out, card), data=None)
     node = replace(call.node, attributes={**call.node.attributes, **cut.attributes[card]})
     return Call(node, inputs, (output, *call.outputs[1:]))
+
+
+def _part(data: Array | None, region: Region, card: int) -> Array | None:
+    """The card's box of a constant."""
+    if data is None:
+        return None
+    edges = zip(region.low[card], region.high[card], strict=True)
+    return data[tuple(slice(int(low), int(high)) for low, high in edges)]
 
 
 def _extent(region: Region, card: int) -> tuple[int, ...]:
