@@ -32,7 +32,7 @@ __all__ = [
     "write",
 ]
 _SHOW_AFTER_S = 1.0
-LINE_EVERY_S = 8.0  # where standard error is no terminal
+LINE_EVERY_S = 5.0  # where standard error is no terminal
 BAR = 24
 _verbose = False
 
