@@ -30,7 +30,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Row:
-    """What one variant of a network answers, on inputs that nothing was chosen on.
+    """What one variant of a network answers, on inputs that no scale or width was chosen on.
 
     agreement: share of answers as the float network's. right: share of true answers, None where
     these are not known. snr_db: of the first output. bits: layers by bits of weights/activations.
