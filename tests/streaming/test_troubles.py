@@ -43,11 +43,12 @@ def wanted(models: Path, window: np.ndarray) -> np.ndarray:
 
 
 def test_nothing_is_lost_without_trouble(models: Path) -> None:
+    """Frames come all at once: on a busy machine they may wait for the sink's thread to run."""
     traces = activity(100)
     report, got = run(models, frames(traces), frame_rate_hz=30)
     assert [forecast.frame for forecast in got] == list(range(3, 100))
     assert (report.frames, report.filling, report.sent) == (100, 3, 97)
-    assert not report.tally.counts
+    assert set(report.tally.counts) <= {"sink_waits"}
     assert report.ended == "the source ended"
     for forecast in (got[0], got[50], got[-1]):
         window = traces[forecast.frame - 3 : forecast.frame + 1]
