@@ -24,6 +24,9 @@ from zapdeploy.compile.multichip.envelope import load_pipeline, pipeline_digest,
 from zapdeploy.compile.multichip.parts import Parts, Refine, compile_parts, part_files
 from zapdeploy.compile.multichip.pipeline import Pipeline, single
 from zapdeploy.compile.multichip.pipeline_partitioner import build_pipeline
+from zapdeploy.compile.passes import run_passes
+from zapdeploy.compile.passes.remove_dead import RemoveDead
+from zapdeploy.compile.passes.skip_zero_blocks import SkipZeroBlocks
 from zapdeploy.compile.program.build import EFFORTS, check_widths
 from zapdeploy.compile.program.capacity import (
     chip_violation,
@@ -59,6 +62,7 @@ def compile_model(
     effort: str = "normal",
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     state: Mapping[str, str] | None = None,
+    skip_zero_blocks: bool = False,
     output: str | Path | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> Pipeline:
@@ -69,7 +73,8 @@ def compile_model(
     one if the network fits there, else as few as it takes. `micro_batch`: frames that a chip takes
     at a time; None is the whole batch on one chip, and chosen on several (see `_splits`). `shapes`:
     those of inputs with other open dimensions than the batch, by name. `state`: inputs and the
-    outputs of the frame before that they are, kept on the chip. With `output` the Pipeline is
+    outputs of the frame before that they are, kept on the chip. `skip_zero_blocks`: matrix products
+    leave out blocks of weights that are all zero, which changes no result. With `output` the Pipeline is
     written there. A network that does not fit gives one whose `violation` says why; nothing is
     written then. Raises ZapdeployError when file, target or options are wrong.
     """
@@ -80,9 +85,19 @@ def compile_model(
     if path.is_dir():
         parts = Parts(path, part_files(path), chip, text, batch, objective, effort, _refine(effort))
         _check_parts(parts, chips, micro_batch, state, output)
+        if skip_zero_blocks:
+            raise UsageError("--skip-zero-blocks must be left out for a network in parts")
         return compile_parts(parts, Path(output or ""), progress)
+
+    def read(frames: int | None) -> Imported:
+        imported = import_model(path, batch=frames, shapes=shapes, state=state)
+        if not skip_zero_blocks:
+            return imported
+        passes = (SkipZeroBlocks(chip.core.matrix_unit), RemoveDead())
+        return replace(imported, graph=run_passes(imported.graph, passes))
+
     found = compile_network(
-        lambda frames: import_model(path, batch=frames, shapes=shapes, state=state),
+        read,
         path.stem,
         chip,
         text,

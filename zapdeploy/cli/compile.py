@@ -39,6 +39,13 @@ def _compile(
     ] = "normal",
     shape: options.Shape = None,
     state: options.State = None,
+    skip_zero_blocks: Annotated[
+        bool,
+        typer.Option(
+            "--skip-zero-blocks",
+            help="Leave out blocks of weights that are all zero (matrix products; exact).",
+        ),
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="MODEL.zap", help="Default: beside the model."),
@@ -59,6 +66,8 @@ def _compile(
     if space.is_asked_for(split, chip_grid):
         asked = space.Request(chips, chip_grid, batch, objective, effort, options.shapes_of(shape))
         space.refuse_stages(micro_batch, state)
+        if skip_zero_blocks:
+            raise UsageError("--skip-zero-blocks must be left out for a network cut over space")
         return space.compile_network(model, target, asked, path, as_json=as_json, verbose=verbose)
     with show.progress(not as_json) as progress:
         program = compile_model(
@@ -71,6 +80,7 @@ def _compile(
             effort=effort,
             shapes=options.shapes_of(shape),
             state=options.state_pairs(state),
+            skip_zero_blocks=skip_zero_blocks,
             output=path,
             progress=progress,
         )

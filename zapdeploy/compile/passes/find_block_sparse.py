@@ -105,14 +105,27 @@ def _is_last(graph: Graph, x: Value, reshapes: dict[str, Node]) -> bool:
 
 def _product(graph: Graph, found: _Found, names: Names, values: dict[str, Value]) -> Node:
     call, w = graph.call(found.conv), graph.values[found.conv.inputs[1]]
-    group, length = call.int("group"), values[found.take.inputs[0]].shape[2]
+    group, x = call.int("group"), values[found.take.inputs[0]]
     assert w.data is not None
     (taken,) = tables(graph.call(found.take)).values()
-    rows = w.shape[0] // group
-    parts = w.data.reshape(group, rows, -1, length).swapaxes(1, 2)  # [G, K, R, B]
+    parts = w.data.reshape(group, w.shape[0] // group, -1, x.shape[2]).swapaxes(1, 2)
+    sparse = block_sparse(found.conv, x, (parts, taken.reshape(group, -1)), w, names, values)
+    return replace(sparse, sources=sources_of((found.conv, found.reshape, found.take)))
+
+
+def block_sparse(
+    node: Node,
+    x: Value,
+    blocks: tuple[Array, Array],
+    w: Value,
+    names: Names,
+    values: dict[str, Value],
+) -> Node:
+    """The product `node` of x [M, blocks, B] with `blocks`: weights [G, K, R, B] of the groups and
+    the blocks of x [G, K] that they meet. Those that are all zero are left out."""
+    parts, met = blocks
     kept = parts.any(axis=(2, 3))
     first = np.concatenate([[0], np.cumsum(kept.sum(axis=1))])
-    blocks = taken.reshape(group, -1)[kept]
     meaning = w.quantization
     if meaning is not None:
         axis = None if meaning.scale.size == 1 else 0
@@ -121,16 +134,15 @@ def _product(graph: Graph, found: _Found, names: Names, values: dict[str, Value]
         )
     weights = names.fresh(f"{w.name}_blocks")
     values[weights] = _constant(weights, np.ascontiguousarray(parts[kept]), w.element, meaning)
-    numbers = names.fresh(f"{found.conv.name}_numbers")
-    element = UINT16 if values[found.take.inputs[0]].shape[1] <= 1 << 16 else INT32
-    values[numbers] = _constant(numbers, blocks.astype(element.numpy), element, None)
-    bias = found.conv.inputs[2] if len(found.conv.inputs) > 2 else ""
+    numbers = names.fresh(f"{node.name}_numbers")
+    element = UINT16 if x.shape[1] <= 1 << 16 else INT32
+    values[numbers] = _constant(numbers, met[kept].astype(element.numpy), element, None)
+    bias = node.inputs[2] if len(node.inputs) > 2 else ""
     return replace(
-        found.conv,
+        node,
         op="BlockSparse",
-        inputs=(found.take.inputs[0], weights, bias, "", "", numbers),
-        attributes={"first": tuple(first.tolist()), "pattern": _digest(blocks)},
-        sources=sources_of((found.conv, found.reshape, found.take)),
+        inputs=(x.name, weights, bias, "", "", numbers),
+        attributes={"first": tuple(first.tolist()), "pattern": _digest(met[kept])},
     )
 
 
