@@ -74,9 +74,9 @@ def compile_model(
     at a time; None is the whole batch on one chip, and chosen on several (see `_splits`). `shapes`:
     those of inputs with other open dimensions than the batch, by name. `state`: inputs and the
     outputs of the frame before that they are, kept on the chip. `skip_zero_blocks`: matrix products
-    leave out blocks of weights that are all zero, which changes no result. With `output` the Pipeline is
-    written there. A network that does not fit gives one whose `violation` says why; nothing is
-    written then. Raises ZapdeployError when file, target or options are wrong.
+    leave out blocks of weights that are all zero, which changes no result. With `output` the
+    Pipeline is written there. A network that does not fit gives one whose `violation` says why;
+    nothing is written then. Raises ZapdeployError when file, target or options are wrong.
     """
     _check_options(batch, chips, micro_batch, objective, effort)
     where, text = target_text(target)

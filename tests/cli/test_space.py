@@ -105,6 +105,12 @@ def test_other_commands_say_what_they_take(zapdeploy: Call, model: Path) -> None
         zd.load(program)
 
 
+def test_options_that_do_not_go_with_it(zapdeploy: Call, model: Path) -> None:
+    called = zapdeploy("compile", model, "--chip-grid", "2x1", "--skip-zero-blocks")
+    assert called.status == 2
+    assert "--skip-zero-blocks must be left out for a network cut over space" in called.err
+
+
 def test_a_network_without_space(zapdeploy: Call, tmp_path: Path) -> None:
     called = zapdeploy("compile", small_model(tmp_path), "--chips", 2, "--split", "space")
     assert called.status == 2

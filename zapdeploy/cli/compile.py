@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zapdeploy.cli import options, show, space
+from zapdeploy.errors import UsageError
 
 if TYPE_CHECKING:
     from zapdeploy.sim.results import Result
