@@ -96,14 +96,14 @@ def weights(shape: tuple[int, ...], axis: int, element: ElementType = INT8) -> V
     return constant(value, random_data(value, _RANDOM))
 
 
-def integer_bias(x: Value, w: Value) -> Value:
+def integer_bias(x: Value, w: Value, random: np.random.Generator = _RANDOM) -> Value:
     """A constant int32 bias of scale s_x s_w."""
     assert x.quantization is not None
     assert w.quantization is not None
     scale = x.quantization.scale * w.quantization.scale
     low, high = INT32.limits
     quantization = Quantization(scale, np.zeros(scale.size, np.int32), low, high, 0)
-    data = _RANDOM.integers(-500, 500, scale.size).astype(np.int32)
+    data = random.integers(-500, 500, scale.size).astype(np.int32)
     return Value("b", (scale.size,), INT32, quantization, data)
 
 
