@@ -13,8 +13,7 @@ from zapdeploy.compile.frontend import (
     import_model,
 )
 from zapdeploy.simplify import InputShapes
-
-_QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
+from zapdeploy.simplify.onnx_operators import STATIC_QUANTIZERS
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +36,9 @@ class Check:
 
     def without_quantizers(self) -> Check:
         """The same without rows for quantizers, which the float file has not."""
-        return replace(self, decisions=tuple(d for d in self.decisions if d.op not in _QUANTIZERS))
+        return replace(
+            self, decisions=tuple(d for d in self.decisions if d.op not in STATIC_QUANTIZERS)
+        )
 
 
 def check_model(path: Path | str, *, shapes: InputShapes | None = None) -> Check:

@@ -40,6 +40,7 @@ _PRODUCTS = {
     "MatMulIntegerToFloat": _Product(0, 4, 1, 5),
     "DynamicQuantizeMatMul": _Product(0, -1, 1, 3),
 }
+# Those around which ONNX Runtime puts a kernel of integers: a list of its own.
 _FLOAT_PRODUCTS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 
 

@@ -7,9 +7,11 @@ import onnx
 from onnx import TensorProto, helper
 
 from zapdeploy.quantize.network import Network
+from zapdeploy.simplify.onnx_operators import COPIES, LAYOUT
 
+# Behind them noise is hidden: what this method is about.
 SATURATING = frozenset({"Softmax", "Sigmoid", "HardSigmoid", "Tanh", "ArgMax", "ArgMin", "TopK"})
-_MOVES = frozenset({"Cast", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity"})
+_MOVES = LAYOUT | COPIES
 
 
 def before_saturation(network: Network) -> Network:

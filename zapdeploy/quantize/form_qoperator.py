@@ -17,10 +17,9 @@ from zapdeploy.quantize.form_qdq import GraphParts
 from zapdeploy.quantize.network import Network, Role
 from zapdeploy.quantize.plan import Plan
 from zapdeploy.quantize.tensors import constant
+from zapdeploy.simplify.onnx_operators import CLAMPS
 
 MICROSOFT = "com.microsoft"
-# Relu and Clip with scales of their own on either side have no integer form.
-_FLOAT_BETWEEN = frozenset({"Relu", "Clip"})
 
 
 def write_qoperator(plan: Plan) -> GraphParts:
@@ -62,7 +61,8 @@ class _Writer:
             self._pass(node)
         elif role is Role.PRODUCT:
             self._product(node)
-        elif role is Role.FLOAT or (role is Role.COMBINING and node.op_type in _FLOAT_BETWEEN):
+        # Clamps with scales of their own on either side have no integer form.
+        elif role is Role.FLOAT or (role is Role.COMBINING and node.op_type in CLAMPS):
             self._float(node)
         else:
             self._integer(node)

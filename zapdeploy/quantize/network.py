@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, numpy_helper
 
 from zapdeploy.errors import ModelError
+from zapdeploy.simplify.onnx_operators import CLAMPS, CONVOLUTIONS, LAYOUT, PRODUCTS
 
 
 class Role(Enum):
@@ -27,17 +28,10 @@ class Role(Enum):
 
 
 STATE_KEY = "zapdeploy.state"
-CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
-MATRIX_OPERATORS = CONVOLUTIONS | {"Gemm", "MatMul"}
-COMBINING_OPERATORS = frozenset(
-    {"Add", "AveragePool", "Concat", "GlobalAveragePool", "Relu", "Clip"}
-)
-PRODUCT_OPERATORS = frozenset({"Gemm", "MatMul"})
-PASSING_OPERATORS = frozenset(
-    {"MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze"}
-)
-ACTIVATION_OPERATORS = frozenset({"Relu", "Clip"})
-ABSORBING_OPERATORS = MATRIX_OPERATORS | {"Add"}
+# What this way of quantizing makes integer; the module path has rules of its own.
+COMBINING_OPERATORS = CLAMPS | {"Add", "AveragePool", "Concat", "GlobalAveragePool"}
+PASSING_OPERATORS = LAYOUT | {"MaxPool"}
+ABSORBING_OPERATORS = PRODUCTS | {"Add"}
 
 
 @dataclass(frozen=True)
@@ -126,7 +120,7 @@ class Network:
 
     def absorbing_layer(self, node: NodeProto) -> NodeProto | None:
         """The layer or addition right before an activation, if nothing else reads its result."""
-        if node.op_type not in ACTIVATION_OPERATORS or not self._clamps_around_zero(node):
+        if node.op_type not in CLAMPS or not self._clamps_around_zero(node):
             return None
         source = node.input[0]
         producer = self.producers.get(source)
@@ -164,7 +158,7 @@ class Network:
         return low <= 0 <= high
 
     def _is_matrix(self, node: NodeProto) -> bool:
-        if node.op_type not in MATRIX_OPERATORS or len(node.input) < 2:
+        if node.op_type not in PRODUCTS or len(node.input) < 2:
             return False
         weight = self.initializers.get(node.input[1])
         if weight is None or weight.data_type != TensorProto.FLOAT:
@@ -179,7 +173,7 @@ class Network:
 
     def _is_product(self, node: NodeProto) -> bool:
         """Whether both operands are computed; nothing may be added to them."""
-        if node.op_type not in PRODUCT_OPERATORS or any(node.input[2:]):
+        if node.op_type not in PRODUCTS - CONVOLUTIONS or any(node.input[2:]):
             return False
         return all(name not in self.initializers for name in node.input[:2])
 

@@ -15,9 +15,10 @@ from zapdeploy.quantize.network import Network, Role, numbers
 from zapdeploy.quantize.ranges import Quantizer
 from zapdeploy.quantize.samples import Arrays
 from zapdeploy.quantize.widths import Site
+from zapdeploy.simplify.onnx_operators import CLAMPS
 
 RANK, AXIS = 3, 2
-ELEMENTWISE = frozenset({"Add", "Relu", "Clip"})
+ELEMENTWISE = CLAMPS | {"Add"}
 
 
 def per_neuron(

@@ -23,7 +23,7 @@ from zapdeploy.quantize.fidelity import Metric, blamed, fidelity, measured_by, o
 from zapdeploy.quantize.golden_output import renew_golden
 from zapdeploy.quantize.held_back import Split, hold_back, take_beside
 from zapdeploy.quantize.index_ranges import ActivationScales
-from zapdeploy.quantize.network import MATRIX_OPERATORS, Network, Role, check_network
+from zapdeploy.quantize.network import Network, Role, check_network
 from zapdeploy.quantize.plan import Plan, make_plan
 from zapdeploy.quantize.recipe import Form, Recipe
 from zapdeploy.quantize.record import LayerBits, QuantizeRecord
@@ -38,6 +38,7 @@ from zapdeploy.quantize.samples import (
 from zapdeploy.quantize.source import FILE_LIMIT_BYTES, read_prepared
 from zapdeploy.quantize.widths import layer_name
 from zapdeploy.simplify import InputShapes
+from zapdeploy.simplify.onnx_operators import PRODUCTS
 
 REFINED_BYTES = 2**29  # of weights, of which several copies are held
 _PACKAGES = ("numpy", "onnx", "onnxruntime")
@@ -225,7 +226,7 @@ def _float_layers(network: Network) -> tuple[str, ...]:
     return tuple(
         layer_name(node)
         for node in network.nodes
-        if node.op_type in MATRIX_OPERATORS and network.role(node) is Role.FLOAT
+        if node.op_type in PRODUCTS and network.role(node) is Role.FLOAT
     )
 
 

@@ -6,10 +6,8 @@ import numpy as np
 import onnx
 from onnx import NodeProto, helper, numpy_helper
 
-from zapdeploy.quantize.network import ACTIVATION_OPERATORS
 from zapdeploy.quantize.parts import without_weights
-
-SHAPE_OPERATORS = frozenset({"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze"})
+from zapdeploy.simplify.onnx_operators import CLAMPS, LAYOUT
 
 
 def hoist_activations(model: onnx.ModelProto) -> None:
@@ -30,11 +28,11 @@ def hoist_activations(model: onnx.ModelProto) -> None:
 def _hoist(nodes: list[NodeProto], index: int, outputs: set[str]) -> bool:
     """Swap the activation at `index` with the shape operator before it, if there is one."""
     activation = nodes[index]
-    if activation.op_type not in ACTIVATION_OPERATORS:
+    if activation.op_type not in CLAMPS:
         return False
     between = activation.input[0]
     place = next((i for i, node in enumerate(nodes[:index]) if between in node.output), None)
-    if place is None or nodes[place].op_type not in SHAPE_OPERATORS or between in outputs:
+    if place is None or nodes[place].op_type not in LAYOUT or between in outputs:
         return False
     bounds = set(activation.input[1:])
     readers = [node for node in nodes if between in node.input]

@@ -12,6 +12,7 @@ from onnx import helper
 
 from zapdeploy.errors import DataError
 from zapdeploy.quantize.network import Network
+from zapdeploy.simplify.onnx_operators import COPIES, MOVES
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -211,10 +212,7 @@ def input_types(network: Network) -> dict[str, np.dtype[Any]]:
     }
 
 
-_CARRIES_INDICES = frozenset(
-    ("Cast", "Reshape", "Unsqueeze", "Squeeze", "Transpose", "Flatten", "Identity", "Expand",
-     "Slice", "Concat", "Clip")
-)  # fmt: skip
+_CARRIES_INDICES = (MOVES - {"Gather"}) | COPIES | {"Clip"}
 _COMPARES = frozenset(("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"))
 
 

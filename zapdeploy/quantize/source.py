@@ -15,21 +15,11 @@ from zapdeploy.errors import ModelError
 from zapdeploy.onnxruntime_sessions import Purpose, open_session
 from zapdeploy.quantize.rewrite import hoist_activations, split_products
 from zapdeploy.simplify import InputShapes, lengths_of, simplify
+from zapdeploy.simplify.onnx_operators import CONTROL_FLOW, INTEGER_PRODUCTS, QUANTIZERS
 from zapdeploy.simplify.soundness import check_sound
 from zapdeploy.simplify.weights import is_partly_quantized, without_quantizers
 
-QUANTIZED_OPERATORS = frozenset(
-    {
-        "QuantizeLinear",
-        "DequantizeLinear",
-        "DynamicQuantizeLinear",
-        "ConvInteger",
-        "MatMulInteger",
-        "QGemm",
-        "Quant",
-        "BipolarQuant",
-    }
-)
+QUANTIZED_OPERATORS = QUANTIZERS | INTEGER_PRODUCTS | {"QGemm", "Quant", "BipolarQuant"}
 FILE_LIMIT_BYTES = 2**31
 # Initializers under this size stay in place while the opset is raised: they may be shapes or axes.
 SMALL_TENSOR_ELEMENTS = 1024
@@ -103,7 +93,7 @@ def _check_data(model: onnx.ModelProto) -> None:
 
 def _check_left(model: onnx.ModelProto, path: Path) -> None:
     """Raise ModelError for control flow that is decided at run time, with what would settle it."""
-    left = [node for node in model.graph.node if node.op_type in ("If", "Loop", "Scan")]
+    left = [node for node in model.graph.node if node.op_type in CONTROL_FLOW]
     if not left:
         return
     constants = {tensor.name for tensor in model.graph.initializer}

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from zapdeploy.compile.graph import Array, Graph, Node, Value
+from zapdeploy.compile.ops.base import Trait, has
 from zapdeploy.compile.ops.codes import bytes_alike
 from zapdeploy.sim.functional import Progress, constants, run, run_node, validate
 from zapdeploy.sim.qonnx_executor import KIND as QONNX
@@ -27,7 +28,8 @@ from zapdeploy.sim.ties import at_ties
 
 Level = Literal["outputs", "layers"]
 
-# Kernels of ONNX Runtime that compute what this package defines, to the bit.
+# Kernels of ONNX Runtime that compute what this package defines, to the bit: found by experiment,
+# under ONNX Runtime's names, which are not those of operators.
 EXACT_KERNELS = frozenset(
     (
         "QLinearConv",
@@ -349,4 +351,4 @@ def _allowed(graph: Graph, found: Comparison, kind: str) -> tuple[int, float]:
 def _has_own_ties(graph: Graph, found: Comparison) -> bool:
     """Whether the operator follows an integer kernel that adds the zero point before it rounds."""
     node = graph.producers()[found.name]
-    return node.op in ("Add", "Mul", "AveragePool") and bytes_alike(graph.call(node))
+    return has(node.op, Trait.ZERO_POINT_FIRST) and bytes_alike(graph.call(node))

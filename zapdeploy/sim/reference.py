@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 INTEGER = "onnxruntime integer kernels"
 FLOAT = "onnxruntime float, optimizations off"
 _SMALL = 1024  # elements: ONNX Runtime wants shapes and the like inside the model
+# What ONNX Runtime may put between a kernel and its tensor: its rewriting, not a fact about them.
 _TRANSPARENT = ("Transpose", "Reshape", "Clip")
 _EXPOSED = ".__exposed"
 _NARROW = ("INT4", "UINT4", "INT2", "UINT2")

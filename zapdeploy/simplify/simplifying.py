@@ -10,6 +10,7 @@ from onnx import numpy_helper
 
 from zapdeploy.errors import UsageError
 from zapdeploy.simplify.graphs import all_nodes, inner_graphs
+from zapdeploy.simplify.onnx_operators import CONTROL_FLOW, RECURRENT
 from zapdeploy.simplify.opsets import OLDEST_OPSET, current_forms, standard_opset
 from zapdeploy.simplify.precision import to_float32
 from zapdeploy.simplify.registry import expansion_of
@@ -17,7 +18,7 @@ from zapdeploy.simplify.shapes import Batch, InputShapes, fix_inputs, network_in
 from zapdeploy.simplify.walking import Walk
 
 # Their length in the file depends on the batch too: with these inside, the batch is fixed.
-_NEEDS_LENGTHS = frozenset(("If", "Loop", "Scan", "LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"))
+_NEEDS_LENGTHS = CONTROL_FLOW | RECURRENT | {"DynamicQuantizeLSTM"}
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,12 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, TypeProto, helper, numpy_helper
 
 from zapdeploy.errors import ModelError
+from zapdeploy.simplify.onnx_operators import NEVER_FOLDED, SHAPES
 from zapdeploy.simplify.registry import STANDARD, expansion_of
 
 Array = NDArray[Any]
 SMALL_ELEMENTS = 4096  # tensors up to this size are known by value
 ORIGIN = "zapdeploy.from"  # metadata of a node that was put in the place of another: its name
-# Weights and codes stay as they are; random numbers are no constants.
-_NEVER_FOLDED = frozenset(
-    ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "If", "Loop", "Scan",
-     "RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli")
-)  # fmt: skip
 
 
 @dataclass
@@ -97,9 +93,9 @@ class Walk:
 
     def _fold(self, node: NodeProto) -> bool:
         """Find the node's outputs as constants where that is what they are."""
-        if node.domain not in (STANDARD, "ai.onnx") or node.op_type in _NEVER_FOLDED:
+        if node.domain not in (STANDARD, "ai.onnx") or node.op_type in NEVER_FOLDED:
             return False
-        if node.op_type in ("Shape", "Size"):
+        if node.op_type in SHAPES:
             return self._fold_shape(node)
         names = [name for name in node.input if name]
         if any(name not in self.constants for name in names) or node.op_type.startswith("QLinear"):
@@ -275,6 +271,7 @@ def _evaluated(node: NodeProto, feeds: Mapping[str, Array], opset: int) -> dict[
             prod(tensor.dims) > SMALL_ELEMENTS or not _is_plain(tensor.data_type)
         ):
             return None
+    # What may grow far beyond its inputs.
     if node.op_type in ("ConstantOfShape", "Expand", "Tile", "Range") and _is_big(node, feeds):
         return None
     try:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, numpy_helper
 
 from zapdeploy.simplify.graphs import all_nodes
+from zapdeploy.simplify.onnx_operators import CLAMPS, MOVES, PRODUCTS, RECURRENT
 from zapdeploy.simplify.registry import MICROSOFT, expands
 from zapdeploy.simplify.walking import Place
 
@@ -18,11 +19,7 @@ Array = NDArray[Any]
 Floats = NDArray[np.float32]
 
 # What hands on numbers as they are, so that a product behind it reads what was dequantized.
-_MOVES = frozenset(
-    ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Slice", "Split",
-     "Concat", "Relu", "Clip", "MaxPool", "Pad", "Gather", "Expand", "Tile")
-)  # fmt: skip
-_PRODUCTS = frozenset(("Conv", "ConvTranspose", "MatMul", "Gemm", "LSTM", "GRU", "RNN"))
+_HANDED_ON = MOVES | CLAMPS | {"MaxPool", "Pad"}
 
 
 @expands("MatMulNBits", domains=(MICROSOFT,))
@@ -65,11 +62,11 @@ def is_partly_quantized(graph: onnx.GraphProto) -> bool:
 
     def dequantized(name: str) -> bool:
         node = producers.get(name)
-        while node is not None and node.op_type in _MOVES:
+        while node is not None and node.op_type in _HANDED_ON:
             node = producers.get(node.input[0])
         return node is not None and node.op_type == "DequantizeLinear"
 
-    products = [node for node in graph.node if node.op_type in _PRODUCTS]
+    products = [node for node in graph.node if node.op_type in PRODUCTS | RECURRENT]
     return any(not dequantized(name) for node in products for name in node.input[:2])
 
 

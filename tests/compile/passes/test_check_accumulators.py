@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from tests.compile.passes.sketch import CONV, INT32, UINT8, Codes, Q, Sketch
-from zapdeploy.compile.graph import Array, Call, Graph
+from zapdeploy.compile.graph import Array, Call, Graph, Value
+from zapdeploy.compile.ops.base import operator
+from zapdeploy.compile.ops.matrix import MatrixOperator
 from zapdeploy.compile.passes.check_accumulators import (
     CheckAccumulators,
     accumulator_bound,
@@ -35,6 +37,12 @@ def test_bound_by_hand() -> None:
     assert accumulator_bound(call_of(graph), LIMIT) == 2 * 130 * 250 + 20
 
 
+def _sums(name: str, w: Value) -> Array | None:
+    op = operator(name)
+    assert isinstance(op, MatrixOperator)
+    return weight_sums(op, w)
+
+
 @pytest.mark.parametrize("zero", [0, -3, [-128, 127, 5, 0]])
 def test_sums_against_plain_arithmetic(zero: int | list[int]) -> None:
     rng = np.random.default_rng(0)
@@ -43,7 +51,7 @@ def test_sums_against_plain_arithmetic(zero: int | list[int]) -> None:
     value = convolution(codes, weights, Q).values["w"]
     zeros = np.broadcast_to(np.reshape(zero, (-1, 1, 1, 1)), (4, 1, 1, 1))
     expected = np.abs(codes.astype(int) - zeros).sum(axis=(1, 2, 3))
-    np.testing.assert_array_equal(weight_sums("Conv", value), expected)
+    np.testing.assert_array_equal(_sums("Conv", value), expected)
 
 
 def test_sums_of_matrices_in_blocks_of_rows_and_columns() -> None:
@@ -52,7 +60,7 @@ def test_sums_of_matrices_in_blocks_of_rows_and_columns() -> None:
     for matrix in (codes, codes.T, codes[None]):
         value = Sketch()
         value.constant("w", matrix, Q)
-        found = weight_sums("MatMul", value.values["w"])
+        found = _sums("MatMul", value.values["w"])
         expected = np.abs(matrix.astype(int)).sum(axis=-2).reshape(-1)
         np.testing.assert_array_equal(found, expected)
 

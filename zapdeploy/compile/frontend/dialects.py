@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from zapdeploy.compile.frontend.onnx_node import OnnxNode
 from zapdeploy.compile.frontend.qonnx import QONNX
+from zapdeploy.simplify.onnx_operators import INTEGER_PRODUCTS
 
 
 def dialects_of(nodes: Sequence[OnnxNode]) -> tuple[str, ...]:
@@ -23,6 +24,6 @@ def dialects_of(nodes: Sequence[OnnxNode]) -> tuple[str, ...]:
         found.append("QONNX")
     if any(op.startswith("QLinear") or op == "QGemm" for op in operators):
         found.append("operator form")
-    if operators & {"DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"}:
+    if operators & ({"DynamicQuantizeLinear"} | INTEGER_PRODUCTS):
         found.append("dynamic")
     return tuple(found)

@@ -24,8 +24,8 @@ from zapdeploy.compile.graph import (
     Shape,
     Value,
 )
-from zapdeploy.compile.ops.axes import axis_before
 from zapdeploy.compile.ops.base import Trait, Unit, has, operator
+from zapdeploy.compile.ops.gather import Indexed
 from zapdeploy.errors import ModelError
 from zapdeploy.simplify import Batch
 from zapdeploy.simplify.soundness import check_size
@@ -229,10 +229,11 @@ class Draft:
             axis = quantization.axis
             before = self.values[node.inputs[0]]
             if axis is not None:
-                axis = axis_before(node, before.shape, value.shape, axis)
+                axis = operator(node.op).axis_before(node, before.shape, value.shape, axis)
                 if axis is None:
                     raise RefusedError(f"{node.op} must keep the axis of the scales whole")
-            for source in node.inputs[:1] if node.op.startswith("Gather") else node.inputs:
+            indexed = isinstance(operator(node.op), Indexed)
+            for source in node.inputs[:1] if indexed else node.inputs:
                 self._interpret_source(source, replace(quantization, axis=axis), node)
         self.values[value.name] = replace(value, quantization=self._bounded(value, quantization))
 

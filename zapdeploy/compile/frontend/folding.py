@@ -15,14 +15,8 @@ from zapdeploy.compile.frontend.onnx_node import STANDARD, OnnxNode
 from zapdeploy.compile.frontend.tensors import array_of, element_type
 from zapdeploy.compile.graph import INT64, Array, Value
 from zapdeploy.errors import ModelError
+from zapdeploy.simplify.onnx_operators import NEVER_FOLDED, SHAPES
 
-# Their operands are weights and codes, which stay as they are.
-_QUANTIZERS = frozenset(("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"))
-_RANDOM = frozenset(
-    ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli")
-)
-_CONTROL_FLOW = frozenset(("If", "Loop", "Scan"))
-_NEVER = _QUANTIZERS | _RANDOM | _CONTROL_FLOW
 _WIDE = 32
 _FEW = 1024  # elements of what can be a shape, repeats, or bounds
 MOST_FOLDED = 1 << 26  # elements in all that is computed from constants
@@ -30,13 +24,13 @@ MOST_FOLDED = 1 << 26  # elements in all that is computed from constants
 
 def fold(draft: Draft, node: OnnxNode, original: ir.Node) -> bool:
     """Define the node's outputs as constants where that is what they are."""
-    if node.domain != STANDARD or node.op in _NEVER or node.op.startswith("QLinear"):
+    if node.domain != STANDARD or node.op in NEVER_FOLDED or node.op.startswith("QLinear"):
         return False
     if node.op == "Constant" and "value" in node.attributes:
         array, element = array_of(node.attributes["value"], f"constant '{node.output}'")
         draft.define(Value(node.output, array.shape, element, data=array))
         return True
-    if node.op in ("Shape", "Size"):
+    if node.op in SHAPES:
         _fold_shape(draft, node)
         return True
     values = [draft.value(name) for name in node.inputs if name]

@@ -48,6 +48,7 @@ from zapdeploy.compile.passes.rewriting import producer_of
 from zapdeploy.compile.state import with_state
 from zapdeploy.errors import ModelError
 from zapdeploy.simplify import InputShapes
+from zapdeploy.simplify.onnx_operators import CONTROL_FLOW
 
 LISTED_REFUSALS = 8
 STATE_KEY = "zapdeploy.state"  # among the file's metadata: JSON, input name to output name
@@ -225,7 +226,7 @@ def _translate_node(result: _Translation, node: OnnxNode, original: ir.Node) -> 
 
 
 def _unknown_reason(node: OnnxNode) -> str:
-    if node.op in ("If", "Loop", "Scan"):
+    if node.op in CONTROL_FLOW:
         return (
             "what decides must be known when the network is read; give zapdeploy quantize "
             "--constant for the input that it depends on, or export the model without it"

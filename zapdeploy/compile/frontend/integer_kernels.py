@@ -13,16 +13,17 @@ from dataclasses import dataclass, replace
 
 from zapdeploy.compile.frontend.onnx_node import OnnxNode
 from zapdeploy.compile.graph import Graph, Node, Value
+from zapdeploy.compile.ops.base import Trait, has
 from zapdeploy.compile.ops.codes import REAL, all_bytes_alike
 from zapdeploy.compile.passes.absorb_clamp import bounds_of, clamped
+from zapdeploy.simplify.onnx_operators import CLAMPS
 
-WITH_INTEGER_KERNELS = frozenset(("Add", "Mul", "AveragePool", "GlobalAveragePool"))
-# What ONNX Runtime moves quantizers and dequantizers through (Flatten is not among them).
+# What ONNX Runtime moves quantizers and dequantizers through: a fact about its optimizer, not about
+# the operators (Flatten moves data too, and stops it).
 PASSED = frozenset(
     ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Slice", "MaxPool", "Identity", "Dropout")
 )
 WITHOUT_EFFECT = frozenset(("Identity", "Dropout"))
-CLAMPS = frozenset(("Relu", "Clip"))
 
 
 def mark_reals(graph: Graph, nodes: Sequence[OnnxNode]) -> Graph:
@@ -36,7 +37,7 @@ def mark_reals(graph: Graph, nodes: Sequence[OnnxNode]) -> Graph:
     )
     marked = tuple(
         replace(node, attributes={**node.attributes, REAL: 1})
-        if node.op in WITH_INTEGER_KERNELS and surroundings.is_real(node)
+        if has(node.op, Trait.ROUNDS_ON_BYTES) and surroundings.is_real(node)
         else node
         for node in graph.nodes
     )
@@ -114,5 +115,7 @@ def _narrows(clamp: Node, codes: Value) -> bool:
     assert before is not None
     if not before.is_uniform:
         return True
-    after = clamped(before, *bounds_of(clamp))
+    bounds = bounds_of(clamp)
+    assert bounds is not None
+    after = clamped(before, *bounds)
     return (after.low, after.high) != (before.low, before.high)

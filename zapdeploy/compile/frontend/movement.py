@@ -12,7 +12,7 @@ from zapdeploy.compile.frontend.errors import RefusedError
 from zapdeploy.compile.frontend.onnx_node import OnnxNode
 from zapdeploy.compile.frontend.registry import translates
 from zapdeploy.compile.graph import Attribute, Node, Quantization, Shape, Value
-from zapdeploy.compile.ops.axes import axis_after
+from zapdeploy.compile.ops.base import operator
 from zapdeploy.errors import ModelError
 
 
@@ -66,7 +66,7 @@ def moved(x: Value, move: Node, shape: Shape) -> Quantization | None:
     """The quantization of x after a move to this shape."""
     if x.quantization is None or x.quantization.axis is None:
         return x.quantization
-    axis = axis_after(move, x.shape, shape, x.quantization.axis)
+    axis = operator(move.op).axis_after(move, x.shape, shape, x.quantization.axis)
     if axis is None:
         raise RefusedError("the axis of the scales must stay whole")
     return replace(x.quantization, axis=axis)

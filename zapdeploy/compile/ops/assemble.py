@@ -8,8 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from zapdeploy.compile.graph import Array, Attribute, Call, Shape
+from zapdeploy.compile.graph import Array, Attribute, Call, Node, Shape
 from zapdeploy.compile.ops import boxes
+from zapdeploy.compile.ops.axes import whole_axis
 from zapdeploy.compile.ops.base import MOVEMENT, Traits, Unit, register
 from zapdeploy.compile.ops.codes import CodeOperator
 from zapdeploy.compile.regions import IntArray, Region
@@ -48,6 +49,11 @@ class Assemble(CodeOperator):
             source = tuple(map(slice, inside.low - start, inside.high - start))
             out[target] = piece[source]
         return out
+
+    def axis_after(self, node: Node, before: Shape, after: Shape, axis: int) -> int | None:
+        starts = node.attributes["starts"]
+        assert isinstance(starts, tuple)
+        return None if any(starts[axis :: len(after)]) else whole_axis(before, after, axis)
 
     def over_cores(self, call: Call) -> Mapping[str, Attribute]:
         starts = _starts(call)

@@ -9,13 +9,13 @@ package knows an operator by name.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import ClassVar, TypeVar
 
 import numpy as np
 
-from zapdeploy.compile.graph import Array, Attribute, Call, Shape
+from zapdeploy.compile.graph import Array, Attribute, Call, Node, Shape, Value
 from zapdeploy.compile.regions import IntArray, Region, Slices, broadcast
 from zapdeploy.errors import ModelError
 
@@ -74,6 +74,8 @@ class Trait(Enum):
     FOLDS = "of constants it is a constant, made when the network is compiled"
     INTEGER = "in the vector unit it runs on integers where its inputs and output are codes"
     CONVERTS = "numbers are written another way; nothing is computed"
+    ROUNDS_ON_BYTES = "on 8-bit codes it rounds by the formula of an integer kernel"
+    ZERO_POINT_FIRST = "that kernel adds the zero point before it rounds"
 
 
 Traits = frozenset[Trait]
@@ -81,6 +83,7 @@ NO_TRAITS: Traits = frozenset()
 MOVEMENT: Traits = frozenset(
     (Trait.MOVES, Trait.QUANTIZER_PASSES, Trait.DEQUANTIZER_PASSES, Trait.HANDS_CODES_ON)
 ) | {Trait.FOLDS}
+BYTE_ARITHMETIC: Traits = frozenset((Trait.INTEGER, Trait.ROUNDS_ON_BYTES, Trait.ZERO_POINT_FIRST))
 # Attributes of the ONNX operator of the same name, with ONNX's defaults.
 OnnxAttributes = Mapping[str, float | int | str]
 
@@ -138,6 +141,29 @@ class Operator:
         Whoever has only parts of the input may then make parts of the sum, and add them later.
         """
         return False
+
+    def axis_after(self, node: Node, before: Shape, after: Shape, axis: int) -> int | None:
+        """The output's axis that runs over the same indices as `axis` of the first input.
+
+        None where there is none: the axis is merged, split, cut, or its indices meet. Axes count
+        from the front. The default suits whatever computes.
+        """
+        return None
+
+    def axis_before(self, node: Node, before: Shape, after: Shape, axis: int) -> int | None:
+        """The first input's axis that runs over the same indices as `axis` of the output."""
+        return self.axis_after(node, after, before, axis)
+
+    def codes_after(self, node: Node, codes: Sequence[Value], output: Value) -> Value | None:
+        """The output as codes, from inputs as codes; the scales' axis in `codes` is the output's.
+
+        Only for what has Trait.DEQUANTIZER_PASSES. None where the output has no such codes.
+        """
+        return replace(output, element=codes[0].element, quantization=codes[0].quantization)
+
+    def bounds(self, node: Node) -> tuple[float, float] | None:
+        """What numbers are clamped to, where that is all that the operator does."""
+        return None
 
     def priced_attributes(self, call: Call) -> Mapping[str, Attribute]:
         """The attributes that the work depends on, and how much of the inputs is read; not where.

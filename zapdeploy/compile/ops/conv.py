@@ -67,6 +67,13 @@ class Convolving(MatrixOperator):
     def weight_axis(self, call: Call) -> int:
         return 0
 
+    def most_products(self, call: Call) -> int:
+        w = call.input(1)
+        return w.size // w.shape[0]
+
+    def weight_matrices(self, w: Array) -> Array:
+        return w.reshape(w.shape[0], -1).T[None]
+
     def kept_axis(self, call: Call, axis: int) -> int | None:
         """The batch; a spatial dimension that the window does not slide over; depthwise, channels.
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from zapdeploy.compile.graph import Array, Call
 from zapdeploy.compile.ops.base import (
+    BYTE_ARITHMETIC,
     NO_TRAITS,
     ElementWork,
     OnnxAttributes,
-    Trait,
     Traits,
     register,
 )
@@ -42,7 +42,7 @@ class Add(Sum):
     """8-bit operands are added with the formula of QLinearAdd."""
 
     name: ClassVar[str] = "Add"
-    traits: ClassVar[Traits] = frozenset({Trait.INTEGER})
+    traits: ClassVar[Traits] = BYTE_ARITHMETIC
     onnx_attributes: ClassVar[OnnxAttributes] = {}
     summary: ClassVar[str] = "a + b"
 
@@ -74,7 +74,7 @@ class Mul(RealOperator):
     """8-bit operands are multiplied with the formula of QLinearMul."""
 
     name: ClassVar[str] = "Mul"
-    traits: ClassVar[Traits] = frozenset({Trait.INTEGER})
+    traits: ClassVar[Traits] = BYTE_ARITHMETIC
     onnx_attributes: ClassVar[OnnxAttributes] = {}
     summary: ClassVar[str] = "a * b"
 

@@ -6,11 +6,12 @@ What each costs is a table look-up or a few operations; `work.py` has the table 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 
-from zapdeploy.compile.graph import Array, Call
+from zapdeploy.compile.graph import Array, Call, Node, Value
 from zapdeploy.compile.kernels.error_function import erf
 from zapdeploy.compile.ops.base import (
     NO_TRAITS,
@@ -48,6 +49,16 @@ class Relu(Function):
     def function(self, call: Call, x: Array) -> Array:
         return np.maximum(x, 0)
 
+    def bounds(self, node: Node) -> tuple[float, float]:
+        return 0.0, np.inf
+
+    def codes_after(self, node: Node, codes: Sequence[Value], output: Value) -> Value:
+        """The input's codes from that of zero upwards."""
+        meaning = codes[0].quantization
+        assert meaning is not None
+        low = int(np.clip(meaning.zero_point[0], meaning.low, meaning.high))
+        return replace(output, element=codes[0].element, quantization=replace(meaning, low=low))
+
 
 @register
 class Clip(Function):
@@ -65,6 +76,12 @@ class Clip(Function):
             limits = np.iinfo(x.dtype)
             return np.clip(x, int(max(low, limits.min)), int(min(high, limits.max)))
         return np.minimum(np.maximum(x, low), high)
+
+    def bounds(self, node: Node) -> tuple[float, float]:
+        low, high = node.attributes["low"], node.attributes["high"]
+        assert isinstance(low, int | float)
+        assert isinstance(high, int | float)
+        return low, high
 
 
 @register

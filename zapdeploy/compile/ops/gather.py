@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from zapdeploy.compile.graph import Array, Attribute, Call, Shape
+from zapdeploy.compile.graph import Array, Attribute, Call, Node, Shape
 from zapdeploy.compile.ops import boxes
+from zapdeploy.compile.ops.axes import whole_axis
 from zapdeploy.compile.ops.base import ElementWork, Operator, Trait, Traits, register
 from zapdeploy.compile.ops.codes import from_real, given, in_range, to_real
 from zapdeploy.compile.ops.lifting import CORES, lifted
@@ -87,6 +88,18 @@ class Gather(Indexed):
         x, axis = call.input(0).shape, self.axis(call)
         return ((*x[:axis], *call.input(1).shape, *x[axis + 1 :]),)
 
+    def axis_after(self, node: Node, before: Shape, after: Shape, axis: int) -> int | None:
+        chosen = _axis_of(node, before)
+        if axis == chosen:
+            return None
+        return axis if axis < chosen else axis + len(after) - len(before)
+
+    def axis_before(self, node: Node, before: Shape, after: Shape, axis: int) -> int | None:
+        chosen, behind = _axis_of(node, before), len(after) - len(before)
+        if axis < chosen:
+            return axis
+        return axis - behind if axis > chosen + behind else None
+
     def choose(self, call: Call, x: Array, indices: Array) -> Array:
         axis = self.axis(call)
         if CORES not in call.node.attributes:
@@ -125,6 +138,11 @@ class GatherElements(Indexed):
             )
         return (indices,)
 
+    def axis_after(self, node: Node, before: Shape, after: Shape, axis: int) -> int | None:
+        if axis == _axis_of(node, before):
+            return None
+        return whole_axis(before, after, axis)
+
     def choose(self, call: Call, x: Array, indices: Array) -> Array:
         axis = self.axis(call)
         part = tuple(
@@ -136,3 +154,10 @@ class GatherElements(Indexed):
         self, call: Call, out: Region, reduction: Region | None = None
     ) -> tuple[Region | None, ...]:
         return boxes.spread(out, (self.axis(call),), call.input(0).shape), out
+
+
+def _axis_of(node: Node, x: Shape) -> int:
+    """The axis along which indices choose, from the front."""
+    axis = node.attributes["axis"]
+    assert isinstance(axis, int)
+    return axis % len(x)

@@ -79,6 +79,12 @@ class MatMul(MatrixOperator):
     def weight_axis(self, call: Call) -> int:
         return len(call.input(1).shape) - 1
 
+    def most_products(self, call: Call) -> int:
+        return call.input(1).shape[-2]
+
+    def weight_matrices(self, w: Array) -> Array:
+        return w.reshape(-1, *w.shape[-2:])
+
     def kept_axis(self, call: Call, axis: int) -> int | None:
         a, b = call.input(0).shape, call.input(1).shape
         return None if axis == len(a) - 1 else axis + max(len(a), len(b)) - len(a)

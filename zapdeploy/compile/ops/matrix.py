@@ -57,8 +57,15 @@ class MatrixOperator(Operator):
         """
         raise NotImplementedError
 
-    def most_products(self, call: Call) -> int | None:
-        """Products in the longest sum; None where all sums are equally long."""
+    def most_products(self, call: Call) -> int:
+        """Products in the longest sum."""
+        raise NotImplementedError
+
+    def weight_matrices(self, w: Array) -> Array | None:
+        """The weights as matrices [matrices, products, channels]: a view.
+
+        None where sums are of different lengths: then there is `weight_sums`.
+        """
         return None
 
     def weight_sums(self, call: Call, magnitudes: Array) -> Array | None:

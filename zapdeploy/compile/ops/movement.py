@@ -6,12 +6,22 @@ With equal parameters on both sides the codes move; otherwise each input is requ
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 
-from zapdeploy.compile.graph import Array, Attribute, Call, Shape
+from zapdeploy.compile.graph import (
+    Array,
+    Attribute,
+    Call,
+    Node,
+    Quantization,
+    Shape,
+    Value,
+)
 from zapdeploy.compile.ops import boxes
+from zapdeploy.compile.ops.axes import whole_axis
 from zapdeploy.compile.ops.base import MOVEMENT, Trait, Traits, Unit, register
 from zapdeploy.compile.ops.codes import CodeOperator, quantize
 from zapdeploy.compile.ops.lifting import lifted
@@ -47,6 +57,26 @@ class Concat(CodeOperator):
 
     def arrange(self, call: Call, arrays: Sequence[Array]) -> Array:
         return np.concatenate(arrays, axis=call.int("axis"))
+
+    def axis_after(self, node: Node, before: Shape, after: Shape, axis: int) -> int | None:
+        joined = node.attributes["axis"]
+        assert isinstance(joined, int)
+        return None if axis == joined % len(after) else whole_axis(before, after, axis)
+
+    def codes_after(self, node: Node, codes: Sequence[Value], output: Value) -> Value | None:
+        """Codes of equal meaning and signedness, in the widest type among them."""
+        widest = max(codes, key=lambda value: value.element.bits)
+        meaning = widest.quantization
+        assert meaning is not None
+        low, high = meaning.low, meaning.high
+        for value in codes:
+            if value.quantization is None or not value.quantization.same(meaning):
+                return None
+            if value.element.kind != widest.element.kind:
+                return None
+            low, high = min(low, value.quantization.low), max(high, value.quantization.high)
+        joined = replace(meaning, low=low, high=high)
+        return replace(output, element=widest.element, quantization=joined)
 
     def over_cores(self, call: Call) -> Mapping[str, Attribute]:
         return lifted(call, "axis")
@@ -101,6 +131,11 @@ class Slice(CodeOperator):
             index = start + step * np.arange(call.output.shape[d])
             found = found.take(index, axis=d)
         return found
+
+    def axis_after(self, node: Node, before: Shape, after: Shape, axis: int) -> int | None:
+        steps = node.attributes["steps"]
+        assert isinstance(steps, tuple)
+        return whole_axis(before, after, axis) if steps[axis] > 0 else None
 
     def priced_attributes(self, call: Call) -> Mapping[str, Attribute]:
         return {"steps": call.ints("steps")}
@@ -170,6 +205,12 @@ class Pad(CodeOperator):
         out[target] = x[source]
         return out
 
+    def codes_after(self, node: Node, codes: Sequence[Value], output: Value) -> Value | None:
+        """The input's codes, where the padding value is one of them."""
+        meaning = codes[0].quantization
+        assert meaning is not None
+        return super().codes_after(node, codes, output) if _holds(meaning, node) else None
+
     def over_cores(self, call: Call) -> Mapping[str, Attribute]:
         pads, rank = call.ints("pads"), len(call.input(0).shape)
         return {**call.node.attributes, "pads": (0, *pads[:rank], 0, *pads[rank:])}
@@ -219,6 +260,16 @@ class Transpose(CodeOperator):
     def arrange(self, call: Call, arrays: Sequence[Array]) -> Array:
         return np.ascontiguousarray(arrays[0].transpose(call.ints("perm")))
 
+    def axis_after(self, node: Node, before: Shape, after: Shape, axis: int) -> int | None:
+        perm = node.attributes["perm"]
+        assert isinstance(perm, tuple)
+        return perm.index(axis)
+
+    def axis_before(self, node: Node, before: Shape, after: Shape, axis: int) -> int | None:
+        perm = node.attributes["perm"]
+        assert isinstance(perm, tuple)
+        return int(perm[axis])
+
     def over_cores(self, call: Call) -> Mapping[str, Attribute]:
         return {**call.node.attributes, "perm": (0, *(d + 1 for d in call.ints("perm")))}
 
@@ -227,3 +278,13 @@ class Transpose(CodeOperator):
     ) -> tuple[Region | None, ...]:
         perm = call.ints("perm")
         return (out.take(tuple(perm.index(d) for d in range(len(perm)))),)
+
+
+def _holds(meaning: Quantization, pad: Node) -> bool:
+    """Whether the padding value has a code of its own: what it means is that very number, up to
+    the last bits of float32."""
+    value = pad.attributes["value"]
+    assert isinstance(value, float)
+    steps = value / float(meaning.scale[0])
+    code = round(steps) + int(meaning.zero_point[0])
+    return abs(steps - round(steps)) <= 1e-6 * abs(steps) and meaning.low <= code <= meaning.high

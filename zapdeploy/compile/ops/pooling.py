@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from zapdeploy.compile.graph import Array, Call, Shape
+from zapdeploy.compile.graph import Array, Call, Node, Shape
 from zapdeploy.compile.ops import boxes
 from zapdeploy.compile.ops.base import ElementWork, Operator, Trait, Traits, register
 from zapdeploy.compile.ops.codes import (
@@ -62,6 +62,10 @@ class MaxPool(Pool, CodeOperator):
     )
     summary: ClassVar[str] = "the largest value under a window"
 
+    def axis_after(self, node: Node, before: Shape, after: Shape, axis: int) -> int | None:
+        """Windows do not reach over examples and channels."""
+        return axis if axis < 2 else None
+
     def arrange(self, call: Call, arrays: Sequence[Array]) -> Array:
         (x,) = arrays
         window, positions = _window(call), call.output.shape[2:]
@@ -87,7 +91,9 @@ class AveragePool(Pool, RealOperator):
     """
 
     name: ClassVar[str] = "AveragePool"
-    traits: ClassVar[Traits] = frozenset({Trait.INTEGER})
+    traits: ClassVar[Traits] = frozenset(
+        {Trait.INTEGER, Trait.ROUNDS_ON_BYTES, Trait.ZERO_POINT_FIRST}
+    )
     summary: ClassVar[str] = "the mean value under a window"
 
     def compute(self, call: Call, inputs: Sequence[Array | None]) -> Array:

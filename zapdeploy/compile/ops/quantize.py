@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from zapdeploy.compile.graph import Array, Call, Shape
+from zapdeploy.compile.graph import Array, Call, Node, Shape
 from zapdeploy.compile.ops import boxes
+from zapdeploy.compile.ops.axes import whole_axis
 from zapdeploy.compile.ops.base import ElementWork, Operator, Trait, Traits, register
 from zapdeploy.compile.ops.codes import RealOperator, given
 from zapdeploy.compile.ops.work import DIVIDE, NO_WORK, ROUND_AND_CLAMP
@@ -21,6 +22,9 @@ class Representation(RealOperator):
 
     def infer(self, call: Call) -> tuple[Shape, ...]:
         return (call.input(0).shape,)
+
+    def axis_after(self, node: Node, before: Shape, after: Shape, axis: int) -> int | None:
+        return whole_axis(before, after, axis)
 
     def compute(self, call: Call, inputs: Sequence[Array | None]) -> Array:
         return given(inputs)

@@ -48,7 +48,7 @@ class GlobalAveragePool(Mean):
     """x [N, C, *S] to [N, C, 1, ...]; 8-bit codes with the formula of QLinearGlobalAveragePool."""
 
     name: ClassVar[str] = "GlobalAveragePool"
-    traits: ClassVar[Traits] = frozenset({Trait.INTEGER})
+    traits: ClassVar[Traits] = frozenset({Trait.INTEGER, Trait.ROUNDS_ON_BYTES})
     summary: ClassVar[str] = "the mean over all spatial positions"
     batched: ClassVar[bool] = True
 

@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from zapdeploy.compile.graph import Array, Attribute, Call, Shape
+from zapdeploy.compile.graph import Array, Attribute, Call, Node, Shape
 from zapdeploy.compile.ops import boxes
+from zapdeploy.compile.ops.axes import whole_axis
 from zapdeploy.compile.ops.base import MOVEMENT, Traits, Unit, register
 from zapdeploy.compile.ops.codes import CodeOperator
 from zapdeploy.compile.ops.lifting import lifted
@@ -46,6 +47,11 @@ class Take(CodeOperator):
         for axis, indices in tables(call).items():
             found = found.take(indices, axis=axis)
         return found
+
+    def axis_after(self, node: Node, before: Shape, after: Shape, axis: int) -> int | None:
+        taken = node.attributes["axes"]
+        assert isinstance(taken, tuple)
+        return None if axis in taken else whole_axis(before, after, axis)
 
     def over_cores(self, call: Call) -> Mapping[str, Attribute]:
         return lifted(call, "axes")
@@ -87,6 +93,9 @@ class Tile(CodeOperator):
         (x,) = arrays
         times = [o // s for s, o in zip(x.shape, call.output.shape, strict=True)]
         return np.tile(x, times)
+
+    def axis_after(self, node: Node, before: Shape, after: Shape, axis: int) -> int | None:
+        return whole_axis(before, after, axis)
 
     def input_regions(
         self, call: Call, out: Region, reduction: Region | None = None

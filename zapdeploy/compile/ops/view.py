@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from zapdeploy.compile.graph import Array, Call, Shape
+from zapdeploy.compile.graph import Array, Call, Node, Shape
+from zapdeploy.compile.ops.axes import reshaped_axis
 from zapdeploy.compile.ops.base import MOVEMENT, Traits, Unit, register
 from zapdeploy.compile.ops.codes import CodeOperator, is_plain_integer
 from zapdeploy.compile.regions import Region, reshaped
@@ -29,6 +30,9 @@ class Reshape(CodeOperator):
                 f"(node '{call.node.name}')"
             )
         return (out.shape,)
+
+    def axis_after(self, node: Node, before: Shape, after: Shape, axis: int) -> int | None:
+        return reshaped_axis(before, after, axis)
 
     def adds_up(self, call: Call) -> bool:
         return is_plain_integer(call.input(0))

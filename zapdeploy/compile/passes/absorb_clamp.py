@@ -44,7 +44,9 @@ class AbsorbClamp:
             if clamp is not None:
                 output = values[node.outputs[0]]
                 assert output.quantization is not None
-                narrowed = clamped(output.quantization, *bounds_of(clamp))
+                bounds = bounds_of(clamp)
+                assert bounds is not None
+                narrowed = clamped(output.quantization, *bounds)
                 values[output.name] = replace(output, quantization=narrowed)
                 node = replace(node, inputs=clamp.inputs, sources=sources_of((node, clamp)))
             nodes.append(node)
@@ -52,11 +54,11 @@ class AbsorbClamp:
 
 
 def _absorbable(graph: Graph, node: Node, readers: list[Node]) -> bool:
-    if node.op not in ("Relu", "Clip") or node.outputs[0] in graph.outputs or not readers:
+    bounds = bounds_of(node)
+    if bounds is None or node.outputs[0] in graph.outputs or not readers:
         return False
     if graph.values[node.inputs[0]].element != FLOAT32:
         return False
-    bounds = bounds_of(node)
     return all(
         reader.op == "Quantize" and _one_range(graph.values[reader.outputs[0]].quantization, bounds)
         for reader in readers
@@ -79,13 +81,9 @@ def _maybe_nan(graph: Graph) -> set[str]:
     return found
 
 
-def bounds_of(clamp: Node) -> tuple[float, float]:
-    if clamp.op == "Relu":
-        return 0.0, np.inf
-    low, high = clamp.attributes["low"], clamp.attributes["high"]
-    assert isinstance(low, float)
-    assert isinstance(high, float)
-    return low, high
+def bounds_of(node: Node) -> tuple[float, float] | None:
+    """What a node clamps to; None for one that is no clamp."""
+    return operator(node.op).bounds(node)
 
 
 def clamped(quantization: Quantization, low: float, high: float) -> Quantization:

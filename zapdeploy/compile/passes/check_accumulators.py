@@ -10,7 +10,6 @@ import numpy as np
 from zapdeploy.compile.graph import INT32, Array, Call, Graph, Value
 from zapdeploy.compile.ops.base import Unit, operator
 from zapdeploy.compile.ops.matrix import MatrixOperator
-from zapdeploy.compile.passes.matrix_nodes import CONVOLUTIONS
 from zapdeploy.errors import ModelError
 
 BLOCK_ELEMENTS = 1 << 20
@@ -48,16 +47,14 @@ def accumulator_bound(call: Call, enough: int) -> int:
         largest_bias = int(np.abs(bias.data.astype(np.int64)).max())
     op = operator(call.node.op)
     assert isinstance(op, MatrixOperator)
-    length = op.most_products(call)
-    if length is None:
-        length = w.size // w.shape[0] if call.node.op in CONVOLUTIONS else w.shape[-2]
-    coarse = length * _largest(w) * _largest(x) + largest_bias
+    coarse = op.most_products(call) * _largest(w) * _largest(x) + largest_bias
     if coarse <= enough or w.data is None:
         return coarse
-    own = None
-    if op.most_products(call) is not None:
+    sums = weight_sums(op, w)
+    if sums is None:
         own = op.weight_sums(call, np.abs(w.data.astype(np.int32)))
-    sums = weight_sums(call.node.op, w) if own is None else own.reshape(-1)
+        assert own is not None
+        sums = own.reshape(-1)
     biases = np.zeros(1, np.int64)
     if bias is not None and bias.data is not None and bias.element.is_integer:
         biases = np.abs(bias.data.astype(np.int64))
@@ -74,15 +71,14 @@ def _largest(value: Value) -> int:
     return max(int(zero.max()) - quantization.low, quantization.high - int(zero.min()))
 
 
-def weight_sums(op: str, w: Value) -> Array:
-    """sum |w - z_w| for each output channel, int64; leading matrices of a MatMul: their largest."""
+def weight_sums(op: MatrixOperator, w: Value) -> Array | None:
+    """sum |w - z_w| for each output channel, int64, the largest of several matrices; None where
+    the operator sums in parts of its own."""
     assert w.data is not None
-    if op in CONVOLUTIONS:
-        codes = w.data.reshape(w.shape[0], -1).T
-        zero = np.zeros(1, np.int32) if w.quantization is None else w.quantization.zero_point
-        return _column_sums(codes, zero)
+    matrices = op.weight_matrices(w.data)
+    if matrices is None:
+        return None
     zero = np.zeros(1, np.int32) if w.quantization is None else w.quantization.zero_point
-    matrices = w.data.reshape(-1, *w.shape[-2:])
     return np.max([_column_sums(matrix, zero) for matrix in matrices], axis=0)
 
 

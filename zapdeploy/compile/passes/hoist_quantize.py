@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from zapdeploy.compile.graph import FLOAT32, Graph, Node, Quantization, Value
-from zapdeploy.compile.ops.axes import axis_before
-from zapdeploy.compile.ops.base import Trait, has
+from zapdeploy.compile.ops.base import Trait, has, operator
 from zapdeploy.compile.passes.rewriting import Names, only_consumer
 from zapdeploy.compile.passes.share_quantizers import same_codes
 
@@ -85,10 +84,8 @@ def _meaning_before(graph: Graph, node: Node, target: Value) -> Quantization | N
     quantization = target.quantization
     if quantization is None or quantization.axis is None:
         return quantization
-    if node.op in ("Concat", "MaxPool"):
-        return None
     before = graph.values[node.inputs[0]].shape
-    axis = axis_before(node, before, target.shape, quantization.axis)
+    axis = operator(node.op).axis_before(node, before, target.shape, quantization.axis)
     return None if axis is None else replace(quantization, axis=axis)
 
 

@@ -6,26 +6,47 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from zapdeploy.compile.graph import FLOAT32, INT32, Array, Graph, Node, Quantization, Shape, Value
+from zapdeploy.compile.graph import (
+    FLOAT32,
+    INT32,
+    Array,
+    Call,
+    Graph,
+    Node,
+    Quantization,
+    Shape,
+    Value,
+)
+from zapdeploy.compile.ops.base import Unit, operator
 from zapdeploy.compile.ops.codes import dequantize
+from zapdeploy.compile.ops.matrix import MatrixOperator
 
 # Scales of a bias are products of two others; exporters round them in different ways.
 SCALE_TOLERANCE = 2.0**-20
-CONVOLUTIONS = frozenset(("Conv", "ConvTranspose"))  # output channels first in w, second in y
 
 
 @dataclass(frozen=True, eq=False)
 class MatrixNode:
     """A Conv or MatMul of dequantized numbers: its operands as codes."""
 
-    node: Node
+    call: Call
     x: Value
     w: Value
 
     @property
+    def node(self) -> Node:
+        return self.call.node
+
+    @property
+    def operator(self) -> MatrixOperator:
+        found = operator(self.node.op)
+        assert isinstance(found, MatrixOperator)
+        return found
+
+    @property
     def channel_axis(self) -> int:
         """The dimension of the weights that runs over output channels."""
-        return 0 if self.node.op in CONVOLUTIONS else len(self.w.shape) - 1
+        return self.operator.weight_axis(self.call)
 
     @property
     def channels(self) -> int:
@@ -43,12 +64,12 @@ class MatrixNode:
 
 def matrix_node(graph: Graph, dequantizers: dict[str, Node], node: Node) -> MatrixNode | None:
     """The node with its operands' codes, when both come from dequantizers."""
-    if node.op not in (*CONVOLUTIONS, "MatMul") or any(
+    if operator(node.op).unit is not Unit.MATRIX or any(
         n not in dequantizers for n in node.inputs[:2]
     ):
         return None
     x, w = (graph.values[dequantizers[name].inputs[0]] for name in node.inputs[:2])
-    return MatrixNode(node, x, w)
+    return MatrixNode(graph.call(node), x, w)
 
 
 def constant_reals(graph: Graph, dequantizers: dict[str, Node], name: str) -> Array | None:
@@ -70,7 +91,7 @@ def per_channel(matrix: MatrixNode, output: Shape, shape: Shape) -> bool:
     rank = len(output)
     if len(shape) > rank:
         return False
-    channel = 1 if matrix.node.op in CONVOLUTIONS else rank - 1
+    channel = matrix.operator.channel_axis(matrix.call)
     padded = (1,) * (rank - len(shape)) + shape
     return all(
         length == 1 or (d == channel and length == output[d]) for d, length in enumerate(padded)

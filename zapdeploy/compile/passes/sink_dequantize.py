@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from zapdeploy.compile.graph import Graph, Node, Quantization, Value
-from zapdeploy.compile.ops.axes import axis_after
-from zapdeploy.compile.ops.base import Trait, has
+from zapdeploy.compile.graph import Graph, Node, Value
+from zapdeploy.compile.ops.axes import meaning_after
+from zapdeploy.compile.ops.base import Trait, has, operator
 from zapdeploy.compile.passes.rewriting import Names, sources_of
 
 
@@ -54,50 +52,9 @@ def _codes_after(
         return None
     codes = [values[dequantizers[name].inputs[0]] for name in node.inputs]
     first, output = codes[0], values[node.outputs[0]]
-    meaning = first.quantization
-    assert meaning is not None
-    if meaning.axis is not None:
-        moved = _along_axis(node, first, output, meaning.axis)
-        if moved is None:
-            return None
-        meaning = replace(meaning, axis=moved)
-    if node.op == "Concat":
-        return _joined(codes, output)
-    if node.op == "Pad" and not _holds(meaning, node):
+    meaning = meaning_after(node, first, output.shape)
+    if meaning is None:
         return None
-    if node.op == "Relu":
-        low = int(np.clip(meaning.zero_point[0], meaning.low, meaning.high))
-        meaning = replace(meaning, low=low)
-    return replace(output, element=first.element, quantization=meaning)
-
-
-def _along_axis(node: Node, first: Value, output: Value, axis: int) -> int | None:
-    if node.op not in ("Reshape", "Transpose", "Slice", "Take", "Tile"):
-        return None
-    return axis_after(node, first.shape, output.shape, axis)
-
-
-def _joined(codes: list[Value], output: Value) -> Value | None:
-    """Codes of equal meaning and signedness, in the widest type among them."""
-    widest = max(codes, key=lambda value: value.element.bits)
-    meaning = widest.quantization
-    assert meaning is not None
-    low, high = meaning.low, meaning.high
-    for value in codes:
-        if value.quantization is None or not value.quantization.same(meaning):
-            return None
-        if value.element.kind != widest.element.kind:
-            return None
-        low, high = min(low, value.quantization.low), max(high, value.quantization.high)
-    joined = replace(meaning, low=low, high=high)
-    return replace(output, element=widest.element, quantization=joined)
-
-
-def _holds(meaning: Quantization, node: Node) -> bool:
-    """Whether the padding value has a code of its own: what it means is that very number, up to
-    the last bits of float32."""
-    value = node.attributes["value"]
-    assert isinstance(value, float)
-    steps = value / float(meaning.scale[0])
-    code = round(steps) + int(meaning.zero_point[0])
-    return abs(steps - round(steps)) <= 1e-6 * abs(steps) and meaning.low <= code <= meaning.high
+    return operator(node.op).codes_after(
+        node, [replace(first, quantization=meaning), *codes[1:]], output
+    )

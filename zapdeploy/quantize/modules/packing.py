@@ -11,13 +11,13 @@ from onnx import NodeProto, TensorProto, numpy_helper
 
 from zapdeploy.quantize.source import raise_opset, standard_opset
 from zapdeploy.quantize.tensors import packed_constant
+from zapdeploy.simplify.onnx_operators import PRODUCTS, STATIC_QUANTIZERS
 
 PACKED_OPSET, PACKED_IR = 21, 10
 INT2_OPSET, INT2_IR = 25, 12
 
 
-CONSTANT_READERS = frozenset({"QuantizeLinear", "DequantizeLinear", "Clip"})
-MATRIX_OPERATORS = frozenset({"Conv", "Gemm", "MatMul"})
+CONSTANT_READERS = STATIC_QUANTIZERS | {"Clip"}  # as Brevitas writes weights
 
 
 def tidy(
@@ -56,7 +56,7 @@ def _count_axes_from_the_end(graph: onnx.GraphProto) -> None:
     for node in graph.node:
         if node.op_type == "Clip" and node.input[0] in constant:
             constant.update(node.output)
-        if node.op_type in ("QuantizeLinear", "DequantizeLinear") and node.input[0] not in constant:
+        if node.op_type in STATIC_QUANTIZERS and node.input[0] not in constant:
             for attribute in node.attribute:
                 if attribute.name == "axis":
                     attribute.i = -1
@@ -86,7 +86,7 @@ def _name_layers(graph: onnx.GraphProto, layers: tuple[str, ...]) -> None:
         moves = node.op_type in (*CONSTANT_READERS, "Transpose")
         if moves and node.input[0] in constant:
             constant.update(node.output)
-        elif node.op_type in MATRIX_OPERATORS and node.input[1] in constant:
+        elif node.op_type in PRODUCTS and node.input[1] in constant:
             node.name = next(names, node.name)
 
 

@@ -263,6 +263,7 @@ def _convert_add(drawing: _Drawing, call: Call) -> None:
     drawing.connections.append(one_to_one(second, target, second=True))
 
 
+# What each becomes on an event-driven chip: a matter of that chip alone.
 _CONVERSIONS: dict[str, Callable[[_Drawing, Call], None]] = {
     "Add": _convert_add,
     "BlockSparse": _convert_block_sparse,
