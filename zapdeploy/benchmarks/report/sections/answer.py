@@ -91,13 +91,21 @@ def _kept(line: Line, rate: float) -> str:
 def _slowest(row: Row) -> tuple[float, str]:
     """The latency that a verdict rests on, and what it is."""
     if row.paced is not None:
-        of = f"of {row.paced.count} frames that came at that rate"
-        tail = "p99.9" if row.paced.count >= 1000 else "the slowest"
-        return row.paced.tail_s, f"at {tail} {of}" if tail == "p99.9" else f"{tail} {of}"
+        tail = "at p99.9" if row.paced.count >= 1000 else "the slowest"
+        words = f"{tail} of {row.paced.count} frames that came at that rate"
+        return row.paced.tail_s, f"{words}{_back_to_back(row)}"
     if row.latency is not None:
         return row.latency.tail_s, f"at p99 of {row.latency.count:,} back to back"
     assert row.latency_s is not None
     return row.latency_s, "each time, host transfer included"
+
+
+def _back_to_back(row: Row) -> str:
+    """The usual latency at the frame rate beside that of calls without a pause between them."""
+    if row.paced is None or row.latency is None:
+        return ""
+    paced, hurried = si_text(row.paced.p50_s, "s"), si_text(row.latency.p50_s, "s")
+    return f", {paced} at p50 against {hurried} back to back"
 
 
 def _charts(models: list[ModelComparison], rate: float) -> tuple[Chart, ...]:

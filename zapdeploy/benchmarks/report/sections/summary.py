@@ -8,6 +8,7 @@ from zapdeploy.benchmarks.report.sections.answer import ordered
 from zapdeploy.benchmarks.report.words import (
     EMPTY,
     energy_cell,
+    is_here,
     latency_cells,
     per_watt_cell,
     rate_cell,
@@ -26,20 +27,39 @@ def summary(data: ReportData) -> Section:
     models = [model for model in ordered(data) if model.lines]
     blocks: list[Table] = []
     for model in models:
-        blocks += [_speed(model), _energy(model, data.result.frame_rate_hz), _deadlines(model)]
+        here = [line for line in model.lines if is_here(line.main)]
+        others = [line for line in model.lines if not is_here(line.main)]
+        if here:
+            blocks += [*_numbers(model, here, data, ""), _deadlines(model)]
+        if others:
+            blocks += _numbers(model, others, data, " of others, published", folded=bool(here))
     if any(model.model == MODEL for model in models):
         blocks.append(_ratios(data))
     return Section("summary", "All devices", _notes(data), tuple(blocks))
 
 
-def _speed(model: ModelComparison) -> Table:
+def _numbers(
+    model: ModelComparison, lines: list[Line], data: ReportData, whose: str, folded: bool = False
+) -> list[Table]:
+    """Speed and energy of these lines."""
+    name, rate = model_name(model.model), data.result.frame_rate_hz
+    return [
+        table(f"{name}: {what}{whose}", columns, rows, folded=folded)
+        for what, columns, rows in (
+            ("speed", *_speed(model, lines)),
+            ("energy", *_energy(model, lines, rate)),
+        )
+        if rows
+    ]
+
+
+def _speed(model: ModelComparison, lines: list[Line]) -> tuple[tuple[str, ...], list[Cells]]:
     columns = (
         *("device", "frames/s", "batch", "latency p50", "latency p99", "limited by"),
         *("frames/s per billion transistors", "accuracy"),
         *((f"speed / {model.baseline}",) if model.baseline else ()),
     )
-    rows = [(*_speed_cells(line), *_speed_ratio(model, line)) for line in model.lines]
-    return table(f"{model_name(model.model)}: speed", columns, rows)
+    return columns, [(*_speed_cells(line), *_speed_ratio(model, line)) for line in lines]
 
 
 def _speed_cells(line: Line) -> Cells:
@@ -66,12 +86,13 @@ def _speed_ratio(model: ModelComparison, line: Line) -> tuple[str, ...]:
     return (NOTHING if line.speed_ratio is None else times_text(line.speed_ratio),)
 
 
-def _energy(model: ModelComparison, frame_rate_hz: float | None) -> Table:
+def _energy(
+    model: ModelComparison, lines: list[Line], frame_rate_hz: float | None
+) -> tuple[tuple[str, ...], list[Cells]]:
     at_rate = () if frame_rate_hz is None else (f"J/frame at {frame_rate_hz:g} Hz, idle included",)
     ratio = (f"frames/J / {model.baseline}",) if model.baseline else ()
     columns = ("device", "J/frame, active", *at_rate, "frames/s/W", *ratio, "boundary")
-    rows = [_energy_cells(model, line, frame_rate_hz) for line in model.lines if line.energy]
-    return table(f"{model_name(model.model)}: energy", columns, rows)
+    return columns, [_energy_cells(model, line, frame_rate_hz) for line in lines if line.energy]
 
 
 def _energy_cells(model: ModelComparison, line: Line, frame_rate_hz: float | None) -> Cells:
