@@ -1,4 +1,4 @@
-"""Traces from where they are into memory, once: block by block, with nothing else held.
+"""Traces from where they are into memory, once: tile by tile, with nothing else held.
 
 What is in a form that can be used as it is (a .npy file of float32, time first) is mapped, and
 what is larger than half of the memory that is free goes to a file in the cache folder, mapped too,
@@ -8,6 +8,8 @@ and gone when the process ends: a recording of any size is trained on from disk.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,7 @@ from zapdeploy.recordings.source import Progress, Source
 
 BLOCK_BYTES = 64 * 2**20
 MEMORY_SHARE = 0.5
-READING = "reading neurons"
+READING = "reading the recording, parts"
 Traces = NDArray[np.float32]
 
 
@@ -34,12 +36,7 @@ def load_traces(
     if usable and is_all and not writable and values.dtype == np.float32:  # type: ignore[attr-defined]
         return np.asarray(values)
     traces = new_array((source.frames, columns.size))
-    if source.read_into is not None:
-        source.read_into(traces, columns, progress)
-    elif source.neurons_first:
-        _by_neurons(source, columns, traces, progress)
-    else:
-        _by_frames(source, columns, traces, progress)
+    _in_tiles(source, columns, traces, progress)
     return traces
 
 
@@ -71,32 +68,48 @@ def free_memory_bytes() -> int:
     return platforms.available_memory_bytes() or 4 * 2**30
 
 
-def _by_neurons(
+def _in_tiles(
     source: Source, columns: NDArray[np.int64], traces: Traces, progress: Progress
 ) -> None:
-    """From [neurons, frames]: blocks of neurons, of which those asked for are kept."""
-    step = max(1, BLOCK_BYTES // (8 * source.frames))
-    for start in range(0, source.neurons, step):
-        stop = min(start + step, source.neurons)
-        wanted = np.flatnonzero((columns >= start) & (columns < stop))
+    """Tile by tile, so that no chunk of the file is read or unpacked twice."""
+    first = source.neurons_first
+    spans = [(0, source.frames), (int(columns.min()), int(columns.max()) + 1)]
+    parts = tiles(spans[::-1] if first else spans, getattr(source.values, "chunks", None))
+    for done, part in enumerate(parts):
+        neurons, frames = part if first else part[::-1]
+        wanted = np.flatnonzero((columns >= neurons.start) & (columns < neurons.stop))
         if wanted.size:
-            block = _read(source, slice(start, stop), slice(0, source.frames))
-            traces[:, wanted] = block[columns[wanted] - start].T
-        progress(READING, stop, source.neurons)
+            block = _read(source, *part)
+            chosen = _as_slice(columns[wanted] - neurons.start)
+            traces[frames, _as_slice(wanted)] = (block.T if first else block)[:, chosen]
+        progress(READING, done + 1, len(parts))
 
 
-def _by_frames(
-    source: Source, columns: NDArray[np.int64], traces: Traces, progress: Progress
-) -> None:
-    """From [frames, neurons]: blocks of frames, of the range of neurons that is asked for."""
-    low, high = int(columns.min()), int(columns.max()) + 1
-    step = max(1, BLOCK_BYTES // (8 * (high - low)))
-    straight = np.array_equal(columns, np.arange(low, high))
-    for start in range(0, source.frames, step):
-        stop = min(start + step, source.frames)
-        block = _read(source, slice(start, stop), slice(low, high))
-        traces[start:stop] = block if straight else block[:, columns - low]
-        progress("reading frames", stop, source.frames)
+def tiles(
+    spans: Sequence[tuple[int, int]], chunks: tuple[int, int] | None
+) -> list[tuple[slice, slice]]:
+    """Rectangles that cover two axes from start to stop, each of whole chunks and of about
+    BLOCK_BYTES at 8 bytes a value; None: rows are stored one after another.
+    """
+    height, width = (1, max(1, spans[1][1])) if chunks is None else chunks
+    most = BLOCK_BYTES // 8
+    wide = width * max(1, most // (height * width))
+    wide = min(wide, -(-spans[1][1] // width) * width)
+    high = height * max(1, most // (height * wide))
+    return [(rows, columns) for columns in _cut(*spans[1], wide) for rows in _cut(*spans[0], high)]
+
+
+def _cut(start: int, stop: int, step: int) -> list[slice]:
+    """From start to stop, cut at the multiples of step."""
+    edges = [start, *range((start // step + 1) * step, stop, step), stop]
+    return [slice(low, high) for low, high in pairwise(edges)]
+
+
+def _as_slice(places: NDArray[np.int64]) -> slice | NDArray[np.int64]:
+    """The same places; as a slice, which is read faster, where they follow one another."""
+    start = int(places[0])
+    straight = np.array_equal(places, np.arange(start, start + places.size))
+    return slice(start, start + places.size) if straight else places
 
 
 def _read(source: Source, rows: slice, columns: slice) -> NDArray[np.float32]:

@@ -48,7 +48,6 @@ def averaged(source: Source, count: int) -> Source:
     changed = replace(
         source,
         values=Computed(shape, read),
-        read_into=None,
         covariates=None if source.covariates is None else _averaged(source.covariates, count),
         conditions=tuple(_shortened(condition, count, frames) for condition in source.conditions),
     )

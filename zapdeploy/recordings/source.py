@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,7 +18,10 @@ Progress = Callable[[str, int, int], None]
 
 
 class Values(Protocol):
-    """Two axes of numbers, of which parts can be read: an array, a map, a file's data set."""
+    """Two axes of numbers, of which parts can be read: an array, a map, a file's data set.
+
+    May say `chunks`, the shape of what is stored and unpacked in one piece.
+    """
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -28,10 +31,13 @@ class Values(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Computed:
-    """Values that are computed when they are read: read(rows, columns) -> array."""
+    """Values that are computed when they are read: read(rows, columns) -> array. chunks: of the
+    file that they are computed from.
+    """
 
     shape: tuple[int, ...]
     read: Callable[[slice, slice], NDArray[Any]]
+    chunks: tuple[int, int] | None = None
 
     def __getitem__(self, part: tuple[slice, slice]) -> NDArray[Any]:
         return self.read(*part)
@@ -64,7 +70,7 @@ class Source:
     """values [frames, neurons], or the other way round where `neurons_first`.
 
     conditions: the file's own, none where it has none. rows: of a file that holds neurons that are
-    none, those to read; None: all. read_into: a faster way to read columns, where there is one.
+    none, those to read; None: all.
     """
 
     values: Values
@@ -73,9 +79,6 @@ class Source:
     covariates: Covariates | None = None
     conditions: tuple[Condition, ...] = ()
     times_s: NDArray[np.float64] | None = None
-    read_into: Callable[[NDArray[np.float32], NDArray[np.int64], Progress], None] | None = field(
-        default=None, repr=False
-    )
 
     @property
     def frames(self) -> int:

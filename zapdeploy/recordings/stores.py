@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from zapdeploy.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     Progress = Callable[[str, int, int], None]
 
 GOOGLE_STORAGE = "https://storage.googleapis.com"
 CHUNK = 512  # frames and neurons of one chunk of the published traces: 1 MiB of float32
-# A host that falls silent is given up: before the first byte, for a small array, for 512 neurons.
+# A host that falls silent is given up: before the first byte, on opening, for a part of an array.
 _ANSWER_TIMEOUT_S, _OPEN_TIMEOUT_S, _READ_TIMEOUT_S = 5.0, 60.0, 600.0
 _METADATA = {"zarr.json", ".zarray", ".zattrs"}
 _ABSENT = ("does not exist", "NOT_FOUND: Error opening", "no metadata")
@@ -84,36 +84,17 @@ def has_store(location: str, name: str) -> bool:
 
 
 def read_store(store: Any, where: str) -> NDArray[Any]:
-    """A whole small array. Raises DataError when a part of it is missing."""
+    """A whole array, or a part of one. Raises DataError when something of it is missing."""
     try:
-        return np.asarray(store.read().result(timeout=_OPEN_TIMEOUT_S))
+        return np.asarray(store.read().result(timeout=_READ_TIMEOUT_S))
     except (ValueError, OSError) as error:
         raise _unreadable(where, error) from error
 
 
-def read_columns(
-    store: Any,
-    columns: Sequence[int] | NDArray[np.integer[Any]] | slice,
-    destination: NDArray[np.float32],
-    where: str,
-    progress: Progress,
-) -> None:
-    """Copy columns of a [frames, neurons] store into `destination`, chunk by chunk.
-
-    Nothing but `destination` and the chunks under way is held.
-    """
-    tensorstore = _tensorstore()
-    count = destination.shape[1]
-    for start in range(0, count, CHUNK):
-        stop = min(start + CHUNK, count)
-        part = slice(start, stop) if isinstance(columns, slice) else np.asarray(columns[start:stop])
-        target = tensorstore.array(destination[:, start:stop], context=_context())
-        try:
-            copied = target.write(tensorstore.cast(store[:, part], "float32"))
-            copied.result(timeout=_READ_TIMEOUT_S)
-        except (ValueError, OSError) as error:
-            raise _unreadable(where, error) from error
-        progress("reading neurons", stop, count)
+def chunks_of(store: Any) -> tuple[int, int] | None:
+    """Shape of what is read in one piece, of an array of two axes; None where it does not say."""
+    found = store.chunk_layout.read_chunk.shape
+    return None if found is None or len(found) != 2 else (int(found[0]), int(found[1]))
 
 
 def create_store(

@@ -7,6 +7,10 @@ from numpy.typing import NDArray
 
 from zapdeploy.errors import DataError
 from zapdeploy.recordings import stores
+from zapdeploy.recordings.description import Description
+from zapdeploy.recordings.loading import load_traces
+from zapdeploy.recordings.readers.zapbench import NAME
+from zapdeploy.recordings.source import Computed, Source
 from zapdeploy.recordings.zapbench import POSITION_EMBEDDING, POSITIONS, STIMULUS_RESPONSE
 
 
@@ -24,7 +28,12 @@ def read_positions(data: str, columns: NDArray[np.int64]) -> NDArray[np.float32]
 def read_response(data: str, columns: NDArray[np.int64]) -> NDArray[np.float32]:
     """The stimulus-evoked response that a recording brings: float32 [frames, neurons]."""
     store = stores.open_store(data, STIMULUS_RESPONSE)
-    values = np.empty((int(store.shape[0]), columns.size), np.float32)
     where = f"{data}, {STIMULUS_RESPONSE}"
-    stores.read_columns(store, columns, values, where, lambda what, done, total: None)
-    return values
+    frames, neurons = (int(size) for size in store.shape)
+    values = Computed(
+        (frames, neurons),
+        lambda rows, part: stores.read_store(store[rows, part], where),
+        stores.chunks_of(store),
+    )
+    source = Source(values, False, Description(data, NAME, frames, neurons, STIMULUS_RESPONSE))
+    return load_traces(source, columns, lambda what, done, total: None, writable=False)

@@ -42,7 +42,7 @@ def read(place: Place, options: ReadOptions) -> Source:
         return block[chosen - low]
 
     source = described(
-        Computed((kept.size, data.shape[1]), values),
+        Computed((kept.size, data.shape[1]), values, data.chunks),
         place.location,
         NAME,
         options,

@@ -63,7 +63,7 @@ def _version_73(place: Place, options: ReadOptions) -> Source:
 
     rate = next((float(np.ravel(file[n])[0]) for n in RATES if n in file), None)
     return described(
-        Computed(shapes[chosen], values),
+        Computed(shapes[chosen], values, data.chunks and data.chunks[::-1]),
         place.location,
         NAME,
         options,

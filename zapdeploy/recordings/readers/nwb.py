@@ -60,6 +60,7 @@ class _Kept:
     def __init__(self, values: Any, kept: Any) -> None:
         self._values, self._kept = values, kept
         self.shape: tuple[int, ...] = tuple(values.shape)
+        self.chunks: tuple[int, int] | None = getattr(values, "chunks", None)
 
     def __getitem__(self, part: tuple[slice, slice]) -> Any:
         return self._values[part]
@@ -188,6 +189,7 @@ def _traces(chosen: dict[str, Any], place: Place, options: ReadOptions) -> Sourc
     values = Computed(
         (parts[0][0].shape[0], sum(part.shape[1] for part, *_ in parts)),
         _beside([p[0] for p in parts]),
+        parts[0][0].chunks,
     )
     times, rate = _timing(first, values.shape[0], place)
     names = ", ".join(chosen)
@@ -243,7 +245,9 @@ def _part(
 
     table = _table(series)
     ids = [] if table is None else [str(table.id[int(row)]) for row in rows[kept]]
-    return Computed((shape[0], kept.size), read), steps, ids, _centres(table, rows[kept])
+    chunks = getattr(data, "chunks", None)
+    values = Computed((shape[0], kept.size), read, chunks and tuple(chunks[:: -1 if first else 1]))
+    return values, steps, ids, _centres(table, rows[kept])
 
 
 def _beside(parts: list[Computed]) -> Any:

@@ -14,7 +14,7 @@ from zapdeploy.recordings.conditions import Condition
 from zapdeploy.recordings.description import Description
 from zapdeploy.recordings.options import ReadOptions
 from zapdeploy.recordings.places import Place
-from zapdeploy.recordings.source import Computed, Covariates, Progress, Source
+from zapdeploy.recordings.source import Computed, Covariates, Source
 from zapdeploy.recordings.zapbench import (
     CONDITIONS,
     FRAME_PERIOD_S,
@@ -53,17 +53,10 @@ def read(
     def values(rows: slice, columns: slice) -> NDArray[np.float32]:
         return stores.read_store(store[rows, columns], where)
 
-    def read_into(
-        traces: NDArray[np.float32], columns: NDArray[np.int64], progress: Progress
-    ) -> None:
-        straight = np.array_equal(columns, np.arange(columns.size))
-        part = slice(0, columns.size) if straight else columns
-        stores.read_columns(store, part, traces, where, progress)
-
     frames, neurons = store.shape
     names = tuple(f"stimulus {index}" for index in range(stimuli.shape[1]))
     return Source(
-        Computed((frames, neurons), values),
+        Computed((frames, neurons), values, stores.chunks_of(store)),
         neurons_first=False,
         description=Description(
             source=location,
@@ -77,7 +70,6 @@ def read(
         ),
         covariates=Covariates(stimuli, names, (True,) * len(names)),
         conditions=conditions,
-        read_into=read_into,
     )
 
 

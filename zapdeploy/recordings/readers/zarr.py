@@ -10,7 +10,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.errors import DataError
@@ -18,7 +17,7 @@ from zapdeploy.recordings import stores
 from zapdeploy.recordings.options import ReadOptions
 from zapdeploy.recordings.places import Place
 from zapdeploy.recordings.readers.arrays import choose_array
-from zapdeploy.recordings.source import Computed, Progress, Source, described
+from zapdeploy.recordings.source import Computed, Source, described
 
 NAME = "zarr"
 METADATA = ("zarr.json", ".zarray", ".zgroup")
@@ -43,8 +42,8 @@ def read(place: Place, options: ReadOptions) -> Source:
         return stores.read_store(store[rows, columns], where)
 
     rate = _rate(place.local / name) if place.path is not None else None
-    source = described(
-        Computed(tuple(store.shape), values),
+    return described(
+        Computed(tuple(store.shape), values, stores.chunks_of(store)),
         place.location,
         NAME,
         options,
@@ -52,19 +51,6 @@ def read(place: Place, options: ReadOptions) -> Source:
         array=name,
         frame_rate_hz=rate,
     )
-    if source.neurons_first:
-        return source
-
-    def read_into(
-        traces: NDArray[np.float32], columns: NDArray[np.int64], progress: Progress
-    ) -> None:
-        straight = np.array_equal(columns, np.arange(columns.size))
-        part = slice(0, columns.size) if straight else columns
-        stores.read_columns(store, part, traces, where, progress)
-
-    from dataclasses import replace
-
-    return replace(source, read_into=read_into)
 
 
 def _chosen(place: Place, options: ReadOptions) -> str:
