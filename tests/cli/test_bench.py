@@ -8,6 +8,7 @@ import pytest
 
 from tests.benchmarks.chips import small_model
 from tests.cli.conftest import Call
+from zapdeploy.forecasters.build import build_forecaster
 from zapdeploy.forecasters.folder import ForecasterSpec, save_forecaster
 
 
@@ -62,7 +63,7 @@ def test_folders_that_do_not_fit_are_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     spec = ForecasterSpec("linear-c4", 5)
-    save_forecaster(tmp_path / "trained", spec, spec.build(), {})
+    save_forecaster(tmp_path / "trained", spec, build_forecaster(spec), {})
     called = zapdeploy("bench", *arguments, "--targets", "tile64-sim", "-o", "results")
     assert (called.status, called.out) == (2, "")
     assert called.err.count("\n") == 1

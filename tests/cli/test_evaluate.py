@@ -15,6 +15,7 @@ from tests.cli.conftest import Call
 from zapdeploy.api import compile_model
 from zapdeploy.arrays import save_arrays
 from zapdeploy.forecasters import export_model, open_recording, sample_inputs
+from zapdeploy.forecasters.build import build_forecaster
 from zapdeploy.forecasters.folder import ForecasterSpec, save_forecaster
 from zapdeploy.quantize import quantize_onnx
 
@@ -27,7 +28,7 @@ def forms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A time-mix forecaster as a folder, as float, int8 and int4 ONNX files, and as a .zap."""
     place = tmp_path_factory.mktemp("forms")
     spec = ForecasterSpec("time-mix-c4", NEURONS)
-    save_forecaster(place / "folder", spec, spec.build(seed=1), {})
+    save_forecaster(place / "folder", spec, build_forecaster(spec, seed=1), {})
     export_model(
         spec.name, place / "float.onnx", neurons=NEURONS, batch=3, checkpoint=place / "folder"
     )
@@ -110,7 +111,7 @@ def test_a_local_recording(zapdeploy: Call, forms: Path) -> None:
 
 def test_tide_is_given_the_stimuli(zapdeploy: Call, tmp_path: Path) -> None:
     spec = ForecasterSpec("tide-c4", NEURONS)
-    save_forecaster(tmp_path / "tide", spec, spec.build(), {})
+    save_forecaster(tmp_path / "tide", spec, build_forecaster(spec), {})
     path = export_model(spec.name, tmp_path / "tide.onnx", neurons=NEURONS)
     models = (tmp_path / "tide", path)
     called = zapdeploy("evaluate", *models, "--data", "synthetic", "--windows", 1, "--json")
@@ -154,7 +155,7 @@ def test_the_host_normalises_where_a_file_leaves_it_to_the_host(
 ) -> None:
     """Exported, quantized on raw windows, compiled, all without an option: the same forecasts."""
     spec = ForecasterSpec("time-mix-c256", NEURONS)
-    save_forecaster(tmp_path / "folder", spec, spec.build(seed=1), {})
+    save_forecaster(tmp_path / "folder", spec, build_forecaster(spec, seed=1), {})
     save_arrays(tmp_path / "raw.npz", sample_inputs(spec.name, 6, neurons=NEURONS))
     files = [tmp_path / name for name in ("float.onnx", "int8.onnx", "int8.zap")]
     checkpoint = ("--checkpoint", tmp_path / "folder", "--neurons", NEURONS)

@@ -64,10 +64,11 @@ def test_a_forecasters_folder_is_quantized_on_its_own_windows(
     """They are there by the names of the exported file's inputs; so are the result's."""
     pytest.importorskip("brevitas")
     from zapdeploy.forecasters import sample_inputs
+    from zapdeploy.forecasters.build import build_forecaster
     from zapdeploy.forecasters.folder import ForecasterSpec, save_forecaster
 
     spec = ForecasterSpec(name, 12, 8 if name == "tsmixer-c4" else None)
-    save_forecaster(tmp_path / "net", spec, spec.build(), {})
+    save_forecaster(tmp_path / "net", spec, build_forecaster(spec), {})
     windows = sample_inputs(name, 4, neurons=12)
     np.savez(tmp_path / "net" / "calibration.npz", **windows)  # type: ignore[arg-type]
     output = tmp_path / "q.onnx"

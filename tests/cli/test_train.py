@@ -11,7 +11,7 @@ pytest.importorskip("tensorstore")
 
 from tests.cli.conftest import Call
 from zapdeploy.arrays import load_arrays
-from zapdeploy.forecasters.folder import load_forecaster
+from zapdeploy.forecasters.loading import load_forecaster
 
 QUICK = ("--steps", 20, "--validate-every", 10, "--validation-windows", 8, "--device", "cpu")
 DATA = ("--data", "synthetic", "--neurons", 6)

@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 
 from zapdeploy.errors import DataError, UsageError  # noqa: E402
 from zapdeploy.forecasters import build_model, export_model  # noqa: E402
+from zapdeploy.forecasters.build import build_forecaster  # noqa: E402
 from zapdeploy.forecasters.folder import ForecasterSpec, save_forecaster  # noqa: E402
 from zapdeploy.forecasters.resnet50 import ResNet50  # noqa: E402
 from zapdeploy.onnxruntime_sessions import Purpose, open_session  # noqa: E402
@@ -112,7 +113,7 @@ def test_other_objects_are_refused(tmp_path: Path) -> None:
 def test_a_trained_folder_says_its_sizes_and_switches(tmp_path: Path) -> None:
     """A forecaster of the change from the last frame must not become a plain one on its way."""
     spec = ForecasterSpec("linear-c4", 6, nlinear=True)
-    trained = spec.build(seed=2)
+    trained = build_forecaster(spec, seed=2)
     save_forecaster(tmp_path / "t", spec, trained, {})
     loaded = build_model("linear-c4", checkpoint=tmp_path / "t")
     x = torch.rand(1, 4, 6)
@@ -136,7 +137,7 @@ def test_a_trained_folder_of_something_else(
     tmp_path: Path, name: str, options: dict[str, int], message: str
 ) -> None:
     spec = ForecasterSpec("tsmixer-c4", 6, 3)
-    save_forecaster(tmp_path / "t", spec, spec.build(), {})
+    save_forecaster(tmp_path / "t", spec, build_forecaster(spec), {})
     with pytest.raises(UsageError) as caught:
         build_model(name, checkpoint=tmp_path / "t", **options)
     assert str(caught.value).startswith(message)

@@ -22,6 +22,7 @@ from zapdeploy.forecasters import (  # noqa: E402
     list_models,
     sample_inputs,
 )
+from zapdeploy.forecasters.build import build_forecaster  # noqa: E402
 from zapdeploy.forecasters.folder import ForecasterSpec, save_forecaster  # noqa: E402
 from zapdeploy.host_part import host_normalisation  # noqa: E402
 from zapdeploy.onnxruntime_sessions import Purpose, open_session  # noqa: E402
@@ -107,7 +108,7 @@ def test_reversible_normalisation_is_left_to_the_host(tmp_path: Path, name: str)
     """The file with the host's part before and after it is the whole network."""
     width: dict[str, Any] = {"width": 16} if name == "tsmixer-c256" else {}
     spec = ForecasterSpec(name, 60, **width)
-    network = spec.build(seed=1)
+    network = build_forecaster(spec, seed=1)
     with torch.no_grad():
         network.norm.scale.uniform_(0.5, 2)
         network.norm.bias.uniform_(-1, 1)

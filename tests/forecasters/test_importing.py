@@ -14,8 +14,9 @@ tensorstore = pytest.importorskip("tensorstore")
 
 from zapdeploy.errors import DataError  # noqa: E402
 from zapdeploy.forecasters import build_model, export_model, sample_inputs  # noqa: E402
-from zapdeploy.forecasters.folder import ForecasterSpec, load_forecaster  # noqa: E402
-from zapdeploy.forecasters.importing import import_forecaster  # noqa: E402
+from zapdeploy.forecasters.build import build_forecaster  # noqa: E402
+from zapdeploy.forecasters.folder import ForecasterSpec  # noqa: E402
+from zapdeploy.forecasters.loading import import_forecaster, load_forecaster  # noqa: E402
 from zapdeploy.forecasters.orbax import find_orbax  # noqa: E402
 from zapdeploy.forecasters.path_maps import Piece, read_path_map  # noqa: E402
 
@@ -228,7 +229,7 @@ def test_rows_and_orders_of_a_kernel(tmp_path: Path) -> None:
         "encoder.down_traces.weight": Piece(source, rows=(0, 4)),
         "encoder.down_frame.weight": Piece(source, rows=(4, 1028), swap=(32, 32)),
     }
-    rest = {n: v.numpy() for n, v in spec.build().state_dict().items() if n not in pieces}
+    rest = {n: v.numpy() for n, v in build_forecaster(spec).state_dict().items() if n not in pieces}
     np.savez(tmp_path / "t.npz", **rest, **{source: kernel})
     pieces |= {name: Piece(name) for name in rest}
     network = import_forecaster(tmp_path / "t.npz", spec, tmp_path / "out", pieces)

@@ -15,14 +15,11 @@ pytest.importorskip("safetensors")
 from tests.recordings import examples as recordings  # noqa: E402
 from zapdeploy.errors import DataError, UsageError, ZapdeployError  # noqa: E402
 from zapdeploy.forecasters import MeanBaseline, list_models  # noqa: E402
+from zapdeploy.forecasters.build import build_forecaster  # noqa: E402
 from zapdeploy.forecasters.devices import choose_device  # noqa: E402
-from zapdeploy.forecasters.folder import (  # noqa: E402
-    ForecasterSpec,
-    load_forecaster,
-    read_description,
-    save_forecaster,
-)
+from zapdeploy.forecasters.folder import ForecasterSpec, read_description, save_forecaster  # noqa: E402
 from zapdeploy.forecasters.initialisation import initialise  # noqa: E402
+from zapdeploy.forecasters.loading import load_forecaster  # noqa: E402
 from zapdeploy.forecasters.resuming import Progressed  # noqa: E402
 from zapdeploy.forecasters.training import train  # noqa: E402
 from zapdeploy.forecasters.training_options import TrainingOptions  # noqa: E402
@@ -141,17 +138,17 @@ def test_patience_counts_from_the_last_improvement_worth_the_name(tmp_path: Path
 def test_training_starts_as_the_benchmark_does(tmp_path: Path) -> None:
     """The linear forecaster as the naive mean; dense layers with variance 1 / inputs, biases 0."""
     for nlinear in (False, True):
-        network = ForecasterSpec("linear-c4", 5, nlinear=nlinear).build()
+        network = build_forecaster(ForecasterSpec("linear-c4", 5, nlinear=nlinear))
         initialise(network, 0)
         x = torch.from_numpy(recordings.small().contexts([0, 9], 4))
         mean = MeanBaseline(4).forecast(x.numpy())
         np.testing.assert_allclose(network(x).detach().numpy(), mean, atol=1e-6)
-    network = ForecasterSpec("residual-mlp-c4", 5, 8).build()
+    network = build_forecaster(ForecasterSpec("residual-mlp-c4", 5, 8))
     initialise(network, 0)
     last = x[:, -1:].expand(2, 32, 5)
     assert torch.equal(network(x), last)
     for name in ("tsmixer-c4", "tide-c4"):
-        network = ForecasterSpec(name, 900).build()
+        network = build_forecaster(ForecasterSpec(name, 900))
         initialise(network, 0)
         for layer in network.modules():
             if getattr(layer, "weight", None) is None or layer.weight.numel() < 10_000:
@@ -160,7 +157,7 @@ def test_training_starts_as_the_benchmark_does(tmp_path: Path) -> None:
                 1, rel=0.05
             )
             assert layer.bias is None or not layer.bias.detach().any()
-    again = ForecasterSpec("tide-c4", 900).build(seed=5)
+    again = build_forecaster(ForecasterSpec("tide-c4", 900), seed=5)
     initialise(again, 0)
     assert all(map(torch.equal, network.parameters(), again.parameters()))
 
@@ -210,7 +207,7 @@ def test_a_folder_without_a_forecaster(tmp_path: Path) -> None:
 
 def test_a_forecaster_is_read_as_it_was_saved(tmp_path: Path) -> None:
     spec = ForecasterSpec("linear-c4", 5, nlinear=True)
-    network = spec.build(seed=3)
+    network = build_forecaster(spec, seed=3)
     save_forecaster(tmp_path / "new", spec, network, {"imported from": "elsewhere"})
     read = load_forecaster(tmp_path / "new")
     assert read.record == {"imported from": "elsewhere"}

@@ -14,7 +14,9 @@ from zapdeploy.connectomes.activity import synthetic_activity
 from zapdeploy.connectomes.connectome import Connectome
 from zapdeploy.connectomes.synthetic import Plan, synthetic_connectome
 from zapdeploy.errors import UsageError
-from zapdeploy.forecasters.folder import ForecasterSpec, load_forecaster, read_description
+from zapdeploy.forecasters.build import build_forecaster
+from zapdeploy.forecasters.folder import ForecasterSpec, read_description
+from zapdeploy.forecasters.loading import load_forecaster
 from zapdeploy.forecasters.seeds import train_seeds
 from zapdeploy.forecasters.sparse import Pattern
 from zapdeploy.forecasters.training import train
@@ -191,7 +193,7 @@ def test_a_wiring_is_needed_by_wired_alone(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="linear-c3 must not have a wiring"):
         train(spec, recording, tmp_path, QUICK, wiring=wiring)
     with pytest.raises(UsageError, match="must have a wiring, not none"):
-        ForecasterSpec("wired-c3", 40, 4).build()
+        build_forecaster(ForecasterSpec("wired-c3", 40, 4))
 
 
 @pytest.mark.slow

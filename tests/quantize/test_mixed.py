@@ -5,16 +5,19 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from zapdeploy.benchmarks.simulated.layer_costs import compiled_costs
 from zapdeploy.errors import UsageError
 from zapdeploy.quantize.mixed import Budget, Option, Table, choice_of, choose, pareto_front
 from zapdeploy.quantize.recipes import BitChoice, find_recipe
 
 BITS = (BitChoice(8, 8), BitChoice(4, 4), BitChoice(2, 4))
+COSTS_OF = partial(compiled_costs, target="northpole-sim")
 
 
 def table(layers: int = 5, seed: int = 0) -> Table:
@@ -97,18 +100,18 @@ def test_solving_writes_nothing_and_keeps_tight_budgets() -> None:
 def mixer_result(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
     pytest.importorskip("brevitas")
     from zapdeploy.forecasters import build_model, sample_inputs
-    from zapdeploy.mixed import quantize_mixed
     from zapdeploy.quantize import prepare_module
+    from zapdeploy.quantize.modules.mixed_search import quantize_mixed
 
     network = build_model("tsmixer-c4", neurons=400, width=64)
     prepared = prepare_module(network, sample_inputs("tsmixer-c4", 16, neurons=400))
     recipe = find_recipe("int8")
-    return prepared, quantize_mixed(prepared, recipe, [Budget("damage", 10**-2.7)])
+    return prepared, quantize_mixed(prepared, recipe, [Budget("damage", 10**-2.7)], COSTS_OF)
 
 
 def test_predicted_costs_are_what_compile_reports(mixer_result, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    from zapdeploy.mixed import compiled_costs, draw_front
     from zapdeploy.quantize import write_module
+    from zapdeploy.quantize.modules.mixed_search import draw_front
 
     prepared, found = mixer_result
     write_module(prepared, found.quantized, tmp_path / "mixed.onnx")
@@ -127,7 +130,7 @@ def test_without_plotly_the_front_is_printed_and_one_line_says_so(  # type: igno
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from zapdeploy.cli.quantize import _say_mixed
-    from zapdeploy.mixed import draw_front
+    from zapdeploy.quantize.modules.mixed_search import draw_front
 
     _, found = mixer_result
     monkeypatch.setitem(sys.modules, "plotly.graph_objects", None)
@@ -223,10 +226,10 @@ def test_a_network_tried_before_is_kept_when_learning_rules_out_the_rest(  # typ
     mixer_result, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With two budgets, what was learned may leave no choice; the measured network still does."""
-    from zapdeploy.mixed import MixedSearch
+    from zapdeploy.quantize.modules.mixed_search import MixedSearch
 
     prepared, found = mixer_result
-    search = MixedSearch(prepared, find_recipe("int8"))
+    search = MixedSearch(prepared, find_recipe("int8"), COSTS_OF)
     budgets = [Budget("damage", 10**-2.7), Budget("energy_j", found.uniform.energy_j * 0.9999)]
     settle, calls = search._settle, []
 

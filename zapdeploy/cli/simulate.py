@@ -165,7 +165,8 @@ def _functional(
     quiet: bool,
 ) -> tuple[CheckResult | None, Agreement | None]:
     """Run the values where that was asked for; the comparisons if there were any."""
-    from zapdeploy.arrays import in_batches, load_arrays, save_arrays
+    from zapdeploy.arrays import load_arrays, save_arrays
+    from zapdeploy.sim.batches import in_batches
 
     if level in ("bound", "timing", "estimate") and (check or outputs):
         raise UsageError(f"--check and --outputs must go with --level functional, not {level}")
@@ -200,8 +201,9 @@ def _activity(
     result: Result, inputs: Path | None, frames: int | None, quiet: bool
 ) -> ActivityResult:
     """Some of the inputs, run core by core with all bits counted."""
-    from zapdeploy.arrays import in_batches, load_arrays
+    from zapdeploy.arrays import load_arrays
     from zapdeploy.sim.activity import FRAMES, measure_activity
+    from zapdeploy.sim.batches import in_batches
 
     assert inputs is not None
     interface = result.pipeline.interface

@@ -137,8 +137,9 @@ def simulate_network(
 def _functional(
     program: SpaceProgram, run: Values, level: str | None
 ) -> tuple[CheckResult | None, Agreement | None]:
-    from zapdeploy.arrays import in_batches, load_arrays, save_arrays
+    from zapdeploy.arrays import load_arrays, save_arrays
     from zapdeploy.commands.run import run as run_values
+    from zapdeploy.sim.batches import in_batches
 
     if run.outputs is not None or (level == "functional" and not run.check):
         if run.inputs is None:

@@ -241,6 +241,7 @@ def _spec(
 ) -> ForecasterSpec:
     """What is trained: as asked for, and otherwise as the recording suggests."""
     from zapdeploy.forecasters import defaults
+    from zapdeploy.forecasters.build import check_forecaster
     from zapdeploy.forecasters.folder import ForecasterSpec
     from zapdeploy.forecasters.registry import FAMILIES
 
@@ -264,7 +265,7 @@ def _spec(
         covariates=covariates if reads and not recording.is_zapbench else None,
         scaling=chosen,
     )
-    spec.check()
+    check_forecaster(spec)
     return spec
 
 
@@ -278,6 +279,7 @@ def _check_early(
     given: dict[str, Any],
 ) -> None:
     """Refuse what is wrong whatever the recording, before it is read."""
+    from zapdeploy.forecasters.build import check_forecaster
     from zapdeploy.forecasters.folder import ForecasterSpec
     from zapdeploy.forecasters.training_options import TrainingOptions
 
@@ -285,7 +287,9 @@ def _check_early(
         raise UsageError(f"--scaling must be robust or none, not '{scaling}'")
     if context is not None and context < 1:
         raise UsageError(f"--context must be at least 1 frame, not {context}")
-    ForecasterSpec(f"{family}-c{context or 4}", neurons or 1, width, True, nlinear).check()
+    check_forecaster(
+        ForecasterSpec(f"{family}-c{context or 4}", neurons or 1, width, True, nlinear)
+    )
     TrainingOptions(**{name: value for name, value in given.items() if value is not None})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +105,8 @@ def check_file(path: Path, inputs: Arrays) -> dict[str, Any]:
 
 def load_module(model: str, checkpoint: Path | None) -> nn.Module:
     """A forecaster's folder, or `package.module:factory` with the weights of a checkpoint."""
-    from zapdeploy.forecasters.folder import is_forecaster_folder, load_forecaster
+    from zapdeploy.forecasters.folder import is_forecaster_folder
+    from zapdeploy.forecasters.loading import load_forecaster
     from zapdeploy.quantize import build_from_factory
 
     folder = Path(model)
@@ -118,7 +120,7 @@ def load_module(model: str, checkpoint: Path | None) -> nn.Module:
         return load_forecaster(folder).network
     module = build_from_factory(model)
     if checkpoint is not None:
-        from zapdeploy.forecasters.checkpoint import load_checkpoint
+        from zapdeploy.forecasters.importing import load_checkpoint
 
         load_checkpoint(module, checkpoint, model)
     return module
@@ -173,15 +175,16 @@ def _mixed(
     job: ModuleJob, prepared: Prepared, recipe: ModuleRecipe, progress: Progress
 ) -> tuple[dict[str, Any], Quantized]:
     """The least energy within the budgets, or the least noise where only costs are limited."""
-    from zapdeploy.mixed import draw_front, quantize_mixed
+    from zapdeploy.benchmarks.simulated.layer_costs import compiled_costs
+    from zapdeploy.quantize.modules.mixed_search import draw_front, quantize_mixed
 
     objective = "energy_j" if job.min_snr_db is not None else "damage"
     found = quantize_mixed(
         prepared,
         recipe,
         job.budgets,
+        partial(compiled_costs, target=job.target),
         objective=objective,  # type: ignore[arg-type]
-        target=job.target,
         progress=progress,
     )
     page = job.output.with_suffix(".front.html")

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zapdeploy.arrays import ONLY, in_batches, joined, load_arrays
+from zapdeploy.arrays import ONLY, load_arrays
 from zapdeploy.compile.multichip.pipeline import Pipeline
 from zapdeploy.compile.space.container import load_program
 from zapdeploy.compile.space.program import SpaceProgram
 from zapdeploy.errors import DoesNotFitError
+from zapdeploy.sim.batches import in_batches, joined
 from zapdeploy.sim.core_array import core_by_core
 from zapdeploy.sim.results import check_fits
 from zapdeploy.sim.space.agreement import run_space

@@ -9,15 +9,9 @@ from zapdeploy.forecasters.build import build_model
 from zapdeploy.forecasters.calibration import calibration_windows
 from zapdeploy.forecasters.evaluation import Scores, evaluate, evaluate_response, mean_forecast
 from zapdeploy.forecasters.export import export_model, export_module
-from zapdeploy.forecasters.folder import (
-    ForecasterSpec,
-    Trained,
-    is_forecaster_folder,
-    load_forecaster,
-    save_forecaster,
-)
+from zapdeploy.forecasters.folder import ForecasterSpec, is_forecaster_folder, save_forecaster
 from zapdeploy.forecasters.images import photograph_frames
-from zapdeploy.forecasters.importing import import_forecaster
+from zapdeploy.forecasters.loading import Trained, import_forecaster, load_forecaster
 from zapdeploy.forecasters.path_maps import Piece, read_path_map
 from zapdeploy.forecasters.registry import ModelInfo, find_model, list_models
 from zapdeploy.forecasters.samples import sample_inputs

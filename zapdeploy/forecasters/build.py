@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zapdeploy.errors import UsageError
+from zapdeploy.forecasters.folder import ForecasterSpec, is_forecaster_folder, read_description
+from zapdeploy.forecasters.importing import load_checkpoint
 from zapdeploy.forecasters.registry import (
     ATTENTION,
     FAMILIES,
+    NO_SCALING,
+    ROBUST,
     ZAPBENCH_NEURONS,
     ModelInfo,
     find_forecaster,
@@ -20,11 +24,9 @@ from zapdeploy.recordings.zapbench import HORIZON, STIMULI
 if TYPE_CHECKING:
     from torch import nn
 
-    from zapdeploy.forecasters.folder import ForecasterSpec
     from zapdeploy.forecasters.wiring import WiringSpec
 
 CALIBRATION_FRAMES = 16
-ROBUST, NO_SCALING = "robust", "none"
 
 
 def build_model(
@@ -56,7 +58,7 @@ def build_model(
     if info.kind == ATTENTION:
         check_transformer(info, neurons, width, checkpoint)
         return build_transformer(name, neurons=neurons, seed=seed).module
-    if checkpoint is not None and _is_trained(Path(checkpoint)):
+    if checkpoint is not None and is_forecaster_folder(Path(checkpoint)):
         spec = _trained_spec(Path(checkpoint), name, neurons, width)
         neurons, width, revin, nlinear = spec.neurons, spec.width, spec.revin, spec.nlinear
         horizon, covariates, scaling = spec.horizon, spec.covariates, spec.scaling
@@ -81,23 +83,39 @@ def build_model(
                 wiring=wiring,
             )
     if checkpoint is not None:
-        from zapdeploy.forecasters.checkpoint import load_checkpoint
-
         load_checkpoint(module, Path(checkpoint), name)
     return module.eval()
 
 
+def build_forecaster(
+    spec: ForecasterSpec, seed: int = 0, checkpoint: Path | None = None
+) -> nn.Module:
+    """The network that a description is of, in evaluation mode, as `build_model`."""
+    return build_model(
+        spec.name,
+        neurons=spec.neurons,
+        width=spec.width,
+        seed=seed,
+        checkpoint=checkpoint,
+        revin=spec.revin,
+        nlinear=spec.nlinear,
+        horizon=spec.horizon,
+        covariates=spec.covariates,
+        scaling=spec.scaling,
+        wiring=spec.wiring,
+    )
+
+
+def check_forecaster(spec: ForecasterSpec) -> None:
+    """Raise UsageError unless such a forecaster can be built."""
+    check_options(spec.info, spec.neurons, spec.width, nlinear=spec.nlinear)
+
+
 def neurons_to_build(name: str, neurons: int, checkpoint: str | Path | None) -> int:
     """How many neurons `build_model` builds: a trained folder's own, else those asked for."""
-    if checkpoint is None or not _is_trained(Path(checkpoint)):
+    if checkpoint is None or not is_forecaster_folder(Path(checkpoint)):
         return neurons
     return _trained_spec(Path(checkpoint), name, neurons, None).neurons
-
-
-def _is_trained(path: Path) -> bool:
-    from zapdeploy.forecasters.folder import is_forecaster_folder
-
-    return is_forecaster_folder(path)
 
 
 def _trained_spec(path: Path, name: str, neurons: int, width: int | None) -> ForecasterSpec:
@@ -105,8 +123,6 @@ def _trained_spec(path: Path, name: str, neurons: int, width: int | None) -> For
 
     All neurons and no width are what is asked for when nothing is.
     """
-    from zapdeploy.forecasters.folder import read_description
-
     spec = read_description(path)[0]
     if spec.name != name:
         raise UsageError(f"model must be {spec.name}, not {name}; that is what {path} holds")

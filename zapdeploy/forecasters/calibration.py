@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.forecasters.export import COVARIATES_NAME, INPUT_NAME
-from zapdeploy.forecasters.folder import ForecasterSpec, Trained
+from zapdeploy.forecasters.folder import ForecasterSpec
+from zapdeploy.forecasters.loading import Trained
 from zapdeploy.host_part.golden import Golden, make_golden
 from zapdeploy.recordings.conditions import Split, window_starts
 from zapdeploy.recordings.recording import Recording

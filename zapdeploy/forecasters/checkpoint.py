@@ -17,26 +17,10 @@ LISTED_AT_MOST = 8
 WEIGHTS_FILE = "weights.safetensors"  # of a folder that training wrote
 
 
-def load_checkpoint(module: nn.Module, path: Path, model: str) -> None:
-    """Fill `module` with the tensors of a safetensors file, a torch state_dict, or of a folder
-    that training wrote; or of an .npz or Orbax checkpoint in the benchmark's naming.
-
-    Raises DataError when the file cannot be read, naming at once every tensor that is missing,
-    unknown, of a wrong shape or not finite.
-    """
-    from zapdeploy.forecasters.importing import fill_from, is_foreign
-
-    if is_foreign(path):
-        fill_from(module, path, model)
-        return
-    state = read_tensors(path / WEIGHTS_FILE if path.is_dir() else path)
-    check_and_fill(module, state, path, model)
-
-
 def check_and_fill(
     module: nn.Module, state: Mapping[str, Tensor], path: Path, model: str, advice: str = ""
 ) -> None:
-    """Fill `module` with tensors read from `path`, as `load_checkpoint`.
+    """Fill `module` with tensors read from `path`, naming all faults at once.
 
     advice: what else the user can do about faults.
     """

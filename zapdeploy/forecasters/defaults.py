@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from zapdeploy.forecasters.build import NO_SCALING, ROBUST
-from zapdeploy.forecasters.registry import FAMILIES, find_forecaster
+from zapdeploy.forecasters.registry import FAMILIES, NO_SCALING, ROBUST, find_forecaster
 from zapdeploy.forecasters.training_options import COSINE, TrainingOptions
 from zapdeploy.recordings.conditions import Split, window_starts
 from zapdeploy.recordings.recording import Recording

@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from zapdeploy.errors import DataError
 from zapdeploy.files import atomic_write
-from zapdeploy.forecasters.build import NO_SCALING, build_model, check_options
 from zapdeploy.forecasters.checkpoint import WEIGHTS_FILE
-from zapdeploy.forecasters.extras import require
-from zapdeploy.forecasters.registry import ModelInfo, find_forecaster
+from zapdeploy.forecasters.registry import NO_SCALING, ModelInfo, find_forecaster
 from zapdeploy.forecasters.wiring import WiringSpec, read_wiring
 from zapdeploy.host_part.golden import KEY as GOLDEN_KEY
 from zapdeploy.host_part.golden import Golden, noted_golden
@@ -64,26 +62,6 @@ class ForecasterSpec:
         """Frames that it is given."""
         return find_forecaster(self.name)[1]
 
-    def build(self, seed: int = 0, checkpoint: Path | None = None) -> nn.Module:
-        """The network in evaluation mode."""
-        return build_model(
-            self.name,
-            neurons=self.neurons,
-            width=self.width,
-            seed=seed,
-            checkpoint=checkpoint,
-            revin=self.revin,
-            nlinear=self.nlinear,
-            horizon=self.horizon,
-            covariates=self.covariates,
-            scaling=self.scaling,
-            wiring=self.wiring,
-        )
-
-    def check(self) -> None:
-        """Raise UsageError unless there is such a forecaster."""
-        check_options(self.info, self.neurons, self.width, nlinear=self.nlinear)
-
     def as_json(self) -> dict[str, Any]:
         """What forecaster.json says; nothing of columns that are the first so many, or unknown."""
         found = asdict(self)
@@ -91,15 +69,6 @@ class ForecasterSpec:
         plain = {"horizon": HORIZON, "covariates": None, "scaling": NO_SCALING, "wiring": None}
         found = {name: v for name, v in found.items() if name not in plain or v != plain[name]}
         return found if columns is None else {**found, "columns": columns_text(columns)}
-
-
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """A forecaster read from its folder: what it is, the network, and how it was trained."""
-
-    spec: ForecasterSpec
-    network: nn.Module
-    record: Mapping[str, Any]
 
 
 def is_forecaster_folder(path: Path) -> bool:
@@ -212,14 +181,6 @@ def read_golden(folder: Path) -> Golden | None:
     if not path.is_file():
         return None
     return noted_golden({GOLDEN_KEY: path.read_text(encoding="utf-8")}, str(path))
-
-
-def load_forecaster(folder: str | Path) -> Trained:
-    """The forecaster that `zapdeploy train` or an import wrote to `folder`, in evaluation mode."""
-    require("torch", "safetensors")
-    place = Path(folder)
-    spec, record = read_description(place)
-    return Trained(spec, spec.build(checkpoint=place / WEIGHTS), record)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, str]) -> None:

@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.arrays import load_arrays
-from zapdeploy.forecasters.checkpoint import check_and_fill, read_tensors
+from zapdeploy.forecasters.checkpoint import WEIGHTS_FILE, check_and_fill, read_tensors
 from zapdeploy.forecasters.flax_names import benchmark_map
-from zapdeploy.forecasters.folder import ForecasterSpec, save_forecaster
 from zapdeploy.forecasters.orbax import find_orbax, read_orbax
 from zapdeploy.forecasters.path_maps import PathMap, Piece, read_path_map
 
@@ -27,23 +26,18 @@ MAP_ENDING = ".map.json"
 Arrays = dict[str, NDArray[Any]]
 
 
-def import_forecaster(
-    source: str | Path,
-    spec: ForecasterSpec,
-    folder: str | Path,
-    path_map: PathMap | None = None,
-) -> nn.Module:
-    """Read weights of any known form into `folder`, a forecaster's; returns the network.
+def load_checkpoint(module: nn.Module, path: Path, model: str) -> None:
+    """Fill `module` with the tensors of a safetensors file, a torch state_dict, or of a folder
+    that training wrote; or of an .npz or Orbax checkpoint in the benchmark's naming.
 
-    source: an Orbax folder, .npz, .safetensors, or a torch state_dict. Raises DataError naming at
-    once all arrays that are missing, unknown, of a wrong shape or not finite.
+    Raises DataError when the file cannot be read, naming at once every tensor that is missing,
+    unknown, of a wrong shape or not finite.
     """
-    spec.check()
-    network = spec.build()
-    path = Path(source)
-    fill_from(network, path, spec.name, path_map)
-    save_forecaster(Path(folder), spec, network, {"imported from": path.name})
-    return network.eval()
+    if is_foreign(path):
+        fill_from(module, path, model)
+        return
+    state = read_tensors(path / WEIGHTS_FILE if path.is_dir() else path)
+    check_and_fill(module, state, path, model)
 
 
 def is_foreign(path: Path) -> bool:

@@ -8,6 +8,7 @@ from zapdeploy.errors import UsageError
 from zapdeploy.recordings.zapbench import ZAPBENCH_NEURONS as ZAPBENCH_NEURONS
 
 ATTENTION = "attention"  # the kind of the networks in transformers.py
+ROBUST, NO_SCALING = "robust", "none"  # what the host does around a forecaster
 VOLUME = "volume"  # the kind of the network in volumes.py
 
 

@@ -21,11 +21,11 @@ from zapdeploy.forecasters.calibration import CALIBRATION, calibration_windows, 
 from zapdeploy.forecasters.folder import (
     WEIGHTS,
     ForecasterSpec,
-    load_forecaster,
     write_description,
     write_golden,
     write_tensors,
 )
+from zapdeploy.forecasters.loading import load_forecaster
 from zapdeploy.forecasters.registry import FAMILIES
 from zapdeploy.forecasters.resuming import Progressed, read_resume, write_resume
 from zapdeploy.forecasters.training_options import CONSTANT, TrainingOptions
@@ -99,12 +99,13 @@ class _Run:
     ) -> None:
         import torch
 
+        from zapdeploy.forecasters.build import build_forecaster
         from zapdeploy.forecasters.initialisation import initialise
         from zapdeploy.forecasters.scaled import Scaled
 
         self.spec, self.recording, self.options, self.folder = spec, recording, options, folder
         self.device = torch.device(options.device)
-        self.network = spec.build(options.seed)
+        self.network = build_forecaster(spec, options.seed)
         initialise(self.network, options.seed)
         if wiring is not None:
             _wired_part(self.network).wire(wiring.connectome)

@@ -40,7 +40,7 @@ def build_volume_network(
     """
     import torch
 
-    from zapdeploy.forecasters.checkpoint import load_checkpoint
+    from zapdeploy.forecasters.importing import load_checkpoint
     from zapdeploy.forecasters.video_unet import WIDTHS, VideoUNet
 
     if width is not None and width < 2:

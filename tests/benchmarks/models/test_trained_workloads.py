@@ -27,14 +27,10 @@ from zapdeploy.benchmarks.models.model_files import (
 )
 from zapdeploy.benchmarks.models.workloads import find_workload
 from zapdeploy.errors import DataError, UsageError
+from zapdeploy.forecasters.build import build_forecaster
 from zapdeploy.forecasters.calibration import CALIBRATION
-from zapdeploy.forecasters.folder import (
-    DESCRIPTION,
-    WEIGHTS,
-    ForecasterSpec,
-    load_forecaster,
-    save_forecaster,
-)
+from zapdeploy.forecasters.folder import DESCRIPTION, WEIGHTS, ForecasterSpec, save_forecaster
+from zapdeploy.forecasters.loading import load_forecaster
 from zapdeploy.host_part.revin import KEY
 from zapdeploy.onnxruntime_sessions import Purpose, open_session
 
@@ -119,7 +115,7 @@ def test_a_core_array_may_have_a_scale_for_every_neuron(
 
 def test_torch_and_float16_have_the_same_network_without_its_normalisation(tmp_path: Path) -> None:
     spec = ForecasterSpec("time-mix-c256", 3)
-    save_forecaster(tmp_path / "net", spec, spec.build(seed=5), {})
+    save_forecaster(tmp_path / "net", spec, build_forecaster(spec, seed=5), {})
     workload = find_workload(str(tmp_path / "net"), ANY)
     whole, half = float_file(workload, tmp_path), half_file(workload, tmp_path)
     inputs = sample_frames(workload, whole, 1)

@@ -15,6 +15,7 @@ from zapdeploy.benchmarks.models.workloads import find_workload
 from zapdeploy.benchmarks.simulated import event_rows as rows
 from zapdeploy.benchmarks.simulated.event_driven import open_stream
 from zapdeploy.errors import WorkerError
+from zapdeploy.forecasters.build import build_forecaster
 from zapdeploy.forecasters.folder import ForecasterSpec, save_forecaster
 from zapdeploy.recordings.conditions import Split
 from zapdeploy.recordings.recording import open_recording
@@ -76,7 +77,7 @@ def test_a_trained_forecaster_has_its_error_at_every_step(
 def test_normalisation_that_is_left_to_the_host_is_done(tmp_path: Path) -> None:
     """At threshold 0 the chip forecasts what the functional simulator does, window by window."""
     spec = ForecasterSpec("time-mix-c256", 3)
-    save_forecaster(tmp_path / "net", spec, spec.build(seed=5), {})
+    save_forecaster(tmp_path / "net", spec, build_forecaster(spec, seed=5), {})
     workload = find_workload(str(tmp_path / "net"), ModelSize())
     file = precision_file(workload, "int8", tmp_path).path
     recording = open_recording("synthetic", 3)

@@ -19,7 +19,8 @@ from zapdeploy.benchmarks.models.onnx_model import load_model, model_facts
 from zapdeploy.errors import DataError, ModelError, UsageError
 from zapdeploy.forecasters.evaluation import Forecast, mean_forecast
 from zapdeploy.forecasters.export import COVARIATES_NAME
-from zapdeploy.forecasters.folder import is_forecaster_folder, load_forecaster, read_description
+from zapdeploy.forecasters.folder import is_forecaster_folder, read_description
+from zapdeploy.forecasters.loading import load_forecaster
 from zapdeploy.host_part import host_normalisation
 from zapdeploy.onnxruntime_sessions import (
     CPU_PROVIDER,

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from zapdeploy.api import compile_model, simulate
-from zapdeploy.arrays import in_batches, load_arrays
+from zapdeploy.arrays import load_arrays
 from zapdeploy.errors import UsageError, ZapdeployError
 from zapdeploy.files import atomic_write
 from zapdeploy.sim.activity import ACTUAL, RANDOM_DATA, ZEROS, measure_activity
+from zapdeploy.sim.batches import in_batches
 from zapdeploy.sim.results import check_fits
 
 _HEAD = (

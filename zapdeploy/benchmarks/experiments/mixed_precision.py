@@ -15,15 +15,17 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zapdeploy.benchmarks.experiments.digits import accuracy
 from zapdeploy.benchmarks.experiments.resnet50_digits import Plan, TrainedDigits, trained
+from zapdeploy.benchmarks.simulated.layer_costs import compiled_costs
 from zapdeploy.files import atomic_write
 from zapdeploy.forecasters.devices import use_threads
-from zapdeploy.mixed import Costs, MixedSearch, compiled_costs
 from zapdeploy.quantize.mixed import Budget, snr_db
+from zapdeploy.quantize.modules.mixed_search import Costs, MixedSearch
 from zapdeploy.quantize.recipes import BitChoice, find_recipe
 
 if TYPE_CHECKING:
@@ -74,7 +76,9 @@ def run(
     from zapdeploy.quantize.modules.sensitivity import noise
 
     prepared = prepare_module(data.network, {"input": data.calibration})
-    search = MixedSearch(prepared, find_recipe("w4a8"), target, progress=progress)
+    search = MixedSearch(
+        prepared, find_recipe("w4a8"), partial(compiled_costs, target=target), progress=progress
+    )
 
     def row(
         name: str, network: Quantized, measured: float, predicted: Costs, bits: Sequence[BitChoice]

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from zapdeploy.benchmarks.accuracy.contenders import neurons_to_read
 from zapdeploy.files import atomic_write
 from zapdeploy.forecasters.evaluation import evaluate
-from zapdeploy.forecasters.folder import folder_notes, load_forecaster
+from zapdeploy.forecasters.folder import folder_notes
+from zapdeploy.forecasters.loading import load_forecaster
 from zapdeploy.recordings.conditions import Split, window_starts
 from zapdeploy.recordings.recording import Recording, open_recording
 from zapdeploy.recordings.zapbench import HORIZON

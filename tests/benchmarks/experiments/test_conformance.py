@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
+from zapdeploy.benchmarks.experiments.conformance import (
+    Backend,
+    NodeTest,
+    Outcome,
+    node_tests,
+    table,
+)
 from zapdeploy.compile.frontend import UnsupportedModel
-from zapdeploy.conformance import Backend, NodeTest, Outcome, node_tests, table
 
 
 def model(op: str, **attributes: object) -> object:

@@ -1,7 +1,8 @@
 """ONNX's own node tests, run through compiler and functional simulator: what is supported, counted.
 
-`Backend` is zapdeploy as ONNX asks for one, `python -m zapdeploy.conformance -o TABLE.md` runs all
-node tests of the installed onnx and writes the table. A test that the chip refuses with all its
+`Backend` is zapdeploy as ONNX asks for one;
+`python -m zapdeploy.benchmarks.experiments.conformance -o TABLE.md` runs all node tests of the
+installed onnx and writes the table. A test that the chip refuses with all its
 inputs computed at run time is tried again with all but the first as constants, as networks have
 shapes, axes and parameters.
 """
@@ -173,8 +174,8 @@ def table(found: Sequence[NodeTest]) -> str:
     totals = Counter(test.outcome for test in found)
     listed = ", ".join(f"{outcome.value} {totals[outcome]}" for outcome in Outcome)
     lines = [
-        "Made by `python -m zapdeploy.conformance -o docs/conformance.md`; refusals are of",
-        "a test's network as it stands, in float32 where it has no quantizers.",
+        "Made by `python -m zapdeploy.benchmarks.experiments.conformance -o docs/conformance.md`;",
+        "refusals are of a test's network as it stands, in float32 where it has no quantizers.",
         "",
         f"{len(found)} node tests of onnx {onnx.__version__}: {listed}.",
         "",
@@ -194,7 +195,7 @@ def table(found: Sequence[NodeTest]) -> str:
 
 def main() -> int:
     """Run all node tests; 0 when none failed or crashed, 1 otherwise."""
-    parser = argparse.ArgumentParser(prog="python -m zapdeploy.conformance")
+    parser = argparse.ArgumentParser(prog="python -m zapdeploy.benchmarks.experiments.conformance")
     parser.add_argument("-o", "--output", type=Path, help="where to write the table (Markdown)")
     options = parser.parse_args()
     found = list(node_tests())

@@ -1,10 +1,11 @@
-"""Mixed precision with the compiler's own costs: sensitivity meets energy and latency.
+"""Mixed precision with the costs of a chip: sensitivity meets energy and latency.
 
-Costs of a layer at some bits are read from a compiled file that has it so. They depend a little on
-the neighbours' bits and cuts; so the chosen network is compiled, its costs go into the table, and
-the program is solved again until it chooses what was compiled before: then what it predicts is what
-the compiler reports. What layers add together is not quite the sum of what each adds alone; so the
-chosen network is rounded and its noise measured, and the program solved again with what it showed.
+Costs of a layer at some bits are read from a file that has it so, by a function that is given. They
+depend a little on the neighbours' bits and cuts; so the chosen network is compiled, its costs go
+into the table, and the program is solved again until it chooses what was compiled before: then what
+it predicts is what the compiler reports. What layers add together is not quite the sum of what each
+adds alone; so the chosen network is rounded and its noise measured, and the program solved again
+with what it showed.
 """
 
 from __future__ import annotations
@@ -53,6 +54,9 @@ class Costs:
     latency_s: float
 
 
+CostsOf = Callable[[Path], Costs]  # of an exported file; raises UsageError where it does not fit
+
+
 @dataclass(frozen=True, eq=False)
 class MixedResult:
     """The choice, what compile reports for it, uniform int8 beside it, and the Pareto front.
@@ -95,44 +99,13 @@ def silent(what: str, done: int, total: int) -> None:
     """Progress that nobody sees."""
 
 
-def compiled_costs(path: Path, target: str) -> Costs:
-    """Compile a file and read what each layer costs. Raises UsageError when it does not fit.
-
-    Where the host link sets the pace, static power is spent however soon a layer is done: it is
-    then counted with the network, not with its layers.
-    """
-    from zapdeploy.api import ESTIMATE, compile_model, simulate
-
-    program = compile_model(path, target, batch=1, chips=1)
-    if not program.fits:
-        what = program.violation
-        raise UsageError(
-            f"network must fit {target}, not demand {what.demanded if what else '?'} of "
-            f"{what.limit if what else '?'} ({what.what if what else ''}); choose a larger target"
-        )
-    result = simulate(program, level=ESTIMATE)
-    found = result.as_json()
-    waits = result.limiter == "host link"
-    static_w = result.energy_parts["static"].value * result.throughput_fps if waits else 0.0
-    layers: dict[str, tuple[float, float]] = {}
-    energy = seconds = 0.0
-    for row in found["layers"]:
-        own = row["cycles"] / found["clock_hz"]
-        energy += row["energy_j"] - static_w * own
-        seconds += own
-        if row["macs"]:
-            layers[row["name"]] = (energy, seconds)
-            energy = seconds = 0.0
-    return Costs(layers, found["energy_per_frame_j"]["value"], found["latency_s"])
-
-
 def quantize_mixed(
     prepared: Prepared,
     recipe: ModuleRecipe,
     budgets: Sequence[Budget],
+    costs_of: CostsOf,
     *,
     objective: Quantity = "energy_j",
-    target: str = "northpole-sim",
     options: Sequence[BitChoice] = BITS,
     samples: int = 16,
     progress: Progress = silent,
@@ -142,7 +115,7 @@ def quantize_mixed(
     objective: what to have the least of within the budgets. The rest is as for `MixedSearch`.
     Raises UsageError when no choice meets the budgets.
     """
-    search = MixedSearch(prepared, recipe, target, options, samples, progress)
+    search = MixedSearch(prepared, recipe, costs_of, options, samples, progress)
     return search.quantize(budgets, objective)
 
 
@@ -172,14 +145,14 @@ class MixedSearch:
         self,
         prepared: Prepared,
         recipe: ModuleRecipe,
-        target: str = "northpole-sim",
+        costs_of: CostsOf,
         options: Sequence[BitChoice] = BITS,
         samples: int = 16,
         progress: Progress = silent,
     ) -> None:
         from zapdeploy.quantize.modules.sensitivity import measure, split
 
-        self.prepared, self.recipe, self.target = prepared, recipe, target
+        self.prepared, self.recipe, self.costs_of = prepared, recipe, costs_of
         self.widest, self.progress = options[0], progress
         self.fitted, self.judged = split(prepared, samples)
         self.noise = measure(self.fitted, self.judged, recipe, options, progress=progress)
@@ -234,7 +207,7 @@ class MixedSearch:
         return noise(self.fitted, made, self.judged)
 
     def _compile(self, bits: Mapping[str, BitChoice]) -> Costs:
-        return _costs(self.prepared, self.recipe, bits, self.target)
+        return _costs(self.prepared, self.recipe, bits, self.costs_of)
 
     @property
     def table(self) -> Table:
@@ -316,7 +289,7 @@ def _best(tried: Sequence[_Trial], objective: Quantity, budgets: Sequence[Budget
 
 
 def _costs(
-    prepared: Prepared, recipe: ModuleRecipe, bits: Mapping[str, BitChoice], target: str
+    prepared: Prepared, recipe: ModuleRecipe, bits: Mapping[str, BitChoice], costs_of: CostsOf
 ) -> Costs:
     """What compile reports for the module at these bits."""
     from zapdeploy.quantize.modules.build import assemble
@@ -327,7 +300,7 @@ def _costs(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "mixed.onnx")
         export_file(quantized.graph, example, path)
-        return compiled_costs(path, target)
+        return costs_of(path)
 
 
 def _layer_cost(costs: Costs, name: str) -> tuple[float, float]:
