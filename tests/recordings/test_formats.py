@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ pytest.importorskip("pyarrow")
 from tests.recordings import formats
 from zapdeploy.recordings import ReadOptions, open_recording
 from zapdeploy.recordings.description import read_description
+from zapdeploy.recordings.facts import recording_facts
 
 ACTIVITY = formats.activity()
 
@@ -110,6 +112,23 @@ def test_spikes_are_counted_in_bins(tmp_path: Path) -> None:
     assert found.frame_rate_hz == 20.0
     assert found.unit == "spikes per bin"
     assert open_recording(path).frame_rate_hz == 50.0
+
+
+def test_axes_that_look_swapped_are_doubted(tmp_path: Path) -> None:
+    """Slow activity of 300 neurons over 200 frames: the longer axis is not time."""
+    random = np.random.default_rng(0)
+    slow = np.cumsum(random.standard_normal((200, 300)), axis=0)
+    np.save(tmp_path / "a.npy", slow.astype(np.float32))
+    (taken, doubt) = open_recording(str(tmp_path / "a.npy")).description.processing
+    assert "axes taken as neurons,time" in taken
+    assert re.fullmatch(r"axes doubtful: neighbouring frames correlate with -?0\.0\d, .*", doubt)
+    warnings = recording_facts(open_recording(str(tmp_path / "a.npy"))).warnings
+    assert doubt in warnings
+    given = open_recording(str(tmp_path / "a.npy"), options=ReadOptions(axes="time,neurons"))
+    assert given.traces.shape == (200, 300)
+    assert not given.description.processing
+    np.save(tmp_path / "b.npy", slow.T.astype(np.float32)[:150])
+    assert len(open_recording(str(tmp_path / "b.npy")).description.processing) == 1
 
 
 def test_axes_are_found_and_said_and_can_be_given(tmp_path: Path) -> None:

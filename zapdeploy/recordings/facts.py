@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.recordings.conditions import Split, frames_needed
+from zapdeploy.recordings.processing import DOUBTED_AXES
 from zapdeploy.recordings.recording import Recording
 from zapdeploy.recordings.zapbench import HORIZON
 
@@ -110,7 +111,7 @@ def _warnings(
         yield f"frame intervals vary by {known.interval_jitter:.1%}: a forecaster assumes one rate"
     if known.gaps:
         yield f"{len(known.gaps)} gaps: no window reaches over one"
-    yield from (f"{s}" for s in known.processing if "not finite" in s)
+    yield from (s for s in known.processing if "not finite" in s or s.startswith(DOUBTED_AXES))
     highest, lowest = sample.max(axis=0), sample.min(axis=0)
     most = np.maximum((sample == highest).mean(axis=0), (sample == lowest).mean(axis=0))
     dead = (highest == lowest) | (most > STUCK)

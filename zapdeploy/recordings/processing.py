@@ -24,6 +24,9 @@ from zapdeploy.recordings.source import (
 
 FRAMES_AT_ONCE = 256
 NEURONS_AT_ONCE = 64
+SEEN_FRAMES, SEEN_NEURONS, LEAST_OF_AN_AXIS = 4096, 512, 8  # by which axes are judged
+ALIKE, MORE_ALIKE = 0.2, 0.2  # correlation of neighbouring frames; of neighbouring neurons, beyond
+DOUBTED_AXES = "axes doubtful"
 Traces = NDArray[np.float32]
 
 
@@ -149,3 +152,29 @@ def _shortened(condition: Condition, count: int, frames: int) -> Condition:
     blocks = tuple((-(-a // count), min(b // count, frames)) for a, b in condition.blocks)
     kept = tuple(block for block in blocks if block[1] > block[0])
     return replace(condition, blocks=kept)
+
+
+def doubted_axes(traces: Traces) -> str | None:
+    """What to say where the axes look swapped, in a sentence; None where they do not.
+
+    Activity changes little from frame to frame, while neurons that are stored side by side need
+    not be alike. Judged by the correlation of neighbours on either axis, over a part of the traces.
+    """
+    part = traces[:SEEN_FRAMES, :SEEN_NEURONS].astype(np.float64)
+    if min(part.shape) < LEAST_OF_AN_AXIS:
+        return None
+    frames, neurons = _alike(part), _alike(part.T)
+    if frames > ALIKE or neurons < frames + MORE_ALIKE:
+        return None
+    return (
+        f"{DOUBTED_AXES}: neighbouring frames correlate with {frames:.2f}, neighbouring neurons "
+        f"with {neurons:.2f}; give --axes if they are swapped"
+    )
+
+
+def _alike(values: NDArray[np.float64]) -> float:
+    """The median over columns of the correlation of neighbouring rows."""
+    centred = np.nan_to_num(values - values.mean(axis=0))
+    variance = np.square(centred).sum(axis=0)
+    found = (centred[1:] * centred[:-1]).sum(axis=0)[variance > 0] / variance[variance > 0]
+    return float(np.median(found)) if found.size else 0.0

@@ -18,8 +18,13 @@ from zapdeploy.recordings.description import Description
 from zapdeploy.recordings.loading import load_traces
 from zapdeploy.recordings.options import ReadOptions
 from zapdeploy.recordings.places import Place
-from zapdeploy.recordings.processing import averaged, relative_to_baseline, repaired
-from zapdeploy.recordings.source import Covariates, Source, no_covariates
+from zapdeploy.recordings.processing import (
+    averaged,
+    doubted_axes,
+    relative_to_baseline,
+    repaired,
+)
+from zapdeploy.recordings.source import GUESSED_AXES, Covariates, Source, no_covariates
 
 SYNTHETIC, ZAPBENCH = "synthetic", "zapbench"
 IN_MEMORY = "memory"  # the format of what was never in a file
@@ -150,6 +155,8 @@ def open_recording(
     source = averaged(source, chosen.average or 1)
     columns = choose_neurons(neurons, source.neurons)
     traces, steps = _traces(source, columns, chosen, name, progress)
+    if any(step.startswith(GUESSED_AXES) for step in source.description.processing):
+        steps = (*steps, *filter(None, [doubted_axes(traces)]))
     covariates = _covariates(source, chosen)
     description = _described(source, columns, covariates, steps, name)
     return Recording(

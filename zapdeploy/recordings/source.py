@@ -15,6 +15,7 @@ from zapdeploy.recordings.description import Description, timing
 from zapdeploy.recordings.options import NEURONS_FIRST, TIME_FIRST, ReadOptions
 
 Progress = Callable[[str, int, int], None]
+GUESSED_AXES = "axes taken as"
 
 
 class Values(Protocol):
@@ -153,4 +154,4 @@ def _axes(
         return neurons_first, ()
     first = shape[0] < shape[1]
     order = NEURONS_FIRST if first else TIME_FIRST
-    return first, (f"axes taken as {order}, the longer one being time (--axes says otherwise)",)
+    return first, (f"{GUESSED_AXES} {order}, the longer one being time (--axes says otherwise)",)
