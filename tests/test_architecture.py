@@ -34,6 +34,7 @@ FOUNDATION = {
     "typed",
     "arrays",
     "callable_packages",
+    "small_integers",
     "tables",
     "formatting",
     "machine",

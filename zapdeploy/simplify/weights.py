@@ -14,6 +14,7 @@ from zapdeploy.simplify.graphs import all_nodes
 from zapdeploy.simplify.onnx_operators import CLAMPS, MOVES, PRODUCTS, RECURRENT
 from zapdeploy.simplify.registry import MICROSOFT, expands
 from zapdeploy.simplify.walking import Place
+from zapdeploy.small_integers import unpack
 
 Array = NDArray[Any]
 Floats = NDArray[np.float32]
@@ -31,13 +32,13 @@ def matmul_n_bits(place: Place) -> Iterable[NodeProto] | None:
     if place.input(4):  # an order of the inputs
         return None
     blocks = -(-k // size)
-    codes = _unpacked(place.weights(place.input(1)).reshape(n, blocks, -1), bits)
+    codes = _codes(place.weights(place.input(1)).reshape(n, blocks, -1), bits)
     scales = place.weights(place.input(2)).reshape(n, blocks, 1).astype(np.float32)
     zeros: Array = np.full((n, blocks, 1), 1 << (bits - 1))
     if place.input(3):
         given = place.weights(place.input(3))
         if given.dtype == np.uint8:
-            given = _unpacked(given.reshape(n, -1), bits)[:, :blocks]
+            given = _codes(given.reshape(n, -1), bits)[:, :blocks]
         zeros = given.reshape(n, blocks, 1)
     reals = ((codes - zeros) * scales).astype(np.float32).reshape(n, -1)[:, :k]
     out = place.writer()
@@ -49,11 +50,8 @@ def matmul_n_bits(place: Place) -> Iterable[NodeProto] | None:
     return out.nodes
 
 
-def _unpacked(data: Array, bits: int) -> Array:
-    """Integers of few bits out of bytes, the first in the lowest bits, along the last axis."""
-    shifts = np.arange(0, 8, bits, dtype=np.uint8)
-    found = (data[..., None] >> shifts) & np.uint8((1 << bits) - 1)
-    return np.asarray(found.reshape(*data.shape[:-1], -1), np.int32)
+def _codes(data: Array, bits: int) -> Array:
+    return np.asarray(unpack(data, bits, signed=False), np.int32)
 
 
 def is_partly_quantized(graph: onnx.GraphProto) -> bool:

@@ -12,7 +12,7 @@ from onnx import helper
 
 from tests.compile.frontend.dialects import Kind, Writer
 from tests.compile.frontend.onnx_files import NARROW, OnnxFile
-from zapdeploy.compile.frontend import import_model, tensors
+from zapdeploy.compile.frontend import import_model
 from zapdeploy.compile.frontend.tensors import array_of, unpack
 from zapdeploy.compile.graph import ElementType
 from zapdeploy.errors import ModelError
@@ -33,17 +33,6 @@ def test_packed_integers(name: str, dimensions: list[int], data: st.DataObject) 
     assert array.dtype == np.dtype(f"{kind}8")
     assert array.tolist() == values
     assert not array.flags.writeable
-
-
-def test_packed_integers_in_blocks() -> None:
-    packed = np.random.default_rng(0).integers(0, 256, 1000).astype(np.uint8)
-    block, tensors.BLOCK_BYTES = tensors.BLOCK_BYTES, 7
-    try:
-        found = unpack(packed, ElementType("uint", 4), (50, 40))
-    finally:
-        tensors.BLOCK_BYTES = block
-    expected = np.stack([packed & 15, packed >> 4], axis=1).reshape(50, 40)
-    np.testing.assert_array_equal(found, expected)
 
 
 def test_damaged_packed_tensor() -> None:

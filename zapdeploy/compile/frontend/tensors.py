@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import onnx_ir as ir
 
+from zapdeploy import small_integers
 from zapdeploy.compile.graph import BOOL, FLOAT32, INT32, INT64, Array, ElementType, Shape, frozen
 from zapdeploy.errors import ModelError
-
-BLOCK_BYTES = 1 << 18
+from zapdeploy.small_integers import packed_bytes
 
 _ELEMENTS: dict[ir.DataType, ElementType] = {
     ir.DataType.FLOAT: FLOAT32,
@@ -58,28 +56,13 @@ def array_of(tensor: ir.TensorProtocol, where: str) -> tuple[Array, ElementType]
 
 
 def unpack(packed: Array, element: ElementType, shape: Shape) -> Array:
-    """Integers of 2 or 4 bits from bytes (the first in the lowest bits), by table look-up."""
+    """Integers of 2 or 4 bits from bytes (the first in the lowest bits)."""
     count = int(np.prod(shape, dtype=np.int64))
-    per_byte = 8 // element.bits
-    if packed.size != -(-count // per_byte):
+    wanted = packed_bytes(count, element.bits)
+    if packed.size != wanted:
         raise ModelError(
-            f"a packed tensor of shape {list(shape)} must have {-(-count // per_byte)} bytes, "
+            f"a packed tensor of shape {list(shape)} must have {wanted} bytes, "
             f"not {packed.size}; the file is damaged"
         )
-    words = _look_up(element)
-    unpacked = np.empty(packed.size, words.dtype)
-    for start in range(0, packed.size, BLOCK_BYTES):
-        part = slice(start, start + BLOCK_BYTES)
-        np.take(words, packed[part], out=unpacked[part])
-    return unpacked.view(element.numpy)[:count].reshape(shape)
-
-
-def _look_up(element: ElementType) -> Array:
-    """For each byte, its integers side by side in one word [256]."""
-    shifts = np.arange(0, 8, element.bits, dtype=np.uint8)
-    codes = (np.arange(256, dtype=np.uint8)[:, None] >> shifts) & ((1 << element.bits) - 1)
-    if element.kind == "int":
-        sign = 1 << (element.bits - 1)
-        codes = (codes.astype(np.int8) ^ sign) - sign
-    word: np.dtype[Any] = np.dtype(f"uint{8 * len(shifts)}")
-    return np.ascontiguousarray(codes.astype(element.numpy)).view(word)[:, 0]
+    found = small_integers.unpack(packed, element.bits, signed=element.kind == "int", count=count)
+    return np.asarray(found).reshape(shape)

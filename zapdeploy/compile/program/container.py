@@ -34,6 +34,7 @@ from zapdeploy.compile.graph import Array, ElementType, Graph, Node, Quantizatio
 from zapdeploy.compile.program.program import LayerProgram, Program
 from zapdeploy.errors import ProgramError, ZapdeployError
 from zapdeploy.files import atomic_write, require_regular
+from zapdeploy.small_integers import pack, unpack
 from zapdeploy.typed import typed
 
 MAGIC = b"ZAPDEPLY"
@@ -359,27 +360,11 @@ def _pack(data: Array, element: ElementType) -> Array:
     """Elements below 8 bits, several to a byte; wider ones as they are."""
     if element.bits >= 8 or not element.is_integer:
         return data
-    each = 8 // element.bits
-    flat = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
-    padded = np.zeros(-(-flat.size // each) * each, np.uint8)
-    padded[: flat.size] = flat & ((1 << element.bits) - 1)
-    packed = np.zeros(padded.size // each, np.uint8)
-    for place in range(each):
-        packed |= padded[place::each] << (place * element.bits)
-    return packed
+    return pack(np.ascontiguousarray(data).reshape(-1), element.bits)
 
 
 def _unpack(stored: Array, element: ElementType, count: int) -> Array:
     """The inverse of `_pack`, as int8 or uint8."""
     if element.bits >= 8 or not element.is_integer:
         return stored
-    each, bits = 8 // element.bits, element.bits
-    flat = np.empty(stored.size * each, np.uint8)
-    for place in range(each):
-        flat[place::each] = (stored >> (place * bits)) & ((1 << bits) - 1)
-    flat = flat[:count]
-    if element.kind == "uint":
-        return flat
-    shift = 8 - bits
-    signed = (flat << shift).view(np.int8)
-    return np.right_shift(signed, shift, out=signed)
+    return np.asarray(unpack(stored, element.bits, signed=element.kind == "int", count=count))

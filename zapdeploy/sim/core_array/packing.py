@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from zapdeploy import small_integers
 from zapdeploy.compile.graph import Array, ElementType
 
 Cells = NDArray[np.uint8]  # [planes, cores, bytes]
@@ -24,13 +25,7 @@ def pack(values: Array, element: ElementType, bits: int) -> Cells:
     """values [cores, elements] as cells [planes, cores, bytes]."""
     rows, count = values.shape
     if bits < 8:
-        per_byte = 8 // bits
-        codes = np.zeros((rows, -(-count // per_byte) * per_byte), np.uint8)
-        codes[:, :count] = values.view(np.uint8) & ((1 << bits) - 1)
-        packed = codes[:, ::per_byte].copy()
-        for place in range(1, per_byte):
-            packed |= codes[:, place::per_byte] << (place * bits)
-        return packed[None]
+        return small_integers.pack(values, bits)[None]
     stored, depth = bits // 8, planes(element, bits)
     whole = np.zeros((rows, count, depth, stored), np.uint8)
     size = element.numpy.itemsize
@@ -47,14 +42,7 @@ def unpack(cells: Cells, element: ElementType, bits: int) -> Array:
     """
     rows = cells.shape[1]
     if bits < 8:
-        per_byte, mask = 8 // bits, (1 << bits) - 1
-        codes = np.empty((rows, cells.shape[2] * per_byte), np.uint8)
-        for place in range(per_byte):
-            np.bitwise_and(cells[0] >> (place * bits), mask, out=codes[:, place::per_byte])
-        if element.kind != "int":
-            return codes
-        shift = np.int8(8 - bits)
-        return (codes.view(np.int8) << shift) >> shift
+        return np.asarray(small_integers.unpack(cells[0], bits, signed=element.kind == "int"))
     stored, size = bits // 8, element.numpy.itemsize
     split = cells.reshape(len(cells), rows, -1, stored)[::-1].transpose(1, 2, 0, 3)
     count = split.shape[1]
