@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zapdeploy.errors import DataError
 from zapdeploy.recordings import loading, open_recording
 from zapdeploy.recordings.description import Description
 from zapdeploy.recordings.loading import load_traces, tiles
@@ -82,3 +83,19 @@ def test_wide_chunks_of_hdf5_are_unpacked_once(
     found = open_recording(str(path))
     np.testing.assert_array_equal(found.traces, traces)
     assert len(asked) == 2 * 3
+
+
+def test_large_arrays_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    """Shapes that would fill the memory with a fill value: 2.4 GB in one stored chunk."""
+    h5py = pytest.importorskip("h5py")
+    zarr = pytest.importorskip("zarr")
+    shape, chunks = (2000, 300_000), (100, 1000)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("dff", shape, np.float32, chunks=chunks)[:100, :1000] = 1
+    made = zarr.open_array(
+        str(tmp_path / "a.zarr"), mode="w", shape=shape, chunks=chunks, dtype="float32"
+    )
+    made[:100, :1000] = 1
+    for name in ("a.h5", "a.zarr"):
+        with pytest.raises(DataError, match=r"array must be stored, not 1 of the 6,000 chunks"):
+            open_recording(str(tmp_path / name))

@@ -7,6 +7,7 @@ for.
 
 from __future__ import annotations
 
+import math
 import ssl
 from functools import cache
 from pathlib import Path
@@ -19,14 +20,13 @@ from numpy.typing import NDArray
 from zapdeploy.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Progress = Callable[[str, int, int], None]
+    from collections.abc import Sequence
 
 GOOGLE_STORAGE = "https://storage.googleapis.com"
 CHUNK = 512  # frames and neurons of one chunk of the published traces: 1 MiB of float32
 # A host that falls silent is given up: before the first byte, on opening, for a part of an array.
 _ANSWER_TIMEOUT_S, _OPEN_TIMEOUT_S, _READ_TIMEOUT_S = 5.0, 60.0, 600.0
+LARGE_BYTES, LEAST_STORED = 2**30, 0.01  # arrays of that size must hold so many of their chunks
 _METADATA = {"zarr.json", ".zarray", ".zattrs"}
 _ABSENT = ("does not exist", "NOT_FOUND: Error opening", "no metadata")
 
@@ -64,14 +64,43 @@ def open_store(location: str, name: str, *, fill_missing: bool | None = None) ->
 
 def _is_empty(kvstore: dict[str, Any]) -> bool:
     """Whether an array on this machine has metadata and no chunk."""
+    keys = _keys(kvstore)
+    return bool(keys) and all(key in _METADATA for key in keys)
+
+
+def _keys(kvstore: dict[str, Any]) -> list[str]:
+    """What is stored of an array on this machine; nothing of one that is elsewhere."""
     if kvstore["driver"] not in ("file", "memory"):
-        return False
+        return []
     try:
         found = _tensorstore().KvStore.open(kvstore, context=_context()).result()
-        keys = [key.decode() for key in found.list().result()]
+        return [key.decode() for key in found.list().result()]
     except (ValueError, OSError):
-        return False
-    return bool(keys) and all(key in _METADATA for key in keys)
+        return []
+
+
+def check_stored(store: Any, location: str, name: str) -> None:
+    """Raise DataError where a large array on this machine is as good as empty: its shape would fill
+    the memory with a fill value.
+    """
+    size = store.dtype.numpy_dtype.itemsize * math.prod(store.shape)
+    shape = store.chunk_layout.write_chunk.shape
+    if size < LARGE_BYTES or shape is None:
+        return
+    keys = _keys(key_value_store(location, name))
+    stored = sum(key not in _METADATA for key in keys)
+    count = math.prod(-(-n // each) for n, each in zip(store.shape, shape, strict=True))
+    if keys:
+        refuse_hollow(stored, count, store.shape, f"{location}{name and ', '}{name}")
+
+
+def refuse_hollow(stored: int, count: int, shape: Sequence[int], where: str) -> None:
+    """Raise DataError where so few of an array's chunks are stored."""
+    if stored < LEAST_STORED * count:
+        raise DataError(
+            f"array must be stored, not {stored:,} of the {count:,} chunks that {list(shape)} has "
+            f"({where}); check its metadata, or copy it again"
+        )
 
 
 def has_store(location: str, name: str) -> bool:

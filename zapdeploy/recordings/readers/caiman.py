@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from zapdeploy.errors import DataError
 from zapdeploy.recordings.options import ReadOptions
 from zapdeploy.recordings.places import Place
-from zapdeploy.recordings.readers.hdf5 import open_hdf5
+from zapdeploy.recordings.readers.hdf5 import check_stored, open_hdf5
 from zapdeploy.recordings.source import Computed, Source, described, with_description
 
 NAME = "CaImAn"
@@ -33,6 +33,7 @@ def read(place: Place, options: ReadOptions) -> Source:
     group = file[GROUP]
     name, unit = _series(group, options, place.location)
     data = group[name]
+    check_stored(data, f"{place.location}, {GROUP}/{name}")
     kept = _accepted(group, data.shape[0], options)
 
     def values(rows: slice, columns: slice) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ def read(place: Place, options: ReadOptions) -> Source:
     file = open_hdf5(place)
     shapes = data_sets(file)
     chosen = choose_array(shapes, options.path, place.location, "HDF5 file")
+    check_stored(file[chosen], f"{place.location}, {chosen}")
     rate = _rate(file, file[chosen])
     return described(file[chosen], place.location, NAME, options, array=chosen, frame_rate_hz=rate)
 
@@ -57,6 +59,17 @@ def data_sets(file: Any) -> Mapping[str, tuple[int, ...]]:
 
     file.visititems(note)
     return found
+
+
+def check_stored(values: Any, where: str) -> None:
+    """Raise DataError where a large data set is as good as empty; other values are left alone."""
+    from zapdeploy.recordings.stores import LARGE_BYTES, refuse_hollow
+
+    if getattr(values, "chunks", None) is None or not hasattr(values, "id"):
+        return
+    if values.size * values.dtype.itemsize >= LARGE_BYTES:
+        count = math.prod(-(-n // c) for n, c in zip(values.shape, values.chunks, strict=True))
+        refuse_hollow(values.id.get_num_chunks(), count, values.shape, where)
 
 
 def _codecs() -> None:

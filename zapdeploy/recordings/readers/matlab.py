@@ -10,7 +10,7 @@ from zapdeploy.errors import DataError
 from zapdeploy.recordings.options import ReadOptions
 from zapdeploy.recordings.places import Place
 from zapdeploy.recordings.readers.arrays import choose_array
-from zapdeploy.recordings.readers.hdf5 import data_sets, open_hdf5
+from zapdeploy.recordings.readers.hdf5 import check_stored, data_sets, open_hdf5
 from zapdeploy.recordings.source import Computed, Source, described
 
 NAME = "MATLAB"
@@ -57,6 +57,7 @@ def _version_73(place: Place, options: ReadOptions) -> Source:
     }
     chosen = choose_array(shapes, options.path, place.location, ".mat file")
     data = file[chosen]
+    check_stored(data, f"{place.location}, {chosen}")
 
     def values(rows: slice, columns: slice) -> Any:
         return np.asarray(data[columns, rows]).T

@@ -18,7 +18,7 @@ from zapdeploy.recordings.conditions import Condition
 from zapdeploy.recordings.extras import need
 from zapdeploy.recordings.options import ReadOptions
 from zapdeploy.recordings.places import Place
-from zapdeploy.recordings.readers.hdf5 import open_hdf5
+from zapdeploy.recordings.readers.hdf5 import check_stored, open_hdf5
 from zapdeploy.recordings.readers.nwb_intervals import read_intervals
 from zapdeploy.recordings.source import Computed, Covariates, Source, described, with_description
 from zapdeploy.recordings.times import frames_of
@@ -184,6 +184,7 @@ def _traces(chosen: dict[str, Any], place: Place, options: ReadOptions) -> Sourc
                 f"{SERIES} must be [frames, ROIs], not {list(shape)} ({name}, {place.location}); "
                 "choose another: --path NAME"
             )
+        check_stored(series.data, f"{place.location}, {name}")
         parts.append(_part(series, options))
     first = next(iter(chosen.values()))
     values = Computed(

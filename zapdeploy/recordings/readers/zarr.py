@@ -36,6 +36,7 @@ def read(place: Place, options: ReadOptions) -> Source:
     name = _chosen(place, options)
     stores.check_reachable(place.location)
     store = stores.open_store(place.location, name, fill_missing=True)
+    stores.check_stored(store, place.location, name)
     where = f"{place.location}{name and ', '}{name}"
 
     def values(rows: slice, columns: slice) -> NDArray[Any]:
