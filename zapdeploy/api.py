@@ -20,9 +20,9 @@ from zapdeploy.compile.frontend import Decision, Imported, import_model
 from zapdeploy.compile.graph import Graph
 from zapdeploy.compile.layers import group_layers
 from zapdeploy.compile.mapping.memory import CapacityViolation
-from zapdeploy.compile.multichip.envelope import load_pipeline, pipeline_digest, save_pipeline
 from zapdeploy.compile.multichip.parts import Parts, Refine, compile_parts, part_files
 from zapdeploy.compile.multichip.pipeline import Pipeline, single
+from zapdeploy.compile.multichip.pipeline_file import load_pipeline, pipeline_digest, save_pipeline
 from zapdeploy.compile.multichip.pipeline_partitioner import build_pipeline
 from zapdeploy.compile.passes import run_passes
 from zapdeploy.compile.passes.remove_dead import RemoveDead
@@ -34,9 +34,9 @@ from zapdeploy.compile.program.capacity import (
     parameters_and_programs,
 )
 from zapdeploy.compile.program.program import Options, Origin, Program
-from zapdeploy.compile.space.container import load_space, save_space
 from zapdeploy.compile.space.grid import Grid, parse_grid
 from zapdeploy.compile.space.program import SpaceProgram, build_space, suited_grid
+from zapdeploy.compile.space.space_file import load_space, save_space
 from zapdeploy.errors import ModelError, UsageError
 from zapdeploy.hardware_targets import Target, load_target, parse_target, target_text
 from zapdeploy.sim.results import Result, check_fits, summarize

@@ -13,11 +13,11 @@ import pytest
 
 from tests.compile.frontend.dialects import Kind, Writer
 from tests.compile.frontend.onnx_files import OnnxFile
+from tests.compile.program.zap_files import load_program, save_program
 from zapdeploy.compile.frontend import import_model
 from zapdeploy.compile.graph import Graph
 from zapdeploy.compile.layers import group_layers, network_inputs, network_outputs
 from zapdeploy.compile.program.build import build_program
-from zapdeploy.compile.program.container import load_program, save_program
 from zapdeploy.compile.program.program import Options, Origin, Program
 from zapdeploy.compile.state import is_in_place, states
 from zapdeploy.errors import ZapdeployError

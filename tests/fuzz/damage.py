@@ -6,7 +6,6 @@ that the damage reaches what lies behind them.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import random
@@ -18,6 +17,8 @@ from typing import Any
 
 from google.protobuf.message import Message
 from onnx import ModelProto
+
+from tests.compile.program.zap_files import START, file_header, sealed, section, signed
 
 Edit = Callable[[bytes, random.Random], bytes]
 
@@ -238,27 +239,27 @@ def of_npy(content: bytes, chance: random.Random) -> bytes:
 
 
 def of_program(content: bytes, chance: random.Random) -> bytes:
-    """A value of a .zap file's header, or bytes behind it, under a digest that is right."""
+    """A value of a .zap file's header or of its first section's, or bytes behind that one, under
+    digests that are right."""
     if chance.random() < 0.2 or len(content) < 64:
         return of_bytes(content, chance)
-    length = struct.unpack_from("<Q", content, 48)[0]
-    header = content[56 : 56 + length]
-    held = content[56 + length + (-(56 + length)) % 64 :]
-    if chance.random() < 0.85:
-        try:
-            header = json.dumps(changed_value(json.loads(header), chance)).encode()
-        except ValueError:
-            return of_bytes(content, chance)
-    else:
-        held = of_bytes(held, chance)
-    return signed_program(header, held, content[:12])
-
-
-def signed_program(header: bytes, held: bytes, start: bytes) -> bytes:
-    """A .zap file of these parts with the right length and digest."""
-    body = struct.pack("<Q", len(header)) + header
-    body += bytes(-(48 + len(body)) % 64) + held
-    return start.ljust(12, b"\0")[:12] + bytes(4) + hashlib.sha256(body).digest() + body
+    try:
+        header = file_header(content)
+        lies = header["sections"][0]
+        held = content[lies["at"] : lies["at"] + lies["length"]]
+        length = struct.unpack_from("<Q", held)[0]
+        own, arrays = held[8 : 8 + length], held[8 + length + (-(8 + length)) % 64 :]
+        kind = chance.random()
+        if kind < 0.2:
+            body = content[START : lies["at"] + lies["length"] + -lies["length"] % 64]
+            return signed(json.dumps(changed_value(header, chance)).encode(), body)
+        if kind < 0.9:
+            own = json.dumps(changed_value(json.loads(own), chance)).encode()
+        else:
+            arrays = of_bytes(arrays, chance)
+        return sealed(header, section(own, arrays))
+    except (ValueError, LookupError, TypeError, struct.error):
+        return of_bytes(content, chance)
 
 
 def of_safetensors(content: bytes, chance: random.Random) -> bytes:

@@ -21,8 +21,8 @@ from zapdeploy.api import simulate
 from zapdeploy.compile.frontend import import_model
 from zapdeploy.compile.graph import Graph, Value
 from zapdeploy.compile.layers import group_layers
-from zapdeploy.compile.multichip.envelope import load_pipeline, save_pipeline
 from zapdeploy.compile.multichip.pipeline import single
+from zapdeploy.compile.multichip.pipeline_file import load_pipeline, save_pipeline
 from zapdeploy.compile.program.build import build_program
 from zapdeploy.compile.program.layer import lower
 from zapdeploy.compile.program.program import Options, Origin, Program

@@ -10,8 +10,8 @@ import pytest
 
 from tests.networks import ORIGIN, northpole, resnet50_program, small_cnn, small_cnn_program
 from zapdeploy.compile.mapping.pricing import dynamic_energy, energy_of
-from zapdeploy.compile.multichip.envelope import load_pipeline, save_pipeline
 from zapdeploy.compile.multichip.pipeline import Pipeline, single
+from zapdeploy.compile.multichip.pipeline_file import load_pipeline, save_pipeline
 from zapdeploy.compile.multichip.pipeline_partitioner import build_pipeline
 from zapdeploy.compile.program.program import Options, Program
 from zapdeploy.hardware_targets import target_text

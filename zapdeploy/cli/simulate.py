@@ -100,8 +100,8 @@ def _simulate(
     """
     from zapdeploy.api import ESTIMATE, TIMING, simulate
     from zapdeploy.compile.program.layer import lower
-    from zapdeploy.compile.space.container import load_program
     from zapdeploy.compile.space.program import SpaceProgram
+    from zapdeploy.compile.space.space_file import load_program
     from zapdeploy.sim.memory_verifier import certify
 
     if level is not None and level not in LEVELS:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from zapdeploy.arrays import ONLY, load_arrays
 from zapdeploy.compile.multichip.pipeline import Pipeline
-from zapdeploy.compile.space.container import load_program
 from zapdeploy.compile.space.program import SpaceProgram
+from zapdeploy.compile.space.space_file import load_program
 from zapdeploy.errors import DoesNotFitError
 from zapdeploy.sim.batches import in_batches, joined
 from zapdeploy.sim.core_array import core_by_core

@@ -12,8 +12,8 @@ from tests.compile.frontend.onnx_files import OnnxFile
 from zapdeploy.api import compile_model
 from zapdeploy.compile.frontend import import_model
 from zapdeploy.compile.graph import Array
-from zapdeploy.compile.multichip.envelope import load_pipeline
 from zapdeploy.compile.multichip.pipeline import Link
+from zapdeploy.compile.multichip.pipeline_file import load_pipeline
 from zapdeploy.errors import ModelError, UsageError
 from zapdeploy.hardware_targets import target_text
 from zapdeploy.sim.functional import run

@@ -28,8 +28,8 @@ from zapdeploy.compile.mapping.mapper import Mapper
 from zapdeploy.compile.mapping.pricing import Counts, energy_of
 from zapdeploy.compile.mapping.tiling import Cuts, space_of
 from zapdeploy.compile.program.build import SharedWork, build_program, layer_program
-from zapdeploy.compile.program.container import program_digest
 from zapdeploy.compile.program.program import Options, Program
+from zapdeploy.compile.program.section import program_digest
 from zapdeploy.errors import ModelError
 from zapdeploy.hardware_targets import load_target
 from zapdeploy.sim.timing import time_program

@@ -87,7 +87,7 @@ def contenders(
         if simulate and model_facts(path).precision != FLOAT32:
             yield _simulated_contender(path, *_imported(path), neurons)
     elif path.suffix == ".zap":
-        from zapdeploy.compile.multichip.envelope import load_pipeline
+        from zapdeploy.compile.multichip.pipeline_file import load_pipeline
 
         program = load_pipeline(path)
         yield _simulated_contender(path, program.graph, program.origin.notes, neurons)
@@ -126,7 +126,7 @@ def horizon_of(model: str) -> int | None:
     if path.suffix == ".onnx" and path.is_file():
         return int(open_session(path, Purpose.PLAIN).get_outputs()[0].shape[1])
     if path.suffix == ".zap" and path.is_file():
-        from zapdeploy.compile.multichip.envelope import load_pipeline
+        from zapdeploy.compile.multichip.pipeline_file import load_pipeline
 
         program = load_pipeline(path)
         return int(program.graph.values[program.graph.outputs[0]].shape[1])
@@ -146,7 +146,7 @@ def neurons_of(model: str) -> tuple[int, Columns | None] | None:
         shape = next(iter(session_shapes(session).values()))
         return shape[-1], noted_columns(session.get_modelmeta().custom_metadata_map, model)
     if path.suffix == ".zap" and path.is_file():
-        from zapdeploy.compile.multichip.envelope import load_pipeline
+        from zapdeploy.compile.multichip.pipeline_file import load_pipeline
 
         program = load_pipeline(path)
         shape = program.graph.values[program.graph.inputs[0]].shape

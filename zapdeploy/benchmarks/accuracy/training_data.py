@@ -39,7 +39,7 @@ def noted(path: Path) -> dict[str, str]:
 
         return dict(open_session(path, Purpose.PLAIN).get_modelmeta().custom_metadata_map)
     if path.suffix == ".zap" and path.is_file():
-        from zapdeploy.compile.multichip.envelope import load_pipeline
+        from zapdeploy.compile.multichip.pipeline_file import load_pipeline
 
         return dict(load_pipeline(path).origin.notes)
     return {}

@@ -15,10 +15,11 @@ from zapdeploy.compile.frames import frames_of
 from zapdeploy.compile.frontend import import_model
 from zapdeploy.compile.graph import Value
 from zapdeploy.compile.mapping.mapper import Progress
-from zapdeploy.compile.multichip.envelope import Writer, load_pipeline
 from zapdeploy.compile.multichip.pipeline import Border, Pipeline, border_of, links_between, single
+from zapdeploy.compile.multichip.pipeline_file import described, load_pipeline
 from zapdeploy.compile.program.build import build_program
 from zapdeploy.compile.program.program import Options, Origin, Program
+from zapdeploy.compile.program.zap_file import Writer
 from zapdeploy.errors import ModelError, UsageError
 from zapdeploy.files import atomic_write
 from zapdeploy.hardware_targets import Target
@@ -71,7 +72,7 @@ def compile_parts(parts: Parts, output: Path, progress: Progress) -> Pipeline:
                 stages.append(replace(single(program), stages=()))  # what is left is small
                 del program
                 gc.collect()  # an ONNX graph's nodes and values refer to each other
-            writer.close(_joined(parts, stages, borders))
+            writer.end(described(_joined(parts, stages, borders)))
     except _DoesNotFitError as found:
         return _named(parts, found.pipeline)
     return load_pipeline(output)

@@ -142,7 +142,7 @@ def border_of(graph: Graph, target: Target) -> Border:
 def single(program: Program) -> Pipeline:
     """A Program as the pipeline that it is alone."""
     pipeline = pipeline_of(program.graph, program.options, (program,))
-    return replace(pipeline, violation=program.violation, digest=program.digest)
+    return replace(pipeline, violation=program.violation)
 
 
 def pipeline_of(graph: Graph, options: Options, stages: Sequence[Program]) -> Pipeline:

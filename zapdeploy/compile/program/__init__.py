@@ -6,7 +6,7 @@ are what is priced. Nothing else decides what happens on the chip.
 
     program.py       a mapped network with its memory plan: the Program
     build.py         makes one; capacity.py says why a network does not fit
-    container.py     the file that holds it
+    section.py       a Program as bytes; graph_document.py, its graph; zap_file.py, the file of many
     activations.py   inputs, halos, channel gathers, changes of layout
     parameters.py    slices of weights: where they are stored and who needs them
     partial_sums.py  sums over cut input channels

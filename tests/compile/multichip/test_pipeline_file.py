@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from tests.networks import ORIGIN, small_cnn, small_cnn_program
-from zapdeploy.compile.multichip.envelope import load_pipeline, pipeline_digest, save_pipeline
+from zapdeploy.compile.mapping.memory import CapacityViolation
 from zapdeploy.compile.multichip.pipeline import Pipeline, single
+from zapdeploy.compile.multichip.pipeline_file import load_pipeline, pipeline_digest, save_pipeline
 from zapdeploy.compile.multichip.pipeline_partitioner import build_pipeline
-from zapdeploy.compile.program.container import load_program, save_program
 from zapdeploy.compile.program.program import Options
+from zapdeploy.compile.program.section import program_digest
 from zapdeploy.errors import ProgramError
 from zapdeploy.hardware_targets import load_target, target_text
 
@@ -81,21 +82,19 @@ def test_the_same_pipeline_gives_the_same_bytes(
     assert (tmp_path / "again.zap").read_bytes() == path.read_bytes()
 
 
-def test_a_stage_is_a_file_of_one_chip(path: Path, tmp_path: Path) -> None:
+def test_a_stage_is_the_section_of_a_file_of_one_chip(path: Path, tmp_path: Path) -> None:
     found = load_pipeline(path)
-    save_program(found.stages[1], tmp_path / "one.zap")
-    one = (tmp_path / "one.zap").read_bytes()
-    assert path.read_bytes().count(one) == 1
-    assert load_pipeline(tmp_path / "one.zap").digest == found.stages[1].digest
+    save_pipeline(single(found.stages[1]), tmp_path / "one.zap")
+    (again,) = load_pipeline(tmp_path / "one.zap").stages
+    assert again.digest == found.stages[1].digest == program_digest(again)
 
 
-def test_one_chip_is_written_as_ever(tmp_path: Path) -> None:
-    program = small_cnn_program()
-    save_program(program, tmp_path / "program.zap")
-    saved = save_pipeline(single(program), tmp_path / "pipeline.zap")
-    assert (tmp_path / "pipeline.zap").read_bytes() == (tmp_path / "program.zap").read_bytes()
-    assert saved.digest == load_program(tmp_path / "program.zap").digest
-    assert saved.digest == pipeline_digest(single(program))
+def test_a_network_that_does_not_fit_comes_back_so(tmp_path: Path) -> None:
+    violation = CapacityViolation("layer", "weights", 2, 1, ("a larger chip",))
+    made = replace(single(small_cnn_program()), violation=violation)
+    found = save_pipeline(made, tmp_path / "p.zap")
+    assert found.violation == violation
+    assert not found.fits
 
 
 def test_one_chip_with_micro_batches_keeps_them(tmp_path: Path) -> None:

@@ -22,6 +22,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.compile.program.zap_files import (
+    START,
+    file_header,
+    load_program,
+    save_program,
+    sealed,
+    section,
+    section_header,
+    signed,
+)
 from tests.networks import (
     ORIGIN,
     NetworkBuilder,
@@ -46,8 +56,9 @@ from zapdeploy.compile.graph import (
     Value,
 )
 from zapdeploy.compile.mapping.memory import CapacityViolation
-from zapdeploy.compile.program.container import load_program, program_digest, save_program
+from zapdeploy.compile.multichip.pipeline_file import load_pipeline
 from zapdeploy.compile.program.program import Program
+from zapdeploy.compile.program.section import program_digest
 from zapdeploy.errors import ProgramError
 
 ELEMENTS = (
@@ -300,7 +311,7 @@ _COMPILE = """
 import sys
 from pathlib import Path
 from tests.networks import compiled, small_cnn
-from zapdeploy.compile.program.container import save_program
+from tests.compile.program.zap_files import save_program
 save_program(compiled(small_cnn(1)), Path(sys.argv[1]))
 """
 
@@ -326,11 +337,17 @@ def test_another_hash_seed_gives_the_same_bytes(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- the digest
 
 
-def test_the_digest_is_that_of_the_file_behind_it(tmp_path: Path) -> None:
+def test_the_digests_are_those_of_the_bytes(tmp_path: Path) -> None:
+    """The file's is its header's, which has those of the sections: the Programs'."""
     path = tmp_path / "program.zap"
     saved = save_program(tiny(), path)
     raw = path.read_bytes()
-    assert saved.digest == hashlib.sha256(raw[48:]).hexdigest() == raw[16:48].hex()
+    header = file_header(raw)
+    (lies,) = header["sections"]
+    held = raw[lies["at"] : lies["at"] + lies["length"]]
+    assert saved.digest == lies["digest"] == hashlib.sha256(held).hexdigest()
+    text = raw[-len(json.dumps(header, sort_keys=True, separators=(",", ":"))) :]
+    assert load_pipeline(path).digest == hashlib.sha256(text).hexdigest() == raw[16:48].hex()
 
 
 @pytest.mark.parametrize(
@@ -385,14 +402,14 @@ def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
     assert load_program(path).model == "mlp"
 
 
-@pytest.mark.parametrize("kept", [1, 7, 8, 47, 55, 56, 57, 100, 0.5, -64, -1])
+@pytest.mark.parametrize("kept", [1, 7, 8, 11, 12, 47, 63, 64, 100, 0.5, -64, -1])
 def test_a_truncated_file(kept: float, tmp_path: Path) -> None:
     path = tmp_path / "program.zap"
     save_program(small_cnn_program(), path)
     raw = path.read_bytes()
     path.write_bytes(raw[: int(kept * len(raw)) if kept == 0.5 else int(kept)])
     message = _message(path)
-    if 0 < kept < 56 and kept != 0.5:
+    if 1 <= kept < 12:
         assert message == f"program '{path}' must be a .zap file; make one with 'zapdeploy compile'"
     else:
         assert message == f"program '{path}' is damaged; compile the model again"
@@ -428,29 +445,27 @@ def test_another_kind_of_file(tmp_path: Path) -> None:
     )
 
 
-def test_another_version(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2, 3, 7])
+def test_another_version(version: int, tmp_path: Path) -> None:
     path = tmp_path / "program.zap"
     save_program(tiny(), path)
     raw = bytearray(path.read_bytes())
-    raw[8:12] = struct.pack("<I", 7)
+    raw[8:12] = struct.pack("<I", version)
     path.write_bytes(raw)
     assert _message(path) == (
-        f"program '{path}' must have format version 1, not 7; compile the model again"
+        f"program '{path}' must have format version 4, not {version};"
+        " compile the model again with this version of zapdeploy"
     )
 
 
 def _sealed(path: Path, header: bytes, arrays: bytes = b"") -> None:
-    """A file with a right digest over a wrong header."""
-    body = struct.pack("<Q", len(header)) + header + arrays
-    digest = hashlib.sha256(body).digest()
-    path.write_bytes(struct.pack("<8sII32s", b"ZAPDEPLY", 1, 0, digest) + body)
+    """A file with right digests over a wrong header of its section."""
+    save_program(tiny(), path)
+    path.write_bytes(sealed(file_header(path.read_bytes()), section(header, arrays)))
 
 
 def _header(path: Path) -> dict[str, Any]:
-    raw = path.read_bytes()
-    (length,) = struct.unpack("<Q", raw[48:56])
-    found: dict[str, Any] = json.loads(raw[56 : 56 + length])
-    return found
+    return section_header(path.read_bytes())
 
 
 @pytest.mark.parametrize("header", [b"", b"{", b"[]", b"null", b"\xff\xff", b"1"])
@@ -479,6 +494,39 @@ def test_a_sealed_file_with_a_wrong_part(key: str, wrong: object, tmp_path: Path
     path = tmp_path / "program.zap"
     save_program(tiny(), path)
     _sealed(path, json.dumps({**_header(path), key: wrong}).encode())
+    with pytest.raises(Exception) as error:  # noqa: PT011
+        load_program(path)
+    assert type(error.value).__module__ == "zapdeploy.errors"
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["sections", "inputs", "links", "micro_batch", "model", "options", "origins", "target"],
+)
+def test_a_sealed_file_whose_own_header_lacks_a_part(key: str, tmp_path: Path) -> None:
+    path = tmp_path / "program.zap"
+    save_program(tiny(), path)
+    raw = path.read_bytes()
+    header = file_header(raw)
+    (lies,) = header["sections"]
+    del header[key]
+    body = raw[START : lies["at"] + lies["length"] + -lies["length"] % 64]
+    path.write_bytes(signed(json.dumps(header).encode(), body))
+    assert "has an incomplete header: " in _message(path)
+
+
+@pytest.mark.parametrize("key", ["inputs", "links", "options", "origins", "state", "target"])
+@pytest.mark.parametrize("wrong", [None, 3, "text", [1], {"a": 1}])
+def test_a_sealed_file_whose_own_header_has_a_wrong_part(
+    key: str, wrong: object, tmp_path: Path
+) -> None:
+    path = tmp_path / "program.zap"
+    save_program(tiny(), path)
+    raw = path.read_bytes()
+    header = file_header(raw)
+    (lies,) = header["sections"]
+    held = raw[lies["at"] : lies["at"] + lies["length"]]
+    path.write_bytes(sealed({**header, key: wrong}, held))
     with pytest.raises(Exception) as error:  # noqa: PT011
         load_program(path)
     assert type(error.value).__module__ == "zapdeploy.errors"
