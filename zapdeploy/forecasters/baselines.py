@@ -18,7 +18,7 @@ RIDGE = 1e-3  # of the mean square of a neuron's context
 ORDER = 16  # frames of the past that the autoregression reads, where the context holds them
 # Windows that it is fitted to, evenly spread: fewer where there are very many neurons.
 LEAST_WINDOWS, MOST_WINDOWS, MOST_VALUES = 512, 4_096, 2**23
-NEURONS_AT_ONCE = 64
+PAGE_NEURONS, BLOCK_VALUES = 1024, 2**25
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,10 @@ def fit_autoregression(recording: Recording, order: int, horizon: int) -> Autore
     most = max(LEAST_WINDOWS, min(MOST_WINDOWS, MOST_VALUES // recording.neurons))
     starts = starts[:: max(1, -(-starts.size // most))]
     weights = np.empty((recording.neurons, order + 1, horizon), np.float32)
-    for first in range(0, recording.neurons, NEURONS_AT_ONCE):
-        part = slice(first, first + NEURONS_AT_ONCE)
+    # Whole pages of traces that are mapped from disk, if that is not too much at a time.
+    wide = max(64, min(PAGE_NEURONS, BLOCK_VALUES // (starts.size * (order + horizon))))
+    for first in range(0, recording.neurons, wide):
+        part = slice(first, first + wide)
         windows = np.stack([recording.traces[s : s + order + horizon, part] for s in starts])
         windows = windows.transpose(2, 0, 1).astype(np.float64)
         weights[part] = _least_squares(windows[..., :order], windows[..., order:])

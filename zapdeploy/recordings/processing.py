@@ -5,6 +5,7 @@ Whatever is done here can be done at the microscope too: no value depends on a l
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +24,7 @@ from zapdeploy.recordings.source import (
 )
 
 FRAMES_AT_ONCE = 256
-NEURONS_AT_ONCE = 64
+NEURONS_AT_ONCE, PAGE_NEURONS, BLOCK_BYTES = 64, 1024, 2**28
 SEEN_FRAMES, SEEN_NEURONS, LEAST_OF_AN_AXIS = 4096, 512, 8  # by which axes are judged
 ALIKE, MORE_ALIKE = 0.2, 0.2  # correlation of neighbouring frames; of neighbouring neurons, beyond
 DOUBTED_AXES = "axes doubtful"
@@ -91,19 +92,28 @@ def repaired(traces: Traces, nan: str, where: str, columns: NDArray[np.int64]) -
 
 def _interpolate(traces: Traces, where: str, columns: NDArray[np.int64]) -> None:
     """The last finite value before, which is known at the microscope; at the start the first."""
-    for neuron in range(traces.shape[1]):
-        trace = traces[:, neuron]
-        good = np.isfinite(trace)
-        if good.all():
-            continue
-        if not good.any():
-            raise DataError(
-                f"a neuron must have finite values, not none (neuron {int(columns[neuron])}, "
-                f"{where}); leave it out: --neuron-list FILE, or set it to 0: --nan zero"
-            )
-        last = np.maximum.accumulate(np.where(good, np.arange(trace.size), 0))
-        last[: int(np.argmax(good))] = int(np.argmax(good))
-        traces[:, neuron] = trace[last]
+    for start, block in _neurons_in_blocks(traces):
+        finite = np.isfinite(block)
+        for row in np.flatnonzero(~finite.all(axis=1)):
+            good = finite[row]
+            if not good.any():
+                raise DataError(
+                    f"a neuron must have finite values, not none (neuron "
+                    f"{int(columns[start + row])}, {where}); leave it out: --neuron-list FILE, or "
+                    "set it to 0: --nan zero"
+                )
+            last = np.maximum.accumulate(np.where(good, np.arange(good.size), 0))
+            last[: int(np.argmax(good))] = int(np.argmax(good))
+            traces[:, start + row] = block[row, last]
+
+
+def _neurons_in_blocks(traces: Traces) -> Iterator[tuple[int, Traces]]:
+    """(first neuron, [neurons, frames]): copies of so many neurons that traces which are mapped
+    from disk are read in whole pages.
+    """
+    step = max(NEURONS_AT_ONCE, min(PAGE_NEURONS, BLOCK_BYTES // (4 * len(traces))))
+    for start in range(0, traces.shape[1], step):
+        yield start, np.ascontiguousarray(traces[:, start : start + step].T)
 
 
 def relative_to_baseline(
@@ -120,10 +130,8 @@ def relative_to_baseline(
         )
     percentile, seconds = options.baseline
     size = max(2, min(round(seconds * rate_hz), len(traces)))
-    for start in range(0, traces.shape[1], NEURONS_AT_ONCE):
-        stop = min(start + NEURONS_AT_ONCE, traces.shape[1])
-        for neuron in range(start, stop):
-            trace = np.ascontiguousarray(traces[:, neuron])
+    for start, block in _neurons_in_blocks(traces):
+        for row, trace in enumerate(block):
             # shifted to end at the frame itself: the window is the frames before and this one
             base = percentile_filter(
                 trace, percentile, size=size, mode="nearest", origin=(size - 1) // 2
@@ -131,10 +139,12 @@ def relative_to_baseline(
             if base.min() <= 0:
                 raise DataError(
                     f"the baseline must be above 0 for dF/F, not {base.min():.4g} (neuron "
-                    f"{neuron}, {where}); the traces may be dF/F already: leave --dff out"
+                    f"{start + row}, {where}); the traces may be dF/F already: leave --dff out"
                 )
-            traces[:, neuron] = (trace - base) / base
-        progress("dF/F", stop, traces.shape[1])
+            block[row] = (trace - base) / base
+            if row % NEURONS_AT_ONCE == 0:
+                progress("dF/F", start + row, traces.shape[1])
+        traces[:, start : start + len(block)] = block.T
     return (
         f"dF/F = (F - F0) / F0, F0 the running {percentile:g}th percentile of the {seconds:g} s "
         "before",
