@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zapdeploy.errors import UsageError, WorkerError
+from zapdeploy.errors import UsageError, WorkerError, ZapdeployError
 from zapdeploy.explore.evaluate import Workshop
-from zapdeploy.explore.outcome import ENDED, no_row
+from zapdeploy.explore.outcome import ENDED, FAILED, no_row
+from zapdeploy.explore.sources import Sources
 from zapdeploy.explore.tasks import Task
 from zapdeploy.explore.worker import TOPIC, Allowed, compute_task
 from zapdeploy.extras import load
-from zapdeploy.files import require_regular
 
 Rows = list[dict[str, Any]]
 Keep = Callable[[Rows], None]  # results as they come
@@ -33,14 +33,26 @@ _LOOK_EVERY_S = 0.5
 _STARTS = 5
 _LOST_S = 20.0  # a worker of our own cluster that is away for longer was not started again
 _ATTEMPTS = 2  # rounds in which Dask may lose workers with a point, several in each
+# What Dask sets in workers: freed memory goes back to the system at once. The kernel then takes
+# longer to hand out pages for the next arrays than many points take to compute.
+_ENVIRON, _TRIM = "distributed.nanny.pre-spawn-environ", "MALLOC_TRIM_THRESHOLD_"
 
 
 def in_process(take: Next, file_of: FileOf, keep: Keep) -> None:
     """Compute everything here, one point after the other; nothing ends a point that takes long."""
     workshop = Workshop()
     while (task := take()) is not None:
-        file = file_of(task.network)
-        keep([workshop.row(task.network, file, job) for job in task.jobs])
+        try:
+            file = file_of(task.network)
+        except ZapdeployError as error:
+            keep(failed(task, error))
+        else:
+            keep([workshop.row(task.network, file, job) for job in task.jobs])
+
+
+def failed(task: Task, error: ZapdeployError) -> Rows:
+    """Of points whose network cannot be made."""
+    return [{"digest": job.digest, **no_row(FAILED, str(error))} for job in task.jobs]
 
 
 @contextmanager
@@ -66,16 +78,20 @@ def _local_cluster(distributed: Any, workers: int) -> Any:
     """Processes of this machine, each with one thread. Points are watched by `worker.Watch`, so
     that Dask need not. A worker that dies while it starts takes the start with it: another try.
     """
+    import dask
+
+    environ = {k: v for k, v in dask.config.get(_ENVIRON).items() if k != _TRIM}
     for attempt in range(_STARTS):
         try:
-            return distributed.LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                processes=True,
-                memory_limit=None,
-                dashboard_address=":0",
-                silence_logs=50,
-            )
+            with dask.config.set({_ENVIRON: environ}):
+                return distributed.LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    processes=True,
+                    memory_limit=None,
+                    dashboard_address=":0",
+                    silence_logs=50,
+                )
         except RuntimeError as error:
             if attempt == _STARTS - 1:
                 raise WorkerError(
@@ -92,13 +108,12 @@ class WorkersLostError(Exception):
 
 @dataclass
 class DaskRun:
-    """One run over a cluster. `own_workers`: how many this machine's own cluster has, whose workers
-    see the files that this process sees; None: those of a scheduler elsewhere, which may come and
-    go.
+    """One run over a cluster. `own_workers`: how many this machine's own cluster has; None: those
+    of a scheduler elsewhere, which may come and go.
     """
 
     client: Any
-    file_of: FileOf
+    sources: Sources
     keep: Keep
     allowed: Allowed
     own_workers: int | None
@@ -106,7 +121,6 @@ class DaskRun:
     _pending: dict[Any, Task] = field(default_factory=dict)
     _again: list[Task] = field(default_factory=list)
     _events: queue.SimpleQueue[dict[str, Any]] = field(default_factory=queue.SimpleQueue)
-    _sources: dict[str, Any] = field(default_factory=dict)
 
     def run(self, take: Next) -> None:
         """Until `take` has no more tasks, and all are computed. Raises WorkersLostError."""
@@ -145,29 +159,16 @@ class DaskRun:
         return handed
 
     def _submit(self, task: Task) -> None:
-        file, key = self.file_of(task.network), f"explore-{uuid.uuid4().hex}"
+        key = f"explore-{uuid.uuid4().hex}"
+        try:
+            source = self.sources.of(task.network)
+        except ZapdeployError as error:
+            self.keep(failed(task, error))
+            return
         future = self.client.submit(
-            compute_task,
-            key,
-            task.network,
-            file.stem,
-            self._source(task.network, file),
-            task.jobs,
-            self.allowed,
-            key=key,
-            pure=False,
+            compute_task, key, task.network, source, task.jobs, self.allowed, key=key, pure=False
         )
         self._pending[future] = task
-
-    def _source(self, network: str, file: Path) -> Any:
-        """The path where files are shared, else the content, sent to each worker once."""
-        if self.own_workers is not None:
-            return str(file.resolve())
-        if network not in self._sources:
-            while len(self._sources) > 1:  # networks come one after the other
-                self._sources.pop(next(iter(self._sources)))
-            self._sources[network] = self.client.scatter(content(file), hash=False)
-        return self._sources[network]
 
     def _wait(self) -> None:
         wait = load("distributed", "explore", "compute points in several processes").wait
@@ -197,8 +198,10 @@ class DaskRun:
             self.keep(future.result())
         elif future.status != "error":  # cancelled or lost: the scheduler knows no more of it
             self._put_back(task)
+        elif isinstance(error := future.exception(), ZapdeployError):
+            self.keep(failed(task, error))
         elif not _lost_its_worker(future):
-            raise future.exception()
+            raise error
         elif len(task.jobs) > 1:
             self._again += [task.of([job]) for job in task.jobs]
         elif task.attempt + 1 < _ATTEMPTS:
@@ -216,22 +219,6 @@ def _lost_its_worker(future: Any) -> bool:
     from distributed import KilledWorker
 
     return isinstance(future.exception(), KilledWorker)
-
-
-def content(file: Path) -> bytes:
-    """An ONNX file in one piece, data that lies beside it included."""
-    from zapdeploy.benchmarks.models.onnx_model import load_model
-    from zapdeploy.errors import ModelError
-
-    require_regular(file, ModelError, "model")
-    try:
-        found: bytes = load_model(file).SerializeToString()
-    except ValueError:
-        raise ModelError(
-            f"model must be under 2 GiB to be sent to workers, not larger ({file}); "
-            "use workers that share this folder"
-        ) from None
-    return found
 
 
 def pending_tasks(tasks: Sequence[Task], known: Callable[[], set[str]]) -> Next:

@@ -24,6 +24,7 @@ from zapdeploy.explore.networks import Networks
 from zapdeploy.explore.plan import Plan, make_plan
 from zapdeploy.explore.points import Point, Points
 from zapdeploy.explore.search import Searcher
+from zapdeploy.explore.sources import Sources
 from zapdeploy.explore.spec import Spec, load_spec, read_spec
 from zapdeploy.explore.store import Row, Store
 from zapdeploy.explore.table import Exploration, joined, save
@@ -32,7 +33,6 @@ from zapdeploy.explore.worker import Allowed
 from zapdeploy.platforms import usable_cores
 
 Progress = Callable[[str, int, int], None]
-NETWORKS = "networks"
 
 
 def explore(
@@ -149,8 +149,8 @@ class Runner:
         self._folder, self._networks, self._store, self._spec = folder, networks, store, spec
         self._workers = usable_cores() if workers is None else workers
         self._scheduler, self._progress = scheduler, progress
-        self._files: dict[str, Path] = {}
-        self._opened, self._client = ExitStack(), None
+        self._opened = ExitStack()
+        self._sources: Sources | None = None
 
     def __enter__(self) -> Runner:
         return self
@@ -181,6 +181,8 @@ class Runner:
             return set(self._store.rows()) - again
 
         self._progress("points", known, total)
+        places = self._networks.alternating(task.network for task in tasks)
+        tasks = sorted(tasks, key=lambda task: places[task.network])
         start = random.randrange(len(tasks))  # several clients meet late
         take = pending_tasks([*tasks[start:], *tasks[:start]], have)
         if self._workers == 0 and self._scheduler is None:
@@ -190,22 +192,23 @@ class Runner:
         allowed = Allowed(limits.seconds, limits.memory_gb * 1e9)
         own = self._workers if self._scheduler is None else None
         while True:
-            if self._client is None:
-                self._client = self._opened.enter_context(cluster(self._workers, self._scheduler))
+            sources = self._sources or self._open()
             try:
-                DaskRun(self._client, self._file, keep, allowed, own).run(take)
+                DaskRun(sources.client, sources, keep, allowed, own).run(take)
                 return
             except WorkersLostError:
                 self._opened.close()
-                self._client = None
+                self._sources = None
                 take = pending_tasks(tasks, have)
 
+    def _open(self) -> Sources:
+        client = self._opened.enter_context(cluster(self._workers, self._scheduler))
+        shared = self._scheduler is None
+        self._sources = Sources(client, self._networks, self._folder, shared)
+        return self._sources
+
     def _file(self, network: str) -> Path:
-        if network not in self._files:
-            folder = self._folder / NETWORKS
-            folder.mkdir(parents=True, exist_ok=True)
-            self._files[network] = self._networks.by_key[network].file(folder)
-        return self._files[network]
+        return self._networks.file(network, self._folder)
 
 
 def _words(seconds: float) -> str:

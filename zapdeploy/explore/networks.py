@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,8 @@ from zapdeploy.benchmarks.models.model_files import bits_of, precision_file
 from zapdeploy.benchmarks.models.onnx_model import model_facts
 from zapdeploy.benchmarks.models.workloads import FLOAT, INT8, ModelSize, Workload, find_workload
 from zapdeploy.explore.points import digest_of
+
+NETWORKS = "networks"  # where their files are, in a folder of results
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Networks:
     def __init__(self) -> None:
         self._known: dict[tuple[Any, ...], Network] = {}
         self.by_key: dict[str, Network] = {}
+        self._files: dict[str, Path] = {}
 
     def of(self, values: Mapping[str, Any]) -> tuple[str, str]:
         """The key of a point's network, and the precision that it has.
@@ -62,6 +66,25 @@ class Networks:
             self.by_key[found.key] = found
         network = self._known[asked]
         return network.key, network.precision
+
+    def file(self, key: str, folder: Path) -> Path:
+        """A network's file, made in a folder of results where it has to be."""
+        if key not in self._files:
+            inside = folder / NETWORKS
+            inside.mkdir(parents=True, exist_ok=True)
+            self._files[key] = self.by_key[key].file(inside)
+        return self._files[key]
+
+    def alternating(self, keys: Iterable[str]) -> dict[str, int]:
+        """Places in an order in which one model's precisions do not follow each other: they wait
+        for one float file, while the next model's can be made."""
+        ranks: Counter[str] = Counter()
+        found = {}
+        for key in dict.fromkeys(keys):
+            model = self.by_key[key].workload.identity
+            found[key] = ranks[model]
+            ranks[model] += 1
+        return found
 
 
 def _found(model: str, precision: str | None, neurons: int | None, width: int | None) -> Network:

@@ -15,6 +15,8 @@ from types import TracebackType
 from typing import Any
 
 from zapdeploy.explore.evaluate import AnyJob, Workshop
+from zapdeploy.explore.sources import NetworkFile
+from zapdeploy.platforms import give_back_memory
 
 TOPIC = "zapdeploy-explore"
 _LOOK_EVERY_S = 0.2
@@ -34,19 +36,15 @@ class Allowed:
 def compute_task(
     task: str,
     network: str,
-    name: str,
-    source: str | bytes,
+    source: NetworkFile,
     jobs: Sequence[AnyJob],
     allowed: Allowed,
 ) -> list[dict[str, Any]]:
-    """The rows of all jobs; called by Dask, in the only thread of a worker.
-
-    `source`: the network's file, or its content where files are not shared.
-    """
+    """The rows of all jobs; called by Dask, in the only thread of a worker."""
     from distributed import get_worker
 
     worker = get_worker()
-    file = _file(Path(worker.local_directory), network, name, source)
+    file = source.at(Path(worker.local_directory, network))
     rows: list[dict[str, Any]] = []
 
     def report(digest: str, reason: str) -> None:
@@ -57,20 +55,10 @@ def compute_task(
         for job in jobs:
             if memory_bytes() > _SHORT * allowed.memory_bytes:
                 _workshop.forget()
+                give_back_memory()
             watch.begin(job.digest)
             rows.append(_workshop.row(network, file, job))
     return rows
-
-
-def _file(folder: Path, network: str, name: str, source: str | bytes) -> Path:
-    """The network's file; content is kept on this machine for the next task."""
-    if isinstance(source, str):
-        return Path(source)
-    path = folder / network / f"{name}.onnx"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(source)
-    return path
 
 
 def memory_bytes() -> int:

@@ -13,6 +13,7 @@ from zapdeploy.onnxruntime_sessions.sessions import (
     open_session,
     reason,
     run_time_errors,
+    serialized,
 )
 from zapdeploy.onnxruntime_sessions.unsigned_weights import with_unsigned_weights
 
@@ -24,5 +25,6 @@ __all__ = [
     "reason",
     "run_time_errors",
     "saturates",
+    "serialized",
     "with_unsigned_weights",
 ]

@@ -171,8 +171,11 @@ def _handed(model: Path | bytes | onnx.ModelProto) -> str | bytes:
     """What ONNX Runtime takes: a path, or the serialized model."""
     if isinstance(model, Path):
         return str(model)
-    if isinstance(model, bytes):
-        return model
+    return model if isinstance(model, bytes) else serialized(model)
+
+
+def serialized(model: onnx.ModelProto) -> bytes:
+    """A model as ONNX Runtime takes it from memory. Raises ModelError for one that is too large."""
     try:
         content: bytes = model.SerializeToString()
     except ValueError:

@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto, numpy_helper
 
 from zapdeploy.errors import ModelError
-from zapdeploy.onnxruntime_sessions import Purpose, open_session
+from zapdeploy.onnxruntime_sessions import Purpose, open_session, serialized
 from zapdeploy.quantize.rewrite import hoist_activations, split_products
 from zapdeploy.simplify import InputShapes, lengths_of, simplify
 from zapdeploy.simplify.onnx_operators import CONTROL_FLOW, INTEGER_PRODUCTS, QUANTIZERS
@@ -41,10 +41,12 @@ def read_prepared(
     found = lengths_of(source.graph, shapes or InputShapes(), samples or {})
     simple = simplify(source, found, keep_batch=True)
     _check_left(simple.model, path)
-    model = raise_opset(_optimized(simple.model, path), opset)
+    content, notes = serialized(simple.model), simple.notes
+    del source, simple  # ONNX Runtime holds large weights twice beside them
+    model = raise_opset(_optimized(content, path), opset)
     split_products(model)
     hoist_activations(model)
-    return model, (*replaced, *simple.notes)
+    return model, (*replaced, *notes)
 
 
 def check_source(path: Path) -> tuple[onnx.ModelProto, tuple[str, ...]]:
@@ -108,7 +110,7 @@ def _check_left(model: onnx.ModelProto, path: Path) -> None:
     )
 
 
-def _optimized(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+def _optimized(model: bytes, path: Path) -> onnx.ModelProto:
     """The model after ONNX Runtime's basic optimizations, which keep to standard operators."""
     with tempfile.TemporaryDirectory() as folder:
         simplified = Path(folder, "simplified.onnx")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
@@ -54,3 +55,19 @@ def test_a_batch_whose_values_do_not_fit_is_not_tried() -> None:
         if one.streams == 1
     )
     assert search._try(eight).refusal == "takes about 8.0 GB of memory; 8.0 GB are free"
+
+
+def test_large_constants_take_no_part_but_for_their_shapes() -> None:
+    from onnx import helper, numpy_helper
+
+    float32 = onnx.TensorProto.FLOAT
+    weight = numpy_helper.from_array(np.zeros((64, 32), np.float32), "w")
+    shape = numpy_helper.from_array(np.array([4, 8]), "s")  # small: its values are a shape
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["y"]),
+        helper.make_node("Reshape", ["y", "s"], ["z"]),
+    ]
+    ends = [helper.make_tensor_value_info("x", float32, [1, 64])]
+    out = [helper.make_tensor_value_info("z", float32, [4, 8])]
+    graph = helper.make_graph(nodes, "g", ends, out, [weight, shape])
+    assert peak_activation_bytes(helper.make_model(graph)) == 4 * (64 + 32)

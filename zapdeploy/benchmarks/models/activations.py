@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import onnx
 
 FLOAT_BYTES = 4
+_SMALL_ELEMENTS = 1024  # a constant of no more may be a shape or axes
 
 
 def peak_activation_bytes(model: onnx.ModelProto) -> int:
@@ -36,12 +37,37 @@ def _sizes(model: onnx.ModelProto) -> Mapping[str, int]:
     import onnx
 
     try:
-        inferred = onnx.shape_inference.infer_shapes(model).graph
+        inferred = onnx.shape_inference.infer_shapes(_without_weights(model)).graph
     except Exception:  # over 2 GiB, or wrong: other parts say what is wrong with a model
         inferred = model.graph
     constants = {tensor.name for tensor in model.graph.initializer}
     values = (*inferred.input, *inferred.value_info, *inferred.output)
     return {value.name: _bytes(value) for value in values if value.name not in constants}
+
+
+def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with large constants as inputs of their shapes, which is all that inference needs
+    of them: it copies what it is given.
+    """
+    import onnx
+
+    light = onnx.ModelProto()
+    light.ir_version = model.ir_version
+    light.opset_import.extend(model.opset_import)
+    light.functions.extend(model.functions)
+    graph, given = light.graph, {value.name for value in model.graph.input}
+    graph.node.extend(model.graph.node)
+    graph.input.extend(model.graph.input)
+    graph.output.extend(model.graph.output)
+    graph.value_info.extend(model.graph.value_info)
+    graph.sparse_initializer.extend(model.graph.sparse_initializer)
+    for tensor in model.graph.initializer:
+        if math.prod(tensor.dims) <= _SMALL_ELEMENTS:
+            graph.initializer.append(tensor)
+        elif tensor.name not in given:
+            value = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+            graph.input.append(value)
+    return light
 
 
 def _bytes(value: onnx.ValueInfoProto) -> int:
