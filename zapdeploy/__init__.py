@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from zapdeploy.commands.bench import bench
     from zapdeploy.commands.evaluate import Evaluation, evaluate
     from zapdeploy.commands.quantize import quantize
-    from zapdeploy.commands.run import run
+    from zapdeploy.commands.run import Outputs, run
     from zapdeploy.commands.sweep import Sweep, sweep
     from zapdeploy.commands.validate import Validation, validate
     from zapdeploy.compile.multichip.pipeline import Pipeline
@@ -40,9 +40,12 @@ if TYPE_CHECKING:
     )
     from zapdeploy.explore.exploring import explore
     from zapdeploy.explore.table import Exploration
+    from zapdeploy.quantize.module_record import ModuleRecord
+    from zapdeploy.quantize.record import QuantizeRecord
     from zapdeploy.sim.results import Result
     from zapdeploy.sim.space.results import SpaceResult
-    from zapdeploy.streaming import Forecaster
+    from zapdeploy.streaming import Forecaster, StreamOptions, StreamReport
+    from zapdeploy.streaming.stream import stream
 
 __version__ = "0.1.0"
 # Where each public name comes from; the first three are packages that can be called.
@@ -55,10 +58,15 @@ _ORIGINS = {
     "Exploration": "explore.table:Exploration",
     "Forecaster": "streaming:Forecaster",
     "ModelCheck": "api:ModelCheck",
+    "Outputs": "commands.run:Outputs",
     "Pipeline": "compile.multichip.pipeline:Pipeline",
+    "ModuleRecord": "quantize.module_record:ModuleRecord",
+    "QuantizeRecord": "quantize.record:QuantizeRecord",
     "Result": "sim.results:Result",
     "SpaceProgram": "compile.space.program:SpaceProgram",
     "SpaceResult": "sim.space.results:SpaceResult",
+    "StreamOptions": "streaming:StreamOptions",
+    "StreamReport": "streaming:StreamReport",
     "Sweep": "commands.sweep:Sweep",
     "Validation": "commands.validate:Validation",
     "bench": "commands.bench:bench",
@@ -69,6 +77,7 @@ _ORIGINS = {
     "run": "commands.run:run",
     "simulate": "api:simulate",
     "simulate_space": "api:simulate_space",
+    "stream": "streaming.stream:stream",
     "sweep": "commands.sweep:sweep",
     "validate": "commands.validate:validate",
     "DataError": "errors:DataError",
@@ -91,12 +100,17 @@ __all__ = [
     "Forecaster",
     "ModelCheck",
     "ModelError",
+    "ModuleRecord",
+    "Outputs",
     "Pipeline",
     "ProgramError",
+    "QuantizeRecord",
     "Result",
     "SimulationError",
     "SpaceProgram",
     "SpaceResult",
+    "StreamOptions",
+    "StreamReport",
     "Sweep",
     "TargetError",
     "UsageError",
@@ -114,6 +128,7 @@ __all__ = [
     "run",
     "simulate",
     "simulate_space",
+    "stream",
     "sweep",
     "validate",
     "version",

@@ -9,6 +9,7 @@ print(result.throughput_fps, result.energy_per_frame)
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -42,6 +43,7 @@ from zapdeploy.hardware_targets import Target, load_target, parse_target, target
 from zapdeploy.sim.results import Result, check_fits, summarize
 from zapdeploy.sim.space.results import SpaceResult, time_space
 from zapdeploy.simplify import InputShapes
+from zapdeploy.tables import Answer, Table
 
 Progress = Callable[[str, int, int], None]
 Level = Literal["timing", "estimate"]
@@ -360,9 +362,12 @@ def _check_options(
         raise UsageError(f"--effort must be one of {', '.join(EFFORTS)}, not '{effort}'")
 
 
-@dataclass(frozen=True)
-class ModelCheck:
-    """What would become of each node, and whether parameters and frames would fit."""
+@dataclass(frozen=True, repr=False)
+class ModelCheck(Answer):
+    """What would become of each node, and whether parameters and frames would fit.
+
+    `to_frame()` has a row for each node; `plot()` draws how many became what.
+    """
 
     model: str
     target: str
@@ -382,8 +387,38 @@ class ModelCheck:
     def fits(self) -> bool:
         return self.violation is None
 
+    def __repr__(self) -> str:
+        verdict = "refused" if self.reasons else "fits" if self.fits else "does not fit"
+        return f"<ModelCheck of {self.model} for {self.target}: {verdict}>"
+
+    def records(self) -> list[dict[str, Any]]:
+        """The nodes of the file, in its order."""
+        return [{**vars(d), "outcome": d.outcome.value} for d in self.decisions]
+
+    def tables(self) -> tuple[Table, ...]:
+        """What becomes of each node, and why."""
+        columns = ("node", "operator", "becomes", "weight bits", "activation bits")
+        rows = [
+            (
+                *(d.node, d.op, d.outcome.value),
+                *("" if b is None else str(b) for b in (d.weight_bits, d.activation_bits)),
+                d.reason or d.into,
+            )
+            for d in self.decisions
+        ]
+        title = f"{self.model} for {self.target}"
+        return (Table(title, (*columns, "into, or why not"), rows),)
+
+    def _figure(self, graph_objects: Any) -> Any:
+        counted = Counter(d.outcome.value for d in self.decisions)
+        figure = graph_objects.Figure(graph_objects.Bar(x=list(counted), y=list(counted.values())))
+        title = f"{self.model} for {self.target}: what becomes of its nodes"
+        figure.update_layout(title=title, yaxis_title="nodes", template="plotly_white")
+        return figure
+
     def as_json(self) -> dict[str, Any]:
-        nodes = [{**vars(d), "outcome": d.outcome.value} for d in self.decisions]
+        """The JSON document of `check`."""
+        nodes = self.records()
         rest = {k: v for k, v in vars(self).items() if k not in ("decisions", "violation")}
         violation = None if self.violation is None else asdict(self.violation)
         judged = {"accepted": self.accepted, "fits": self.fits, "unfit": violation}

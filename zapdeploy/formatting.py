@@ -25,8 +25,11 @@ def quantity(value: float, unit: str, digits: int = 3) -> str:
 
 
 def prefix_of(value: float) -> tuple[float, str]:
-    """The SI prefix under which a value has one to three digits before the point."""
-    return next((pair for pair in _PREFIXES if abs(value) >= pair[0]), _PREFIXES[-1])
+    """The SI prefix under which a value has one to three digits before the point.
+
+    With three digits, 999.6 is rounded to 1,000: the next prefix is meant from 999.5 on.
+    """
+    return next((pair for pair in _PREFIXES if abs(value) >= 0.9995 * pair[0]), _PREFIXES[-1])
 
 
 def interval(estimate: Estimate, unit: str) -> str:

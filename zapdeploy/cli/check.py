@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -51,7 +51,7 @@ def _check(
 
 def _print(found: ModelCheck) -> None:
     if found.decisions:
-        show.print_table(_decision_table(found))
+        show.print_answer(found)
     for note in found.notes:
         print(f"note: {note}")
     if not found.accepted:
@@ -67,19 +67,3 @@ def _print(found: ModelCheck) -> None:
     )
     if found.violation is not None and found.violation.hints:
         print("Fix: use " + " or ".join(found.violation.hints))
-
-
-def _decision_table(found: ModelCheck) -> Any:
-    rows = [
-        (
-            d.node,
-            d.op,
-            d.outcome.value,
-            "" if d.weight_bits is None else str(d.weight_bits),
-            "" if d.activation_bits is None else str(d.activation_bits),
-            d.reason or d.into,
-        )
-        for d in found.decisions
-    ]
-    columns = ("node", "operator", "becomes", "weight bits", "activation bits", "into, or why not")
-    return show.table(f"{found.model} for {found.target}", columns, rows)

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -134,9 +135,9 @@ def _print(report: StreamReport, model: str, file: TextIO) -> None:
     """For people; on standard error where standard output has the forecasts."""
     from zapdeploy.streaming import summary
 
-    title = f"{model}, engine {report.engine}"
     print(summary.headline(report), file=file)
-    show.print_table(show.table(title, summary.STAGE_COLUMNS, summary.stage_rows(report)), file)
+    for table in report.tables():
+        show.print_table(replace(table, title=f"{model}, {table.title}"), file)
     print("\n".join(summary.notes(report)), file=file)
 
 

@@ -19,9 +19,50 @@ from zapdeploy.sim.core_array import core_by_core
 from zapdeploy.sim.results import check_fits
 from zapdeploy.sim.space.agreement import run_space
 from zapdeploy.sim.staged import run_pipeline, whole
+from zapdeploy.tables import Answer, Table, table_of
 
 Array = NDArray[Any]
 Inputs = Mapping[str, Array] | Array | str | Path
+
+
+class Outputs(dict[str, Array], Answer):
+    """A network's outputs by name: a dict of arrays that also shows what they hold."""
+
+    def __repr__(self) -> str:
+        held = ", ".join(f"{name} {list(a.shape)} {a.dtype}" for name, a in self.items())
+        return f"<Outputs {held}>"
+
+    def records(self) -> list[dict[str, Any]]:
+        """A row for each output: its shape and type, and what its values are like."""
+        return [
+            {
+                "name": name,
+                "shape": " x ".join(map(str, array.shape)),
+                "type": str(array.dtype),
+                "least": array.min().item(),
+                "mean": float(array.mean()),
+                "greatest": array.max().item(),
+            }
+            for name, array in self.items()
+        ]
+
+    def tables(self) -> tuple[Table, ...]:
+        """The same rows for people."""
+        shown = [
+            {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()}
+            for row in self.records()
+        ]
+        return (table_of("outputs", shown),)
+
+    def _figure(self, graph_objects: Any) -> Any:
+        """How the values of each output are spread."""
+        figure = graph_objects.Figure()
+        for name, array in self.items():
+            heights, edges = np.histogram(array, bins=100)
+            middles = (edges[:-1] + edges[1:]) / 2
+            figure.add_scatter(x=middles, y=heights, name=name, line_shape="hvh")
+        figure.update_layout(xaxis_title="value", yaxis_title="elements", template="plotly_white")
+        return figure
 
 
 def run(
@@ -30,7 +71,7 @@ def run(
     *,
     core_by_core_values: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, Array]:
+) -> Outputs:
     """Run a compiled network on inputs and return its outputs by name.
 
     Args:
@@ -51,10 +92,10 @@ def run(
     """
     loaded = load_program(Path(program)) if isinstance(program, str | Path) else program
     if isinstance(loaded, SpaceProgram):
-        return _run_space(loaded, inputs, progress, core_by_core_values)
+        return Outputs(_run_space(loaded, inputs, progress, core_by_core_values))
     check_fits(loaded)
     batches = in_batches(loaded.interface, _arrays(inputs))
-    return run_batches(loaded, batches, progress, core_by_core_values=core_by_core_values)
+    return Outputs(run_batches(loaded, batches, progress, core_by_core_values=core_by_core_values))
 
 
 def _run_space(

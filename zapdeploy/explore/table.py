@@ -67,6 +67,24 @@ class Exploration(Answer):
         shown = f"least energy per frame: {len(best)} of {len(done)}"
         return (Table(f"{self.name}, {shown}", heads, [self._cells(row) for row in best]),)
 
+    def _figure(self, graph_objects: Any) -> Any:
+        """Energy per frame over frames per second, a point for each that was done."""
+        done = [row for row in self.rows if row["status"] == DONE]
+        points = graph_objects.Scatter(
+            x=[row["throughput_fps"] for row in done],
+            y=[row["energy_per_frame_j"] for row in done],
+            text=[", ".join(f"{name} {row[name]}" for name in self.varied) for row in done],
+            mode="markers",
+        )
+        figure = graph_objects.Figure(points)
+        figure.update_layout(
+            title=self.name,
+            xaxis={"title": "frames per second", "type": "log"},
+            yaxis={"title": "energy per frame (J, modelled)", "type": "log"},
+            template="plotly_white",
+        )
+        return figure
+
     def _cells(self, row: Row) -> tuple[str, ...]:
         found = (_interval(row, "throughput_fps", ""), _interval(row, "latency_s", "s"))
         energy = _interval(row, "energy_per_frame_j", "J")

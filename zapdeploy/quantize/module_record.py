@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from zapdeploy.quantize.recipes import ModuleRecipe
+from zapdeploy.quantize.record import bits_figure
 from zapdeploy.tables import Answer, Table, table_of
 
 
@@ -78,6 +79,9 @@ class ModuleRecord(Answer):
     def tables(self) -> tuple[Table, ...]:
         """The layers."""
         return (table_of(f"{self.result}: {self.recipe.name}, {self.form}", self.records()),)
+
+    def _figure(self, graph_objects: Any) -> Any:
+        return bits_figure(graph_objects, self.result, self.records())
 
     def to_json(self) -> str:
         """The document, indented."""

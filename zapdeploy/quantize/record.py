@@ -44,6 +44,18 @@ class BitsChosen:
     whole_range: bool
 
 
+def bits_figure(graph_objects: Any, title: str, layers: list[dict[str, Any]]) -> Any:
+    """Bits of weights and of inputs, layer by layer."""
+    names = [layer["name"] for layer in layers]
+    bars = [
+        graph_objects.Bar(x=names, y=[layer[part] for layer in layers], name=part)
+        for part in ("weights", "inputs")
+    ]
+    figure = graph_objects.Figure(bars)
+    figure.update_layout(title=title, yaxis_title="bits", template="plotly_white")
+    return figure
+
+
 @dataclass(frozen=True, repr=False)
 class QuantizeRecord(Answer):
     """The recipe of a quantized file, the data it was calibrated on, and what came of it.
@@ -90,6 +102,9 @@ class QuantizeRecord(Answer):
     def tables(self) -> tuple[Table, ...]:
         """The layers."""
         return (table_of(f"{self.result}: {self.recipe}", self.records()),)
+
+    def _figure(self, graph_objects: Any) -> Any:
+        return bits_figure(graph_objects, self.result, self.records())
 
     def as_json(self) -> dict[str, Any]:
         """The record as a JSON document."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from zapdeploy.streaming.forecaster import Forecaster
 from zapdeploy.streaming.messages import Forecast, Frame, pack_frame, unpack_forecast
-from zapdeploy.streaming.stream import StreamOptions, StreamReport, stream
+from zapdeploy.streaming.report import StreamOptions, StreamReport
+from zapdeploy.streaming.stream import stream
 
 __all__ = [
     "Forecast",

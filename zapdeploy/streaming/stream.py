@@ -10,119 +10,19 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from zapdeploy.errors import DataError, UsageError
+from zapdeploy.errors import DataError
 from zapdeploy.streaming.forecaster import Forecaster
-from zapdeploy.streaming.latency import Curve, Histogram
 from zapdeploy.streaming.messages import Forecast, Frame
+from zapdeploy.streaming.report import StreamOptions, StreamReport, Times
 from zapdeploy.streaming.transport.base import EndOfStreamError, LostError, Sink, Source
-from zapdeploy.streaming.troubles import Intake, Policies, Tally
+from zapdeploy.streaming.troubles import Intake, Tally
 
-STAGES = ("transport", "wait", "window", "host_in", "device", "host_out", "send", "total")
 _POLL_S = 0.1
 _LONGEST_RETRY_S = 5.0
 _WAITING = 64  # frames, and forecasts, between the threads
 Clock = Callable[[], int]
-
-
-@dataclass(frozen=True)
-class StreamOptions:
-    """How a stream is run.
-
-    frame_rate_hz: at which frames are expected; its period is the deadline, and None is unknown.
-    frames: stop after so many; None: when the source ends. idle_s: stop when nothing came for so
-    long; None: wait for ever. warmup: forecasts made before the first frame, which do not count.
-    ahead: frames that are received before their turn; the source keeps the others.
-    """
-
-    frame_rate_hz: float | None = None
-    policies: Policies = field(default_factory=Policies)
-    frames: int | None = None
-    idle_s: float | None = None
-    warmup: int = 3
-    ahead: int = _WAITING
-
-    def __post_init__(self) -> None:
-        if self.frame_rate_hz is not None and not 0 < self.frame_rate_hz < float("inf"):
-            raise UsageError(f"frame rate must be above 0 Hz, not {self.frame_rate_hz:g}")
-        if self.frames is not None and self.frames < 1:
-            raise UsageError(f"--frames must be 1 or more, not {self.frames}")
-
-    @property
-    def period_ns(self) -> int | None:
-        """Between two frames."""
-        return None if self.frame_rate_hz is None else round(1e9 / self.frame_rate_hz)
-
-
-class StreamReport:
-    """What happened, up to now: counts, and times of every stage."""
-
-    def __init__(self, forecaster: Forecaster, options: StreamOptions, tally: Tally) -> None:
-        self.stages = {name: Histogram() for name in STAGES}
-        self.warmup = Histogram()
-        self.curve = Curve()
-        self.horizon, self.options, self.tally = forecaster.horizon, options, tally
-        self.engine = forecaster.engine.name
-        self.simulated_device_s = forecaster.engine.simulated_s
-        self.frames = self.forecasts = self.sent = self.missed = self.filling = 0
-        self.ended = "running"
-
-    def add_sent(self, times: _Times, sent_ns: int) -> None:
-        """A forecast has left."""
-        self.sent += 1
-        total = sent_ns - times.arrived_ns
-        self.stages["send"].add(sent_ns - times.packed_ns)
-        self.stages["total"].add(total)
-        self.curve.add(sent_ns, total)
-        period = self.options.period_ns
-        if period is not None and total > period:
-            self.missed += 1
-
-    @property
-    def keeps_up(self) -> bool | None:
-        """Whether 99.9 % of the forecasts were out before the next frame; None: rate unknown."""
-        period = self.options.period_ns
-        if period is None or not self.sent:
-            return None
-        return self.stages["total"].quantile_s(0.999) <= period * 1e-9
-
-    def useful_lead_s(self) -> list[dict[str, float]]:
-        """What is left of each step's lead time when its forecast is out: h x period - latency."""
-        period = self.options.period_ns
-        if period is None:
-            return []
-        total = self.stages["total"]
-        typical, slow = total.quantile_s(0.5), total.quantile_s(0.999)
-        steps = range(1, self.horizon + 1)
-        return [
-            {"step": h, "p50_s": h * period * 1e-9 - typical, "p99.9_s": h * period * 1e-9 - slow}
-            for h in steps
-        ]
-
-    def as_json(self) -> dict[str, Any]:
-        """All of it; times in seconds on this machine's monotonic clock."""
-        counted = ("frames", "filling", "forecasts", "sent", "engine", "ended", "keeps_up")
-        return {
-            **{name: getattr(self, name) for name in counted},
-            "kind": "measured",
-            "clock": "monotonic",
-            "frame_rate_hz": self.options.frame_rate_hz,
-            "deadlines_missed": self.missed,
-            "simulated_device_s": self.simulated_device_s,
-            "troubles": dict(self.tally.counts),
-            "stages": {name: found.as_json() for name, found in self.stages.items()},
-            "warmup": self.warmup.as_json(),
-            "useful_lead": self.useful_lead_s(),
-            "latency_over_time": self.curve.as_json(),
-        }
-
-
-@dataclass(frozen=True)
-class _Times:
-    arrived_ns: int
-    packed_ns: int
 
 
 Watch = Callable[[StreamReport], None]
@@ -235,7 +135,7 @@ class _Loop:
         forecast = Forecast(
             frame.number, values, done_ns - frame.arrived_ns, frame.time_ns, frame.clock
         )
-        self.outbox.put(forecast, _Times(frame.arrived_ns, done_ns))
+        self.outbox.put(forecast, Times(frame.arrived_ns, done_ns))
 
 
 class _Inbox:
@@ -316,12 +216,12 @@ class _Outbox:
 
     def __init__(self, sink: Sink, tally: Tally, report: StreamReport, policy: str) -> None:
         self._sink, self._tally, self._report, self._policy = sink, tally, report, policy
-        self._queue: queue.Queue[tuple[object, _Times] | None] = queue.Queue(_WAITING)
+        self._queue: queue.Queue[tuple[object, Times] | None] = queue.Queue(_WAITING)
         self._give_up_s = float("inf")
         self._thread = threading.Thread(target=self._send_all, name="send", daemon=True)
         self._thread.start()
 
-    def put(self, forecast: Forecast, times: _Times) -> None:
+    def put(self, forecast: Forecast, times: Times) -> None:
         """Hand a forecast on; where the sink is slow, the oldest gives way or we wait."""
         entry = (self._sink.prepare(forecast), times)
         while True:

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from zapdeploy.errors import UsageError
-from zapdeploy.streaming.stream import STAGES, StreamReport
+from zapdeploy.streaming.report import StreamReport, milliseconds
 
 SHOWN_STEPS = (1, 4, 8, 16, 32)
-_WORDS = {
-    "transport": "sender to here",
-    "wait": "until its turn",
-    "window": "into the context",
-    "host_in": "host part before",
-    "device": "network",
-    "host_out": "host part after",
-    "send": "to the sink",
-    "total": "arrival to sent",
-}
 
 
 def live_line(report: StreamReport) -> str:
@@ -24,8 +13,8 @@ def live_line(report: StreamReport) -> str:
     rate = report.options.frame_rate_hz
     at = "" if rate is None else f" at {rate:g} Hz"
     return (
-        f"frame {report.frames:,}{at}: p50 {_ms(total.quantile_s(0.5))}, p99.9 "
-        f"{_ms(total.quantile_s(0.999))}, missed {report.missed:,}, troubles {troubles:,}"
+        f"frame {report.frames:,}{at}: p50 {milliseconds(total.quantile_s(0.5))}, p99.9 "
+        f"{milliseconds(total.quantile_s(0.999))}, missed {report.missed:,}, troubles {troubles:,}"
     )
 
 
@@ -36,28 +25,14 @@ def headline(report: StreamReport) -> str:
     if not report.sent:
         return f"No forecast was sent ({report.ended})."
     if rate is None:
-        return f"99.9 % of {report.sent:,} forecasts were out within {_ms(slow)} of their frame."
+        out = f"99.9 % of {report.sent:,} forecasts were out within {milliseconds(slow)}"
+        return f"{out} of their frame."
     verdict = "Keeps up" if report.keeps_up else "Does not keep up"
     return (
         f"{verdict} with {rate:g} Hz: 99.9 % of {report.sent:,} forecasts were out within "
-        f"{_ms(slow)}, {slow * rate:.2g} of the {_ms(1 / rate)} between frames; "
+        f"{milliseconds(slow)}, {slow * rate:.2g} of the {milliseconds(1 / rate)} between frames; "
         f"{report.missed:,} were late."
     )
-
-
-def stage_rows(report: StreamReport) -> list[tuple[str, ...]]:
-    """A row for each stage: what, p50, p95, p99, p99.9, maximum, jitter."""
-    rows = []
-    for name in STAGES:
-        found = report.stages[name]
-        if found.count:
-            quantiles = (found.quantile_s(share) for share in (0.5, 0.95, 0.99, 0.999))
-            last = (found.maximum_ns * 1e-9, found.jitter_s)
-            rows.append((_WORDS[name], *(_ms(value) for value in (*quantiles, *last))))
-    return rows
-
-
-STAGE_COLUMNS = ("stage (measured)", "p50", "p95", "p99", "p99.9", "maximum", "jitter")
 
 
 def notes(report: StreamReport) -> list[str]:
@@ -77,7 +52,8 @@ def notes(report: StreamReport) -> list[str]:
         lines.append(f"useful lead at p99.9 (h x period - latency): {shown}")
     if report.simulated_device_s is not None:
         lines.append(
-            f"the chip itself would take {_ms(report.simulated_device_s)} for a frame (simulated); "
+            f"the chip itself would take {milliseconds(report.simulated_device_s)} for a frame "
+            "(simulated); "
             "the times above are of its simulation on this computer"
         )
     return lines
@@ -85,34 +61,7 @@ def notes(report: StreamReport) -> list[str]:
 
 def page(report: StreamReport, title: str) -> str:
     """Latency over time, as one HTML file that needs nothing from outside."""
-    try:
-        import plotly.graph_objects as plotly
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            "plotly must be installed to draw, not missing; run: pip install plotly"
-        ) from error
-    curve = report.curve.as_json()
-    figure = plotly.Figure()
-    for name, key in (("greatest", "greatest_s"), ("mean", "mean_s"), ("least", "least_s")):
-        figure.add_scatter(
-            x=curve["at_s"], y=[1e3 * value for value in curve[key]], mode="lines", name=name
-        )
-    if (rate := report.options.frame_rate_hz) is not None:
-        figure.add_hline(
-            y=1e3 / rate, line_dash="dash", annotation_text=f"next frame ({rate:g} Hz)"
-        )
-    figure.update_layout(
-        title={"text": f"{title}<br><sub>{headline(report)}</sub>"},
-        xaxis_title="time since the first forecast (s)",
-        yaxis_title="frame's arrival to forecast sent (ms)",
-        yaxis_type="log",
-        template="plotly_white",
-    )
+    figure = report.plot()
+    figure.update_layout(title={"text": f"{title}<br><sub>{headline(report)}</sub>"})
     found: str = figure.to_html(include_plotlyjs=True, full_html=True)
     return found
-
-
-def _ms(seconds: float) -> str:
-    """Milliseconds, the unit of every time of a stream."""
-    milliseconds = 1e3 * seconds
-    return f"{milliseconds:,.0f} ms" if milliseconds >= 100 else f"{milliseconds:.3g} ms"

@@ -13,6 +13,8 @@ from zapdeploy.benchmarks.results.journal import Journal
 from zapdeploy.benchmarks.results.rows import NotRun, Outcome, Row
 from zapdeploy.errors import DataError, UsageError
 from zapdeploy.files import atomic_write
+from zapdeploy.formatting import interval, quantity
+from zapdeploy.tables import Answer, Table
 from zapdeploy.typed import mapping, read_json, typed
 
 SCHEMA_VERSION = 1
@@ -20,9 +22,13 @@ ROWS_NAME, NOT_RUN_NAME, COMMON_NAME = "rows.jsonl", "not_run.jsonl", "benchmark
 DETAILS_NAME = "details"
 
 
-@dataclass(frozen=True)
-class BenchmarkResult:
-    """All that a folder holds. `common`: settings, machine and package versions of its rows."""
+@dataclass(frozen=True, repr=False)
+class BenchmarkResult(Answer):
+    """All that a folder holds. `common`: settings, machine and package versions of its rows.
+
+    `to_frame()` has a row for each model, precision, target and scenario; `plot()` draws energy per
+    frame over frames per second.
+    """
 
     folder: Path
     rows: tuple[Row, ...]
@@ -34,6 +40,37 @@ class BenchmarkResult:
         rate: float | None = self.common["settings"]["frame_rate_hz"]
         return rate
 
+    def __repr__(self) -> str:
+        models = ", ".join(dict.fromkeys(row.model for row in self.rows)) or "nothing"
+        return f"<BenchmarkResult of {models}: {len(self.rows)} rows, {len(self.not_run)} not run>"
+
+    def records(self) -> list[dict[str, Any]]:
+        """The rows in SI units; a value with an interval has NAME_low and NAME_high beside it."""
+        return [flat_record(row) for row in self.rows]
+
+    def tables(self) -> tuple[Table, ...]:
+        """Rate, latency and energy of each row, and what each is."""
+        columns = ("model", "bits", "target", "scenario", "frames/s", "latency", "energy per frame")
+        return (Table("", (*columns, "kind", "boundary"), [_cells(row) for row in self.rows]),)
+
+    def _figure(self, graph_objects: Any) -> Any:
+        figure = graph_objects.Figure()
+        for target in dict.fromkeys(row.target for row in self.rows):
+            shown = [r for r in self.rows if r.target == target and r.energy_per_frame is not None]
+            figure.add_scatter(
+                x=[row.frames_per_s for row in shown],
+                y=[row.energy_per_frame.value for row in shown if row.energy_per_frame],
+                text=[f"{row.model}, {row.precision}, {row.scenario.value}" for row in shown],
+                mode="markers",
+                name=target,
+            )
+        figure.update_layout(
+            xaxis={"title": "frames per second", "type": "log"},
+            yaxis={"title": "energy per frame (J)", "type": "log"},
+            template="plotly_white",
+        )
+        return figure
+
     def as_json(self) -> dict[str, Any]:
         """The JSON document of the `bench` verb."""
         return {
@@ -42,6 +79,35 @@ class BenchmarkResult:
             "not_run": [one.as_json() for one in self.not_run],
             **self.common,
         }
+
+
+_INTERVALS = ("energy_per_frame_j", "energy_at_frame_rate_j", "power_w")
+_NESTED = (
+    *("latency_percentiles_s", "paced_latency_s", "horizon", "deadlines", "versions"),
+    *("configuration", "tried", "frames_per_s_per_w", *_INTERVALS),
+)
+
+
+def flat_record(row: Row) -> dict[str, Any]:
+    """A row's plain values, and its intervals in columns of their own."""
+    document = row.as_json()
+    found = {name: value for name, value in document.items() if name not in _NESTED}
+    for name in _INTERVALS:
+        value = document[name] or {}
+        found |= {name: value.get("value")}
+        found |= {f"{name}_{end}": value.get(end) for end in ("low", "high")}
+    return found
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    rate, energy = row.frames_per_s, row.energy_per_frame
+    return (
+        *(row.model, row.precision, row.target, row.scenario.value),
+        "" if rate is None else f"{rate:,.4g}",
+        "" if row.latency_s is None else quantity(row.latency_s, "s"),
+        "" if energy is None else interval(energy, "J"),
+        *(row.kind.value, row.boundary),
+    )
 
 
 class ResultFolder:

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from zapdeploy.compile.graph import Graph, Value
 from zapdeploy.compile.layers import left
 from zapdeploy.compile.mapping.memory import CapacityViolation
 from zapdeploy.compile.multichip.stages import size_on_chip
+from zapdeploy.compile.program.layer_records import layer_bars, layer_records, layer_table
 from zapdeploy.compile.program.program import Options, Origin, Program
 from zapdeploy.errors import UsageError
 from zapdeploy.hardware_targets import Target
+from zapdeploy.tables import Answer, Table
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,8 @@ class Link:
     size_bytes: int
 
 
-@dataclass(frozen=True, eq=False)
-class Pipeline:
+@dataclass(frozen=True, eq=False, repr=False)
+class Pipeline(Answer):
     """A compiled network. Each stage runs on a chip of its own; frames stream through them.
 
     `options.batch` is what the user asked for; the stages take `micro_batch` frames at a time.
@@ -84,6 +87,21 @@ class Pipeline:
         fits = "fits" if self.fits else "does not fit"
         batch = self.options.batch
         return f"<Pipeline of {self.model} for {self.on_what}, batch {batch}: {fits}>"
+
+    def records(self) -> list[dict[str, Any]]:
+        """The layers, stage by stage."""
+        return layer_records(self.stages, "stage")
+
+    def tables(self) -> tuple[Table, ...]:
+        """The layers as they were mapped; nothing was timed yet."""
+        return (layer_table(self._title, self.records(), "stage"),)
+
+    def _figure(self, graph_objects: Any) -> Any:
+        return layer_bars(graph_objects, self._title, self.records())
+
+    @property
+    def _title(self) -> str:
+        return self.why_not or f"{self.model} on {self.on_what}, batch {self.options.batch}"
 
     @property
     def micro_batches(self) -> int:

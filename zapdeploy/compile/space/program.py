@@ -6,22 +6,25 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
+from typing import Any
 
 from zapdeploy import version
 from zapdeploy.compile.graph import Graph
 from zapdeploy.compile.mapping.mapper import Progress, Routes
 from zapdeploy.compile.mapping.memory import CapacityViolation
 from zapdeploy.compile.program.build import build_program
+from zapdeploy.compile.program.layer_records import layer_bars, layer_records, layer_table
 from zapdeploy.compile.program.program import Options, Origin, Program
 from zapdeploy.compile.space.cards import Cards
 from zapdeploy.compile.space.cutting import cut_space
 from zapdeploy.compile.space.grid import Grid
 from zapdeploy.errors import UsageError
 from zapdeploy.hardware_targets import Target
+from zapdeploy.tables import Answer, Table
 
 
-@dataclass(frozen=True, eq=False)
-class SpaceProgram:
+@dataclass(frozen=True, eq=False, repr=False)
+class SpaceProgram(Answer):
     """A compiled network, all cards of which run the same layers at the same time.
 
     `graph` is the whole network; `programs` has one for each kind of card, in the order of
@@ -71,6 +74,21 @@ class SpaceProgram:
     def __repr__(self) -> str:
         fits = "fits" if self.fits else "does not fit"
         return f"<SpaceProgram of {self.model} for {self.on_what}: {fits}>"
+
+    def records(self) -> list[dict[str, Any]]:
+        """The layers, kind of card by kind."""
+        return layer_records(self.programs, "card_kind")
+
+    def tables(self) -> tuple[Table, ...]:
+        """The layers as they were mapped; nothing was timed yet."""
+        return (layer_table(self._title, self.records(), "card_kind"),)
+
+    def _figure(self, graph_objects: Any) -> Any:
+        return layer_bars(graph_objects, self._title, self.records())
+
+    @property
+    def _title(self) -> str:
+        return self.why_not or f"{self.model} on {self.on_what}"
 
 
 def build_space(

@@ -16,6 +16,9 @@ from zapdeploy.tables import Answer, Table
 class ActivityResult(ActivityCosts, Answer):
     """Energy by values. In a notebook: tables; `to_frame()` has a row for each layer."""
 
+    def __repr__(self) -> str:
+        return f"<ActivityResult of {len(self.records())} layers>"
+
     def tables(self) -> tuple[Table, ...]:
         """Energy by values, then layers and networks."""
         return activity_table(self), layer_activity_table(self), network_activity_table(self)
