@@ -191,6 +191,8 @@ class Drawing:
         if op not in ("Add", "Mul") or kind.bits != 8:
             return 0.0
         kinds = [x.kind for x in operands if isinstance(x, Real) and x.kind is not None]
+        if op == "Add" and max(float(np.max(k.scale)) for k in kinds) > 2**12 * np.min(kind.scale):
+            return 0.0  # of such steps none is taken
         largest = sum(float(np.max(k.scale)) * 256 for k in kinds)
         lost = 4e-7 * largest / float(np.min(kind.scale))
         if lost > 1:

@@ -184,7 +184,28 @@ def codes_of_another_sign() -> Drawn:
     return closed(d, [d.quantize(product, Kind(7, True, 0.125)).name])
 
 
+def interpolated_ties() -> Drawn:
+    """Weights of 0.05, which float32 does not hold, times codes: sums between two codes, which the
+    reference rounded to the other side."""
+    d, x = start("QCDQ", (8, 16, 9))
+    codes = d.quantize(x, Kind(4, True, 0.25, 3))
+    sizes = np.array([8, 16, 10])
+    longer = d.call("Resize", [codes, None, None, sizes], mode="linear")
+    return closed(d, [d.quantize(d.call("Relu", [longer]), Kind(4, False, 0.125)).name])
+
+
+def sums_of_far_larger_steps() -> Drawn:
+    """QLinearAdd gathers zero points times ratios in one float32, which lost the sum's: 0 + 0 in
+    steps of 32 became code 0 in the place of 66."""
+    d, x = start(shape=(3, 1))
+    codes = d.quantize(x, Kind(8, False, 32.0, 128))
+    total = d.call("Add", [codes, codes])
+    return closed(d, [d.quantize(total, Kind(8, False, 1.0587912e-22, 66)).name])
+
+
 FOUND = {
+    "interpolated ties": interpolated_ties,
+    "sums of far larger steps": sums_of_far_larger_steps,
     "codes of another sign": codes_of_another_sign,
     "real bias": real_bias,
     "maximum in QONNX": maximum_in_qonnx,

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from zapdeploy.compile.graph import FLOAT32, Array, Graph, Node
-from zapdeploy.compile.ops.base import Unit, operator
+from zapdeploy.compile.ops.base import operator
 from zapdeploy.sim.functional import run_node
 
 NEAR = 1e-3  # of a step: no more than float32 sums of 8-bit products err
@@ -29,7 +29,7 @@ def at_ties(
     *,
     zero_point_first: bool = False,
 ) -> int:
-    """How many elements of a matrix operator's result differ by one code, and are such sums.
+    """How many elements of a weighted sum's result differ by one code, and are such sums.
 
     values: its inputs, by name. zero_point_first: the reference adds it before it rounds, and the
     result of any operator may differ where it is odd.
@@ -38,7 +38,7 @@ def at_ties(
     made = graph.values[name]
     if made.quantization is None:
         return 0
-    either_way = operator(node.op).unit is Unit.MATRIX and not _is_exact(graph, node)
+    either_way = operator(node.op).rounds_either_way(graph.call(node))
     odd = zero_point_first and bool((made.quantization.zero_point % 2).any())
     if not (either_way or odd):
         return 0
@@ -49,10 +49,3 @@ def at_ties(
     near = np.abs(steps - np.floor(steps) - 0.5) < NEAR
     apart = np.abs(ours.astype(np.int64) - theirs) == 1
     return int(np.count_nonzero(near & apart))
-
-
-def _is_exact(graph: Graph, node: Node) -> bool:
-    """Whether all scales are powers of two."""
-    used = (graph.values[name].quantization for name in (*node.inputs, *node.outputs) if name)
-    scales = np.concatenate([q.scale.ravel() for q in used if q is not None])
-    return bool(np.all(np.frexp(scales)[0] == 0.5))

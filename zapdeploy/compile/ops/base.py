@@ -142,6 +142,12 @@ class Operator:
         """
         return False
 
+    def rounds_either_way(self, call: Call) -> bool:
+        """Whether float32 may round an exact result between two codes to either side: sums of
+        numbers times weights, of which it does not hold all exactly.
+        """
+        return self.unit is Unit.MATRIX and not holds_scales(call)
+
     def axis_after(self, node: Node, before: Shape, after: Shape, axis: int) -> int | None:
         """The output's axis that runs over the same indices as `axis` of the first input.
 
@@ -269,3 +275,10 @@ def has(name: str, trait: Trait) -> bool:
 def registered() -> tuple[Operator, ...]:
     """All operators, by name."""
     return tuple(_REGISTRY[name] for name in sorted(_REGISTRY))
+
+
+def holds_scales(call: Call) -> bool:
+    """Whether float32 holds every dequantized number: all scales are powers of two."""
+    used = (v.quantization for v in (*call.inputs, call.output) if v is not None)
+    scales = [q.scale.ravel() for q in used if q is not None]
+    return bool(np.all(np.frexp(np.concatenate(scales))[0] == 0.5)) if scales else True

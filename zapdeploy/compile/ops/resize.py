@@ -9,12 +9,14 @@ import numpy as np
 
 from zapdeploy.compile.graph import Array, Attribute, Call, Shape
 from zapdeploy.compile.ops import boxes
-from zapdeploy.compile.ops.base import NO_TRAITS, ElementWork, Traits, register
+from zapdeploy.compile.ops.base import NO_TRAITS, ElementWork, Traits, holds_scales, register
 from zapdeploy.compile.ops.codes import RealOperator, given
 from zapdeploy.compile.ops.lifting import lifted
 from zapdeploy.compile.ops.selection import check_tables, reach, tables, tile_indices, tile_table
 from zapdeploy.compile.regions import Region
 from zapdeploy.errors import ModelError
+
+DYADIC_BITS = 8  # fractions of so few bits give exact products with 8-bit codes in float32
 
 
 @register
@@ -53,6 +55,10 @@ class Resize(RealOperator):
             found = below * (np.float32(1) - weight) + above * weight
             done += low.size
         return found
+
+    def rounds_either_way(self, call: Call) -> bool:
+        dyadic = _fractions(call) * 2.0**DYADIC_BITS
+        return not (holds_scales(call) and np.array_equal(dyadic, np.rint(dyadic)))
 
     def over_cores(self, call: Call) -> Mapping[str, Attribute]:
         return lifted(call, "axes")
