@@ -18,9 +18,11 @@ def test_by_hand() -> None:
     assert unpack(np.array([0x2F], np.uint8), 4, signed=True).tolist() == [-1, 2]
     assert unpack(np.array([0x2F], np.uint8), 4, signed=False).tolist() == [15, 2]
     assert packed_bytes(7, 2) == 2
+    assert pack(np.array([-1, 2, -3], np.int8), 3).tolist() == [0b010111, 0b101]  # two to a byte
+    assert pack(np.array([-1, 2], np.int8), 5).tolist() == [0b11111, 0b00010]
 
 
-@given(st.data(), st.sampled_from((1, 2, 4)), st.booleans())
+@given(st.data(), st.integers(1, 7), st.booleans())
 def test_what_goes_in_comes_out(data: st.DataObject, bits: int, signed: bool) -> None:
     shape = data.draw(hnp.array_shapes(max_dims=3, max_side=9))
     low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)

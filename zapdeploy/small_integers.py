@@ -1,4 +1,4 @@
-"""Integers of 1, 2 or 4 bits, several to a byte: the first one in the lowest bits."""
+"""Integers below 8 bits, as many whole ones as a byte holds: the first in the lowest bits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BLOCK_BYTES = 1 << 18  # unpacked at a time, so that both sides stay in the cac
 
 def packed_bytes(count: int, bits: int) -> int:
     """Bytes that so many integers take."""
-    return -(-count * bits // 8)
+    return -(-count // (8 // bits))
 
 
 def pack(values: NDArray[Any], bits: int) -> Bytes:
@@ -40,13 +40,13 @@ def unpack(packed: NDArray[Any], bits: int, *, signed: bool, count: int | None =
         part = slice(start, start + _BLOCK_BYTES)
         np.take(words, flat[part], out=found[part])
     codes = found.view(np.int8 if signed else np.uint8)
-    return codes.reshape(*packed.shape[:-1], packed.shape[-1] * 8 // bits)[..., :count]
+    return codes.reshape(*packed.shape[:-1], packed.shape[-1] * (8 // bits))[..., :count]
 
 
 @cache
 def _look_up(bits: int, signed: bool) -> NDArray[Any]:
     """For each byte, its integers side by side in one word [256]."""
-    shifts = np.arange(0, 8, bits, dtype=np.uint8)
+    shifts = np.arange(8 // bits, dtype=np.uint8) * np.uint8(bits)
     codes: NDArray[Any] = (np.arange(256, dtype=np.uint8)[:, None] >> shifts) & ((1 << bits) - 1)
     if signed:
         sign = 1 << (bits - 1)

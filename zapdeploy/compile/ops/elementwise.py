@@ -36,6 +36,7 @@ class Sum(RealOperator):
             return super().element_work(call)
         return ElementWork(4 if has_zero_point(call) else 3, ROUND_AND_CLAMP)
 
+
 MOST_STEPS = 2.0**12  # of the sum in one of an operand: an error of an eighth of a step
 
 
