@@ -128,8 +128,10 @@ def compile_network(
     effort: str = "normal",
     progress: Progress = lambda what, done, total: None,
 ) -> Pipeline:
-    """The same for a network that `read` imports, with so many frames in a batch, and a checked
-    target with its file's `text`; without a digest."""
+    """Compile what `read` imports, with so many frames in a batch, for a checked target.
+
+    `text`: the target's file. The pipeline has no digest.
+    """
     _check_options(batch, chips, micro_batch, objective, effort)
     imported = read(batch)
     options = Options(batch or frames_of(imported.graph), chips or 1, objective, effort)
@@ -209,8 +211,7 @@ def _grid(graph: Graph, chips: int | None, grid: str | tuple[int, ...] | None) -
 
 
 def _refine(effort: str) -> Refine:
-    """What is done to a chip's Program: it is left as it is, or gets cuts that its schedule
-    prefers."""
+    """What is done to a chip's Program: nothing, or cuts that its schedule prefers."""
     if effort != "thorough":
         return lambda program, progress: program
     from zapdeploy.sim.search import improved
@@ -253,8 +254,11 @@ def _best_split(
     chips: int | None,
     objective: str,
 ) -> Pipeline:
-    """One chip takes whole batches; several take the largest part that fits, as that shares a
-    layer's fill among most frames. For latency, ever smaller parts as long as each is faster."""
+    """The pipeline of the best parts of a batch.
+
+    One chip takes whole batches; several take the largest part that fits, as that shares a layer's
+    fill among most frames. For latency, ever smaller parts as long as each is faster.
+    """
     best = build(sizes[0], chips)
     for size in sizes[1:]:
         if best.options.chips == 1 or (best.fits and objective != "latency"):
@@ -381,10 +385,12 @@ class ModelCheck(Answer):
 
     @property
     def accepted(self) -> bool:
+        """Whether every node of the file can run."""
         return not self.reasons
 
     @property
     def fits(self) -> bool:
+        """Whether parameters and frames have room on the target."""
         return self.violation is None
 
     def __repr__(self) -> str:

@@ -53,6 +53,7 @@ def _integer_kernels() -> str:
 
 
 def package_version(name: str) -> str:
+    """A package's version, or that it is missing."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

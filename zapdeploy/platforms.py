@@ -64,7 +64,7 @@ def available_memory_bytes() -> int:
 
 
 def _macos_available_bytes() -> int:
-    """Pages that are free, inactive or read ahead, from vm_stat's lines `Pages free: 123.`"""
+    """Pages that are free, inactive or read ahead, in bytes, by lines as `Pages free: 123.`."""
     head, *lines = _answer("vm_stat").splitlines() or [""]
     counts = dict(line.rsplit(":", 1) for line in lines if ":" in line)
     kinds = ("Pages free", "Pages inactive", "Pages speculative")

@@ -63,8 +63,10 @@ class Provenance(Enum):
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with the interval that the assumptions behind it leave open; `interval` says in words
-    which it is."""
+    """A value with the interval that the assumptions behind it leave open.
+
+    `interval` says in words which it is.
+    """
 
     value: float
     low: float
@@ -73,10 +75,12 @@ class Estimate:
     interval: str = ""
 
     def scaled(self, factor: float) -> Estimate:
+        """The value and both ends, times a factor."""
         ends = (self.value * factor, self.low * factor, self.high * factor)
         return Estimate(*ends, self.kind, self.interval)
 
     def as_json(self) -> dict[str, float | str]:
+        """Value, ends, kind, and where it is known, what the interval is."""
         ends = {"value": self.value, "low": self.low, "high": self.high, "kind": self.kind.value}
         return {**ends, "interval": self.interval} if self.interval else ends
 

@@ -158,10 +158,12 @@ def work_items(request: BenchmarkRequest) -> tuple[WorkItem, ...]:
 
 
 def is_core_array(target: str) -> bool:
+    """Whether a target is a core array: neither this machine nor an event-driven chip."""
     return target not in (CPU, GPU) and not is_event_driven(target)
 
 
 def is_event_driven(target: str) -> bool:
+    """Whether a target is an event-driven chip, by name or by file."""
     from zapdeploy.hardware_targets import event_driven_names, is_event_driven_file
 
     return target in event_driven_names() or is_event_driven_file(target)

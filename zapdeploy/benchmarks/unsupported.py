@@ -20,6 +20,7 @@ def refusal(item: WorkItem, engines: tuple[str, ...]) -> NotRun | None:
 
 
 def not_run(item: WorkItem, reason: str, *, final: bool = True) -> NotRun:
+    """What to keep of a combination that gives no numbers."""
     return NotRun(
         item.key, item.workload.name, item.precision, item.target, item.scenario, reason, final
     )

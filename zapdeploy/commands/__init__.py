@@ -1,5 +1,7 @@
-"""What each command does, as a function with a typed result; the command line only parses and
-prints. `compile`, `check` and `simulate` are in `zapdeploy.api`, which other parts use too.
+"""What each command does, as a function with a typed result.
+
+The command line only parses and prints. `compile`, `check` and `simulate` are in `zapdeploy.api`,
+which other parts use too.
 
 run.py              inputs through a compiled network, to the bit
 sweep.py            several batch sizes side by side

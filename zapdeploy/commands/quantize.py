@@ -214,7 +214,8 @@ def is_onnx(model: str) -> bool:
 
 
 def _exported(model: str) -> Path | None:
-    """The float ONNX file of a folder whose forecaster is quantized as ONNX, beside its weights;
+    """The float ONNX file beside the weights of a folder whose forecaster is quantized as ONNX.
+
     None of anything else.
     """
     if is_onnx(model) or not Path(model).is_dir():

@@ -20,6 +20,8 @@ IntArray = NDArray[np.int64]
 
 
 class Region(NamedTuple):
+    """Boxes: the first index along each dimension, and one past the last [..., rank]."""
+
     low: IntArray
     high: IntArray
 

@@ -111,6 +111,7 @@ def plan_exploration(
 
 
 def as_spec(spec: str | Path | Mapping[str, Any] | Spec) -> Spec:
+    """The spec that a file or its tables say, checked."""
     if isinstance(spec, Spec):
         return spec
     if isinstance(spec, Mapping):
@@ -119,6 +120,7 @@ def as_spec(spec: str | Path | Mapping[str, Any] | Spec) -> Spec:
 
 
 def open_store(output: str | Path) -> Store:
+    """The results of a folder, which is made where it is not there."""
     path = Path(output)
     if path.exists() and not path.is_dir():
         raise UsageError(f"output must be a folder, not a file ({path}); give another name")
@@ -131,8 +133,10 @@ def _plan(spec: Spec, networks: Networks, store: Store, *, retry: bool) -> Plan:
 
 
 class Runner:
-    """Computes tasks into a store, here or on a cluster, which it opens when there is something to
-    do and closes with the block."""
+    """Computes tasks into a store, here or on a cluster.
+
+    The cluster is opened when there is something to do, and closed with the block.
+    """
 
     def __init__(
         self,

@@ -19,7 +19,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 def in_heads(x: Tensor, heads: int) -> Tensor:
-    """[batch, rows, width] -> [batch, heads, rows, width / heads]"""
+    """[batch, rows, width] -> [batch, heads, rows, width / heads]."""
     batch, rows, width = x.shape
     return x.view(batch, rows, heads, width // heads).transpose(1, 2)
 

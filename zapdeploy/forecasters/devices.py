@@ -6,7 +6,7 @@ from zapdeploy.errors import UsageError
 
 
 def choose_device(name: str) -> str:
-    """ "auto" is a CUDA device where torch finds one; raises UsageError where there is none."""
+    """The device: "auto" is a CUDA one where torch finds it. Raises UsageError for none."""
     import torch
 
     if name not in ("auto", "cpu", "cuda"):

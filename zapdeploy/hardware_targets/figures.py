@@ -64,6 +64,7 @@ class Figure(Part):
 
 
 def read_figure(raw: Any, unit: str) -> Any:
+    """A figure from what a file has in its place. Raises ValueError for anything else."""
     if isinstance(raw, Figure):
         return raw
     if not isinstance(raw, dict) or not isinstance(raw.get("is"), str):

@@ -38,6 +38,8 @@ from zapdeploy.hardware_targets.totals import Total, derived_totals, total_error
 
 
 class CoreArray(Part):
+    """The grid of cores, and its clock."""
+
     rows: Count
     columns: Count
     clock: Hertz
@@ -138,12 +140,16 @@ class MatrixUnit(Part):
 
 
 class SimdUnit(Part):
+    """A unit that computes on vectors."""
+
     rate: OpsPerCycle
     latency: Cycles
     format: Literal["float16", "float32"]
 
 
 class MemoryPort(Part):
+    """What a core's memory hands out in a cycle."""
+
     width: BytesPerCycle
 
 
@@ -188,6 +194,8 @@ class Networks(Part):
 
 
 class Framebuffer(Part):
+    """The memory beside the array, where frames wait."""
+
     memory: Bytes
     width: BytesPerCycle
 
@@ -227,6 +235,8 @@ class Operation(Part):
 
 
 class OperatingPoint(Part):
+    """Where the figures hold."""
+
     clock: Hertz | None = None
     voltage: Volts | None = None
     temperature: Celsius | None = None

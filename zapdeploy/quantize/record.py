@@ -23,8 +23,11 @@ class LayerBits:
 
 @dataclass(frozen=True)
 class Aim:
-    """Signal to noise in dB: what was aimed at, which is less than was asked for where 8 bits reach
-    no more, and what was found on inputs that served nothing but the choice."""
+    """Signal to noise in dB: what was aimed at, and what was found.
+
+    The aim is less than was asked for where 8 bits reach no more. It was found on inputs that
+    served nothing but the choice.
+    """
 
     limit_db: float
     found_db: float

@@ -36,9 +36,10 @@ Traces = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """Activity: `traces` float32 [frames, neurons] in `description.unit`, `stimuli` (covariates)
-    float32 [frames, any number].
+    """Activity, and what else is known of each frame.
 
+    `traces` float32 [frames, neurons] in `description.unit`, `stimuli` (covariates) float32
+    [frames, any number].
     `columns` says which neurons of the source these are. `ahead`: which covariates are known before
     their frame; None: all. `options`: how it was read. `intervals_s`: seconds between frames, where
     the file has times.
@@ -76,14 +77,17 @@ class Recording:
 
     @property
     def neurons(self) -> int:
+        """How many neurons were recorded."""
         return int(self.traces.shape[1])
 
     @property
     def frames(self) -> int:
+        """How many frames there are."""
         return int(self.traces.shape[0])
 
     @property
     def is_synthetic(self) -> bool:
+        """Whether the activity was made up here."""
         return self.source.startswith(SYNTHETIC)
 
     @property
@@ -93,10 +97,12 @@ class Recording:
 
     @property
     def frame_rate_hz(self) -> float | None:
+        """Frames per second; None where the source does not say."""
         return self.description.frame_rate_hz
 
     @property
     def unit(self) -> str:
+        """What the traces are in."""
         return self.description.unit
 
     def contexts(self, starts: Sequence[int] | NDArray[np.int64], context: int) -> Traces:
@@ -112,8 +118,9 @@ class Recording:
     def covariates(
         self, starts: Sequence[int] | NDArray[np.int64], context: int, horizon: int
     ) -> NDArray[np.float32]:
-        """Of the frames to forecast what is known at the last frame of the context: [windows,
-        horizon, covariates]. What is not known ahead stays as it was then.
+        """Covariates of the frames to forecast: [windows, horizon, covariates].
+
+        What is not known ahead stays as it was at the last frame of the context.
         """
         found = np.stack([self.stimuli[s + context : s + context + horizon] for s in starts])
         if self.ahead is not None and not all(self.ahead):

@@ -63,6 +63,7 @@ class Covariates:
 
 
 def no_covariates(frames: int) -> Covariates:
+    """Covariates of a recording that has none."""
     return Covariates(np.zeros((frames, 0), np.float32), (), ())
 
 

@@ -1,0 +1,1 @@
+"""Values to the bit, times cycle by cycle, joules by event: what a compiled network does."""

@@ -36,6 +36,7 @@ class StageResult:
 
     @property
     def bound_cycles(self) -> int:
+        """The least that the stage's layers could take under any cut."""
         return sum(layer.bound_cycles for layer in self.layers)
 
 
@@ -55,14 +56,17 @@ class Performance:
 
     @property
     def batch(self) -> int:
+        """Frames in a batch."""
         return self.pipeline.options.batch
 
     @property
     def chips(self) -> int:
+        """How many chips the network is on."""
         return len(self.stages)
 
     @property
     def layers(self) -> tuple[LayerProgram, ...]:
+        """The layers of all stages."""
         return tuple(layer for stage in self.stages for layer in stage.layers)
 
     @property
@@ -107,6 +111,7 @@ class Performance:
 
     @property
     def counts(self) -> Counts:
+        """What happens in all stages in a micro-batch."""
         return sum((stage.counts for stage in self.stages), Counts())
 
     @property
@@ -148,6 +153,7 @@ class Performance:
 
     @property
     def bound_throughput_fps(self) -> float:
+        """The rate that no cut of the layers could exceed."""
         return self.pipeline.micro_batch * self.pipeline.target.clock_hz / self.bound_cycles
 
     @property

@@ -109,4 +109,5 @@ def _rename_inside(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
 
 
 def subgraph(place: Place, name: str) -> onnx.GraphProto:
+    """An attribute that is a graph."""
     return cast(onnx.GraphProto, place.attributes[name])

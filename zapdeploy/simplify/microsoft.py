@@ -33,6 +33,7 @@ def skip_normalization(place: Place) -> Iterable[NodeProto] | None:
 
 @expands("SimplifiedLayerNormalization", domains=BOTH)
 def simplified_normalization(place: Place) -> Iterable[NodeProto] | None:
+    """RMS normalization under its older name."""
     if place.output(1):
         return None
     out, x = place.writer(), place.input(0)
@@ -69,6 +70,7 @@ def _normalize(
 
 @expands("FusedMatMul", "TransposeMatMul", domains=(MICROSOFT,))
 def fused_matmul(place: Place) -> Iterable[NodeProto] | None:
+    """A product of operands that may be transposed, times a factor."""
     out, attributes = place.writer(), place.attributes
     if attributes.get("transBatchA", 0) or attributes.get("transBatchB", 0):
         return None
@@ -88,6 +90,7 @@ def fused_matmul(place: Place) -> Iterable[NodeProto] | None:
 
 @expands("FusedGemm", domains=(MICROSOFT,))
 def fused_gemm(place: Place) -> Iterable[NodeProto] | None:
+    """A Gemm, and the activation behind it."""
     attributes = place.attributes
     kept = {k: v for k, v in attributes.items() if not k.startswith("activation")}
     out = place.writer()
@@ -131,6 +134,7 @@ def _activate(
 
 @expands("BiasGelu", domains=(MICROSOFT,))
 def bias_gelu(place: Place) -> Iterable[NodeProto] | None:
+    """A bias, and Gelu of the sum."""
     out = place.writer()
     biased = out.node("Add", place.input(0), place.input(1))
     out.node("Gelu", biased, output=place.output(0), domain=MICROSOFT)

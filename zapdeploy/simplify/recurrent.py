@@ -32,6 +32,7 @@ _PLAIN = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid", "softsign": "Sof
 
 @expands("LSTM", "GRU", "RNN")
 def recurrent(place: Place) -> Iterable[NodeProto] | None:
+    """An LSTM, GRU or RNN as products, sums and functions, step by step."""
     return _Recurrence(place, place.node.op_type, place.writer()).written()
 
 

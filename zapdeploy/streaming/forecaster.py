@@ -53,6 +53,7 @@ class Forecaster:
 
     @property
     def neurons(self) -> int:
+        """How many neurons a frame has."""
         return self._engine.neurons
 
     @property

@@ -53,6 +53,7 @@ class Histogram:
         return self._steps_ns * 1e-9 / max(self.count - 1, 1)
 
     def as_json(self) -> dict[str, Any]:
+        """Quantiles, mean, maximum and jitter in seconds."""
         quantiles = {name: self.quantile_s(share) for name, share in PERCENTILES.items()}
         mean = self._total_ns * 1e-9 / max(self.count, 1)
         maximum = self.maximum_ns * 1e-9

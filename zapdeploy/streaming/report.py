@@ -56,6 +56,8 @@ class StreamOptions:
 
 @dataclass(frozen=True)
 class Times:
+    """When a frame came, and when its forecast was packed; nanoseconds."""
+
     arrived_ns: int
     packed_ns: int
 

@@ -242,7 +242,7 @@ def _weights(path: Path) -> list[Any]:
 
 
 def _precision(bits: set[int]) -> str:
-    """ "int8", or "int4+8" where layers differ."""
+    """In short: "int8", or "int4+8" where layers differ."""
     return "int" + "+".join(map(str, sorted(bits))) if bits else "integer"
 
 

@@ -179,6 +179,7 @@ def verdicts(found: Sequence[Evaluated], naive: Evaluated) -> list[Verdict]:
 
 
 def verdict(entry: Evaluated, naive: Evaluated) -> Verdict:
+    """A forecaster against the naive mean, step by step."""
     own, other = np.array(entry.scores.mae), np.array(naive.scores.mae)
     interval = difference_interval(entry.scores, naive.scores)
     steps = range(1, own.size + 1)
@@ -212,7 +213,7 @@ def _autoregression(recording: Recording, order: int, horizon: int) -> Forecast:
 
 
 def _steps(steps: Sequence[int]) -> str:
-    """ "h = 1 to 3, 7"."""
+    """In short: "h = 1 to 3, 7"."""
     parts, first = [], 0
     for index, step in enumerate(steps):
         if index + 1 == len(steps) or steps[index + 1] != step + 1:

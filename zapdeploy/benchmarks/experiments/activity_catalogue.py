@@ -180,6 +180,7 @@ def fit() -> Fit:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Run the experiment from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--json", action="store_true", help="one JSON document")
     asked = parser.parse_args(arguments)

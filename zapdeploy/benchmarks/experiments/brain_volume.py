@@ -132,6 +132,7 @@ def macs_of(graph: Graph) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the experiment from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cards", default="1,16,32,64,128,288")
     parser.add_argument("--volume", default="72,288,512", help="depth, height, width in voxels")

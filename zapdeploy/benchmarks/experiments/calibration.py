@@ -12,6 +12,7 @@ from zapdeploy.sim.calibration import calibrate, measured_table
 
 
 def main() -> None:
+    """Print the calibration for the file that is named."""
     result = simulate(compile_model(sys.argv[1], "northpole-sim", batch=32))
     print(f"energy.calibration = {calibrate(result):.3f}\n{measured_table(result)}")
 

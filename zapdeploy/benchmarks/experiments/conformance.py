@@ -36,6 +36,8 @@ from zapdeploy.text import one_line
 
 
 class Outcome(Enum):
+    """What came of a node test."""
+
     PASSED = "passed"
     REFUSED = "refused"
     FAILED = "failed"

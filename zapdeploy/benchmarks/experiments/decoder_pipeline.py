@@ -83,6 +83,7 @@ def compared(plan: DecoderPlan, parts: Path, found: Mapping[str, Any]) -> dict[s
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the experiment from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("-o", "--output", type=Path, required=True, help="a folder; 3 GB of files")
     parser.add_argument("--target", default="northpole-sim")

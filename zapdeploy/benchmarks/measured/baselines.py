@@ -64,6 +64,8 @@ def plain_loop(
 
 
 class OpenQuery(Protocol):
+    """Opens a network for timing, as `runner.open_query`."""
+
     def __call__(
         self, file: ModelFile, configuration: Configuration, frames: Frames
     ) -> AbstractContextManager[Callable[[], None]]: ...

@@ -27,6 +27,8 @@ class Load(Part):
 
 
 class Package(Part):
+    """What a CPU package takes under full load, and how many cores share it."""
+
     package: Watts
     cores: Number
 
@@ -38,6 +40,8 @@ class KnownCpu(Package):
 
 
 class CpuPowerFile(Part):
+    """The file of known CPUs."""
+
     schema_version: Literal[1] = Field(alias="schema")
     boundary: Literal["cores in use"]
     sources: dict[str, str]

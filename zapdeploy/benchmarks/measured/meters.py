@@ -28,6 +28,8 @@ class Reading:
 
 
 class Meter(Protocol):
+    """Something that counts joules between two moments."""
+
     def start(self) -> None: ...
 
     def stop(self) -> Reading | None:

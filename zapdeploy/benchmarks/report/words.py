@@ -25,6 +25,7 @@ def row_kind(row: Row) -> str:
 
 
 def rate_cell(row: Row, rate: float | None) -> Cell:
+    """Frames per second, or an empty cell."""
     return EMPTY if rate is None else Cell(rate_text(rate), row_kind(row))
 
 
@@ -38,6 +39,7 @@ def latency_cells(row: Row | None) -> tuple[Cell, Cell]:
 
 
 def energy_cell(energy: Estimate | None, *, is_bound: bool = False) -> Cell:
+    """Joules with their interval, or an empty cell."""
     if energy is None:
         return EMPTY
     if is_bound:
@@ -46,6 +48,7 @@ def energy_cell(energy: Estimate | None, *, is_bound: bool = False) -> Cell:
 
 
 def per_watt_cell(line: Line) -> Cell:
+    """Frames per joule, or an empty cell."""
     found = frames_per_joule(line.energy)
     if found is None or line.energy is None:
         return EMPTY
@@ -54,7 +57,7 @@ def per_watt_cell(line: Line) -> Cell:
 
 
 def percent(share: float) -> str:
-    """ "43%", and "0.2%" where a whole number would say too little."""
+    """In percent: "43%", and "0.2%" where a whole number would say too little."""
     return f"{share:.0%}" if share == 0 or share >= 0.095 else f"{share:.1%}"
 
 

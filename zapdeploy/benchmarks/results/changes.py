@@ -21,6 +21,8 @@ _QUANTITIES = {"frames_per_s": 1, "latency_s": -1, "energy_per_frame_j": -1, "ac
 
 
 class Verdict(Enum):
+    """What became of a figure from one result to another."""
+
     BETTER = "better"
     WORSE = "worse"
     SAME = "within noise"

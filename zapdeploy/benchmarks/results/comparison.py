@@ -130,6 +130,8 @@ class ModelComparison:
 
 @dataclass(frozen=True)
 class Comparison:
+    """Every model's lines, and the rate of frames that they are judged by."""
+
     models: tuple[ModelComparison, ...]
     frame_rate_hz: float | None
 

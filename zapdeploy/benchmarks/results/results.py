@@ -37,6 +37,7 @@ class BenchmarkResult(Answer):
 
     @property
     def frame_rate_hz(self) -> float | None:
+        """The rate of frames that was asked about; None where none was."""
         rate: float | None = self.common["settings"]["frame_rate_hz"]
         return rate
 
@@ -119,6 +120,7 @@ class ResultFolder:
         self._not_run = Journal(folder / NOT_RUN_NAME)
 
     def rows(self) -> dict[str, Row]:
+        """The rows by their keys."""
         return {key: self._row(raw) for key, raw in self._rows.read().items()}
 
     def not_run(self) -> dict[str, NotRun]:
@@ -183,6 +185,7 @@ class ResultFolder:
         return found
 
     def result(self) -> BenchmarkResult:
+        """All that the folder holds now."""
         rows, reasons = self.rows().values(), self.not_run().values()
         return BenchmarkResult(self.folder, tuple(rows), tuple(reasons), self.common())
 

@@ -57,6 +57,7 @@ class Latency:
         return self.p99_s if self.p99_9_s is None else self.p99_9_s
 
     def as_json(self) -> dict[str, float | int | None]:
+        """Percentiles by name."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
@@ -73,6 +74,7 @@ class Horizon:
     windows: str
 
     def as_json(self) -> dict[str, Any]:
+        """The errors at each step, and what they are means over."""
         return {"mae": list(self.mae), "naive_mae": list(self.naive), "windows": self.windows}
 
     @classmethod
@@ -138,6 +140,7 @@ class Row:
 
     @property
     def frames_per_s_per_billion_transistors(self) -> float | None:
+        """The rate over what the chips are made of; None where either is not known."""
         if self.frames_per_s is None or not self.transistors:
             return None
         return self.frames_per_s / (self.transistors / 1e9)
@@ -225,6 +228,7 @@ class NotRun:
     final: bool = True
 
     def as_json(self) -> dict[str, Any]:
+        """One line of not_run.jsonl."""
         raw = {f.name: getattr(self, f.name) for f in fields(self)}
         return {**raw, "scenario": self.scenario.value}
 

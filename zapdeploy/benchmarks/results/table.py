@@ -180,6 +180,7 @@ def _deadline(line: Line) -> str:
 
 
 def yes_or_no(met: bool | None) -> str:
+    """In a word; a dash where it cannot be said."""
     return NOTHING if met is None else "yes" if met else "no"
 
 

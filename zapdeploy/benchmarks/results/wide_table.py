@@ -66,7 +66,7 @@ def _per_transistors(line: Line) -> str:
 
 
 def accuracy_text(line: Line) -> str:
-    """ "MAE 0.0234", "top-1 as fp32 84%", or nothing where none is known."""
+    """In short: "MAE 0.0234", "top-1 as fp32 84%", or nothing where none is known."""
     row = line.judged
     if row.accuracy is None:
         return NOTHING

@@ -191,6 +191,7 @@ def curve(
 
 
 def in_lava(network: SigmaDeltaNetwork, stream: Spikes) -> dict[str, IntArray]:
+    """The spikes of a run in Lava, by population."""
     return run_in_lava(network, stream).spikes
 
 

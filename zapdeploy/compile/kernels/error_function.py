@@ -13,7 +13,7 @@ Floats = NDArray[np.float32]
 
 
 def erf(x: Floats) -> Floats:
-    """erf(x) of each element: computed in float64 as C's own, then rounded once."""
+    """The error function of each element: computed in float64 as C's own, then rounded once."""
     flat = np.ascontiguousarray(x, np.float32).ravel()
     out = np.empty_like(flat)
     _erf(flat, out)

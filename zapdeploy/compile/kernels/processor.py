@@ -29,6 +29,7 @@ def machine() -> str:
 
 
 def features() -> frozenset[str]:
+    """The instruction sets that this processor has, by name."""
     if machine() == ARM:
         return frozenset({"neon", *_arm_extras()})
     try:

@@ -330,6 +330,7 @@ def parameter_slices(layer: Layer, cuts: Cuts, target: Target) -> tuple[IntArray
 
 
 def call_regions(call: Call, cuts: Cuts) -> tuple[Region | None, ...]:
+    """What each core reads of every input under these cuts."""
     op = operator(call.node.op)
     if op.unit is Unit.MATRIX:
         return op.input_regions(call, cuts.output, cuts.reduction)

@@ -76,6 +76,7 @@ def factor(event: str, level: Level, target: Target) -> float:
 
 
 def shares_of(event: str, target: Target) -> Shares:
+    """How an event's energy follows the bits that move; not at all where the file is silent."""
     moved = target.energy.activity.of_event(event)
     return _INDEPENDENT if moved is None else moved.shares()
 

@@ -61,6 +61,7 @@ class Pipeline(Answer):
 
     @property
     def fits(self) -> bool:
+        """Whether the network has room on its chips."""
         return self.violation is None
 
     @property

@@ -87,6 +87,7 @@ def bounds_of(node: Node) -> tuple[float, float] | None:
 
 
 def clamped(quantization: Quantization, low: float, high: float) -> Quantization:
+    """The quantization with its range cut to what lies between two numbers."""
     first, last = (int(_codes(quantization, bound).flat[0]) for bound in (low, high))
     return replace(quantization, low=first, high=last)
 

@@ -87,6 +87,7 @@ def core_violation(
 
 
 def parameter_bytes(layer: Layer, target: Target) -> int:
+    """Bytes of a layer's parameters, as wide as they are stored."""
     return sum(-(-v.size * storage_bits(v, target) // 8) for v in layer.parameters)
 
 

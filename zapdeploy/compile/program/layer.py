@@ -91,6 +91,7 @@ def _cuts(layer: Layer, program: LayerProgram, target: Target) -> Cuts:
 def lower_layer(
     index: int, layer: Layer, program: LayerProgram, held: dict[str, Region], target: Target
 ) -> LayerEvents:
+    """Everything that happens for one layer; `held` says where its inputs lie."""
     cuts = _cuts(layer, program, target)
     return LayerEvents(
         index=index,

@@ -107,4 +107,5 @@ class Program:
 
     @property
     def fits(self) -> bool:
+        """Whether the network has room on the chip."""
         return self.violation is None

@@ -62,10 +62,12 @@ def decode_program(raw: memoryview, digest: str, path: Path, *, planned: bool = 
 
 
 def damaged(path: Path) -> ProgramError:
+    """What to say of bytes that are not as they were written."""
     return ProgramError(f"program '{path}' is damaged; compile the model again")
 
 
 def incomplete(path: Path, error: Exception) -> ProgramError:
+    """What to say of a header that lacks something, or has something else there."""
     return ProgramError(
         f"program '{path}' has an incomplete header: {error}; compile the model again"
     )

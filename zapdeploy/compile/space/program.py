@@ -51,6 +51,7 @@ class SpaceProgram(Answer):
 
     @property
     def fits(self) -> bool:
+        """Whether every card's part has room on its chip."""
         return self.violation is None
 
     @property
@@ -126,8 +127,11 @@ def build_space(
 
 
 def suited_grid(graph: Graph, cards: int) -> Grid:
-    """Of the grids with so many cards, the one whose largest box is smallest; of those, the one
-    whose boxes have the least surface to other cards. Raises UsageError where there is none."""
+    """The grid with so many cards whose largest box is smallest.
+
+    Of several, the one whose boxes have the least surface to other cards. Raises UsageError where
+    there is none.
+    """
     shape = max((graph.values[name].shape for name in graph.inputs), key=len)
     space = shape[2:]
     fitting = [

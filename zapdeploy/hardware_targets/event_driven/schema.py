@@ -23,6 +23,8 @@ class Chip(Part):
 
 
 class EventEnergy(Part):
+    """Joules of each kind of event, and what they cover."""
+
     boundary: Literal["core array", "chip", "card", "system"]
     synaptic_op_dense: Joules
     synaptic_op_conv: Joules

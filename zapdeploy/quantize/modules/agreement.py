@@ -76,7 +76,6 @@ class _Comparison(fx.Interpreter):
 
 def _runtime_values(model: onnx.ModelProto, inputs: tuple[Tensor, ...]) -> list[NDArray[Any]]:
     """The results of all dequantizers of activations, in the file's order."""
-
     exposed = onnx.ModelProto()
     exposed.CopyFrom(model)
     constant = {tensor.name for tensor in model.graph.initializer}

@@ -51,6 +51,7 @@ class ActivityCosts:
 
     @cached_property
     def layers(self) -> tuple[LayerActivity, ...]:
+        """The layers of all stages."""
         return tuple(layer for stage in self.stages for layer in stage.layers)
 
     def energy(self, case: str, gated: bool) -> Estimate:

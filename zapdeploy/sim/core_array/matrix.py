@@ -187,6 +187,7 @@ def _check_chains(events: LayerEvents, senders: IntArray, receivers: IntArray) -
 
 @compiled
 def add_on(sums: Array, senders: Array, receivers: Array, count: Array) -> None:
+    """Add what senders hold to the sums of their receivers, one after the other."""
     for m in range(len(senders)):
         for k in range(count[senders[m]]):
             sums[receivers[m], k] += sums[senders[m], k]

@@ -117,6 +117,7 @@ class Memory:
 
 
 def key_of(buffer: Buffer) -> Key:
+    """What tells one buffer from another."""
     return buffer.name, buffer.kind, buffer.read
 
 
@@ -153,6 +154,7 @@ def first_foreign(owner: Array, address: int, count: Array, number: int) -> tupl
 
 @compiled
 def store(cells: Array, address: int, count: Array, values: Array) -> None:
+    """Write each core's bytes at one address."""
     for core in range(len(count)):
         for k in range(count[core]):
             cells[core, address + k] = values[core, k]

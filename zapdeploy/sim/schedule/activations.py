@@ -53,6 +53,7 @@ class Fetched:
 
 
 def fetched(events: LayerEvents, work: Work, mesh: Mesh, target: Target) -> Fetched:
+    """What each unit of work waits for."""
     return Fetched(
         boxes_read(events, work.chunks, target),
         tuple(trees(mesh, delivery.messages) for delivery in events.deliveries),

@@ -22,7 +22,7 @@ NO_LIMITS = (-(1 << 31), (1 << 31) - 1)
 
 @dataclass(frozen=True, eq=False)
 class Requantization:
-    """What a neuron makes of its two sums, in integers:
+    """What a neuron makes of its two sums, in integers.
 
         inner = r24((second + second_bias) second_multiplier + offset)
         code  = clamp(round(r24((first + bias) multiplier + inner) / 2^shift) - zero)

@@ -22,8 +22,11 @@ Row = tuple[str, str, str]
 
 @dataclass(frozen=True, eq=False)
 class SpacePerformance:
-    """What a pass over all cards costs. `passes`: those that make one frame, such as one for each
-    lead time. `timelines`: of the kinds of cards, by themselves."""
+    """What a pass over all cards costs.
+
+    `passes`: those that make one frame, such as one for each lead time. `timelines`: of the kinds
+    of cards, by themselves.
+    """
 
     program: SpaceProgram
     timelines: tuple[Timeline, ...]
@@ -33,6 +36,7 @@ class SpacePerformance:
 
     @property
     def level(self) -> str:
+        """How the cards' times were found: scheduled or estimated."""
         return self.timelines[0].level
 
     @property
@@ -47,6 +51,7 @@ class SpacePerformance:
 
     @cached_property
     def host_out_s(self) -> float:
+        """Seconds until the slowest card has sent its part of the outputs."""
         return max(_host_seconds(program, inputs=False) for program in self._each())
 
     @property
@@ -72,6 +77,7 @@ class SpacePerformance:
 
     @property
     def throughput_fps(self) -> float:
+        """Frames per second, all passes of each included."""
         return self.program.options.batch / (self.passes * self.interval_s)
 
     @property
@@ -118,6 +124,7 @@ class SpacePerformance:
 
     @property
     def energy_parts(self) -> dict[str, Estimate]:
+        """Joules per frame by what they go into."""
         seconds = self.program.grid.cards * self.interval_s
         parts = energy_parts(self.counts, seconds, self.program.target)
         scale = self.passes / self.program.options.batch
@@ -125,6 +132,7 @@ class SpacePerformance:
 
     @property
     def power_w(self) -> Estimate:
+        """Watts of all cards at full rate."""
         return self.energy_per_frame.scaled(self.throughput_fps)
 
     @property
@@ -146,8 +154,10 @@ class SpacePerformance:
         return energy_of(self.counts, cards * self.interval_s, target, idle).scaled(scale)
 
     def _sent_counts(self) -> Counts:
-        """Out of the cores, through the framebuffer, to the host; what arrives is an input of the
-        card that it arrives at."""
+        """What leaves cards: out of the cores, through the framebuffer, to the host.
+
+        What arrives is an input of the card that it arrives at.
+        """
         sent = int(self.flow.out_bytes.sum())
         columns = int(self.program.target.array.columns)
         hops = int(np.ceil(sent * 8 * (columns + 1) / 2))

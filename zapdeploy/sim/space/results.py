@@ -29,6 +29,7 @@ class SpaceResult(SpacePerformance, Answer):
         )
 
     def tables(self) -> tuple[Table, ...]:
+        """The summary that the command line prints."""
         return (space_table(self),)
 
     def records(self) -> list[dict[str, Any]]:
@@ -57,8 +58,11 @@ def time_space(
     passes: int = 1,
     frame_rate_hz: float | None = None,
 ) -> SpaceResult:
-    """Time and price a network cut over space; `timelines`: the kinds' schedules, estimates if not
-    given. Raises DoesNotFitError for one that does not fit."""
+    """Time and price a network cut over space.
+
+    `timelines`: the kinds' schedules, estimates if not given. Raises DoesNotFitError for one that
+    does not fit.
+    """
     if not program.fits:
         raise DoesNotFitError(program.why_not)
     programs = list(program.programs)

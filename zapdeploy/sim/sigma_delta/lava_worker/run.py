@@ -30,6 +30,7 @@ SCALARS = ("shift", "zero", "low", "high", "rounds_first")
 
 
 def main(folder: Path) -> int:
+    """Run the network that the folder describes, and write what came of it there."""
     try:
         result = _run(folder)
     except Exception as error:  # whatever Lava raises becomes one line for the caller
