@@ -27,6 +27,7 @@ ORDER = (
 )
 FOUNDATION = {
     "__init__",
+    "documents",
     "errors",
     "quantities",
     "files",

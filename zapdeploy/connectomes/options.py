@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from zapdeploy.documents import changed_fields
 from zapdeploy.errors import UsageError
 
 STRICT, TIDY = "strict", "tidy"
@@ -29,5 +30,4 @@ class EdgeOptions:
 
     def as_json(self) -> dict[str, Any]:
         """What differs from the defaults."""
-        plain = EdgeOptions()
-        return {name: v for name, v in vars(self).items() if v != getattr(plain, name)}
+        return changed_fields(self)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
+from zapdeploy.documents import changed_fields
 from zapdeploy.errors import UsageError
 from zapdeploy.typed import mapping, typed
 
@@ -74,8 +75,7 @@ class ReadOptions:
 
     def as_json(self) -> dict[str, Any]:
         """What differs from the defaults."""
-        plain = asdict(ReadOptions())
-        return {name: value for name, value in asdict(self).items() if value != plain[name]}
+        return changed_fields(self)
 
 
 def read_options(document: Mapping[str, Any]) -> ReadOptions:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.benchmarks.accuracy.contenders import BASELINE, Contender, contenders, horizon_of
+from zapdeploy.documents import Document
 from zapdeploy.errors import DataError
 from zapdeploy.forecasters.baselines import ORDER, BestMean, best_mean_windows, fit_autoregression
 from zapdeploy.forecasters.evaluation import Forecast, Scores, evaluate, evaluate_response
@@ -43,7 +44,7 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Document):
     """A forecaster against the naive mean. Steps are counted from 1.
 
     lost: steps at which it errs as much or more. unsure: those at which it errs less, but the
@@ -58,9 +59,6 @@ class Verdict:
     low: tuple[float, ...]
     high: tuple[float, ...]
     neurons: Any
-
-    def as_json(self) -> dict[str, Any]:
-        return {**vars(self), "neurons": self.neurons.as_json()}
 
     @property
     def text(self) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from zapdeploy.benchmarks.accuracy.evaluation import evaluate_models
+from zapdeploy.documents import Document
 from zapdeploy.forecasters.seeds import seed_folders
 from zapdeploy.recordings.recording import Recording
 
@@ -24,7 +25,7 @@ Errors = tuple[tuple[float, ...], ...]  # [seeds, horizon]
 
 
 @dataclass(frozen=True)
-class SeedComparison:
+class SeedComparison(Document):
     """`model` less `other`: the difference of their mean errors, its interval at 95 %, and how
     likely so large a one is by chance (two-sided)."""
 
@@ -44,9 +45,6 @@ class SeedComparison:
         if self.low > 0:
             return f"{self.model} errs MORE than {self.other}"
         return f"{self.model} and {self.other} differ by no more than chance"
-
-    def as_json(self) -> dict[str, Any]:
-        return {**vars(self), "seeds": list(self.seeds)}
 
 
 def seed_errors(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from zapdeploy.benchmarks.accuracy.contenders import Contender, contenders, neurons_of
 from zapdeploy.benchmarks.accuracy.training_data import noted, training_data
+from zapdeploy.documents import Document
 from zapdeploy.errors import DataError, UsageError
 from zapdeploy.forecasters.folder import is_forecaster_folder, read_golden
 from zapdeploy.host_part.golden import Golden, noted_golden
@@ -18,8 +19,10 @@ from zapdeploy.recordings.description import Description
 
 
 @dataclass(frozen=True)
-class Verified:
+class Verified(Document):
     """One form of a forecaster on its golden input. difference: the largest, in the data's unit."""
+
+    also: ClassVar[tuple[str, ...]] = ("passed",)
 
     runner: str
     precision: str
@@ -31,9 +34,6 @@ class Verified:
     @property
     def passed(self) -> bool:
         return self.difference <= self.tolerance
-
-    def as_json(self) -> dict[str, Any]:
-        return {**vars(self), "passed": self.passed}
 
 
 @dataclass(frozen=True)

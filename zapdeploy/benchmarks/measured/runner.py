@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from zapdeploy.benchmarks.measured.torch_runner import TORCH_PROVIDER, torch_query
 from zapdeploy.benchmarks.models.model_files import ModelFile
 from zapdeploy.benchmarks.models.onnx_model import at_batch
+from zapdeploy.documents import Document
 from zapdeploy.errors import ModelError
 from zapdeploy.onnxruntime_sessions import GPU_PROVIDER, Purpose, open_session
 
@@ -27,7 +28,7 @@ DEFAULT, EXACT = "default", "exact"
 
 
 @dataclass(frozen=True)
-class Configuration:
+class Configuration(Document):
     """One way to run a model file. `streams` queries of `batch` frames run side by side, each on
     `threads` threads. activations: "float", "float16", "unsigned" or "signed". kernels: "default",
     or "exact", where the default ones saturate.
@@ -48,9 +49,6 @@ class Configuration:
     @property
     def frames_per_query(self) -> int:
         return self.batch * self.streams
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 Frames = Callable[[int], Mapping[str, NDArray[np.float32]] | None]

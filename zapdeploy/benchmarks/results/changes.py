@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import ClassVar
 
 from zapdeploy.benchmarks.results.results import BenchmarkResult
 from zapdeploy.benchmarks.results.rows import MAE, Row
+from zapdeploy.documents import Document
 from zapdeploy.errors import UsageError
 from zapdeploy.quantities import Provenance
 
@@ -31,8 +32,10 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True)
-class Change:
+class Change(Document):
     """One quantity of one row, before and after. change: relative, after / before - 1."""
+
+    also: ClassVar[tuple[str, ...]] = ("change",)
 
     label: str
     quantity: str
@@ -46,13 +49,12 @@ class Change:
     def change(self) -> float | None:
         return None if self.after is None else self.after / self.before - 1
 
-    def as_json(self) -> dict[str, Any]:
-        return {**vars(self), "verdict": self.verdict.value, "change": self.change}
-
 
 @dataclass(frozen=True)
-class Changes:
+class Changes(Document):
     """All changes from the first result to another one."""
+
+    also: ClassVar[tuple[str, ...]] = ("regressed",)
 
     before: str
     after: str
@@ -61,14 +63,6 @@ class Changes:
     @property
     def regressed(self) -> bool:
         return any(change.verdict is Verdict.WORSE for change in self.changes)
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "before": self.before,
-            "after": self.after,
-            "regressed": self.regressed,
-            "changes": [change.as_json() for change in self.changes],
-        }
 
 
 def compare_results(results: Sequence[BenchmarkResult]) -> tuple[Changes, ...]:

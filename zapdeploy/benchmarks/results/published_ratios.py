@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from zapdeploy.benchmarks.results.published import MODEL, published_rows
 from zapdeploy.benchmarks.results.rows import Row, Scenario
+from zapdeploy.documents import Document
 from zapdeploy.quantities import Estimate, Provenance
 
 NORTHPOLE = "IBM NorthPole (Science 2023)"
@@ -16,7 +16,7 @@ _PAPER = "Modha et al., Science 382:329-335, 2023"
 
 
 @dataclass(frozen=True)
-class Ratio:
+class Ratio(Document):
     """Frames per joule of `device` over those of `other`.
 
     claimed: what a publication says, and `agrees` whether `value` is within 10 % of it; None where
@@ -30,9 +30,6 @@ class Ratio:
     claimed: float | None
     agrees: bool | None
     note: str
-
-    def as_json(self) -> dict[str, Any]:
-        return dict(vars(self))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any
 
 from zapdeploy.benchmarks.results.deadlines import deadlines_json
+from zapdeploy.documents import Document
 from zapdeploy.quantities import Estimate, Provenance
 from zapdeploy.typed import mapping, typed
 
@@ -37,7 +38,7 @@ class Scenario(Enum):
 
 
 @dataclass(frozen=True)
-class Latency:
+class Latency(Document):
     """Distribution of the time of one query [s]; percentiles by nearest rank.
 
     p99_9_s, maximum_s: None where whoever measured does not say.
@@ -55,10 +56,6 @@ class Latency:
     def tail_s(self) -> float:
         """The highest percentile that is known: p99.9, else p99."""
         return self.p99_s if self.p99_9_s is None else self.p99_9_s
-
-    def as_json(self) -> dict[str, float | int | None]:
-        """Percentiles by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
 @dataclass(frozen=True)
@@ -216,7 +213,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class NotRun:
+class NotRun(Document):
     """A combination without numbers, and why. `final`: trying again would end the same way."""
 
     key: str
@@ -226,11 +223,6 @@ class NotRun:
     scenario: Scenario
     reason: str
     final: bool = True
-
-    def as_json(self) -> dict[str, Any]:
-        """One line of not_run.jsonl."""
-        raw = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {**raw, "scenario": self.scenario.value}
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> NotRun:

@@ -19,6 +19,7 @@ from zapdeploy.compile.frontend import import_model
 from zapdeploy.compile.multichip.pipeline import Pipeline, single
 from zapdeploy.compile.multichip.pipeline_partitioner import build_pipeline
 from zapdeploy.compile.program.program import Options, Origin
+from zapdeploy.documents import Document
 from zapdeploy.errors import UsageError
 from zapdeploy.hardware_targets import Figure, Target, parse_target, target_text
 from zapdeploy.sim.results import Result
@@ -32,7 +33,7 @@ _OUTPUTS, _WIDTH, _OPS = (
 
 
 @dataclass(frozen=True)
-class Effect:
+class Effect(Document):
     """One assumed number at both ends of its error, and what becomes of the result.
 
     None where the network does not fit such a chip.
@@ -44,9 +45,6 @@ class Effect:
     unit: str
     frames_per_s: tuple[float | None, float | None]
     energy_j: tuple[float | None, float | None]
-
-    def as_json(self) -> dict[str, Any]:
-        return dict(vars(self))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 from zapdeploy.api import compile_model, simulate
 from zapdeploy.benchmarks.models.model_files import precision_file
@@ -20,6 +20,7 @@ from zapdeploy.benchmarks.models.workloads import INT4, ModelSize, find_workload
 from zapdeploy.benchmarks.results.published import published_rows
 from zapdeploy.benchmarks.results.rows import Row, Scenario
 from zapdeploy.benchmarks.simulated.rates import spread
+from zapdeploy.documents import Document
 from zapdeploy.hardware_targets import Target, load_target
 from zapdeploy.quantities import Estimate
 from zapdeploy.sim.calibration import YARDSTICK_POWER_W
@@ -43,11 +44,13 @@ class Role(Enum):
 
 
 @dataclass(frozen=True)
-class Prediction:
+class Prediction(Document):
     """One published figure and ours. [low, high] is the interval that the assumptions leave.
 
     `at_least`: the publication gives a lower limit.
     """
+
+    also: ClassVar[tuple[str, ...]] = ("error", "contains", "fails")
 
     what: str
     unit: str
@@ -80,10 +83,6 @@ class Prediction:
     def fails(self) -> bool:
         """Whether a judged figure lies outside our interval."""
         return self.is_judged and not self.contains
-
-    def as_json(self) -> dict[str, Any]:
-        plain = {**vars(self), "role": self.role.value}
-        return {**plain, "error": self.error, "contains": self.contains, "fails": self.fails}
 
 
 def predict(

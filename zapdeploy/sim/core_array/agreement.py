@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from zapdeploy.compile.graph import Array
 from zapdeploy.compile.multichip.pipeline import Pipeline
 from zapdeploy.compile.program.layer import lower
 from zapdeploy.compile.program.program import Program
+from zapdeploy.documents import Document
 from zapdeploy.sim.core_array.run import CoreArray
 from zapdeploy.sim.frames import Run
 from zapdeploy.sim.functional import Progress
@@ -19,7 +19,7 @@ from zapdeploy.sim.staged import run_pipeline
 
 
 @dataclass(frozen=True)
-class Agreement:
+class Agreement(Document):
     """Elements of all outputs, and how many of them are equal."""
 
     elements: int
@@ -28,9 +28,6 @@ class Agreement:
     @property
     def passed(self) -> bool:
         return self.equal == self.elements
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def core_by_core(program: Program) -> Run:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from zapdeploy.api import ESTIMATE, compile_model, simulate
 from zapdeploy.benchmarks.experiments.package_networks.tasks import Answers, Task
+from zapdeploy.documents import Document
 from zapdeploy.errors import ZapdeployError
 from zapdeploy.onnxruntime_sessions import Purpose, open_session
 from zapdeploy.quantize import quantize_onnx
@@ -29,7 +30,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(Document):
     """What one variant of a network answers, on inputs that no scale or width was chosen on.
 
     agreement: share of answers as the float network's. right: share of true answers, None where
@@ -47,10 +48,6 @@ class Row:
     bits: Mapping[str, int]
     energy_j: float | None
     refused: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        """The row as a JSON document."""
-        return asdict(self)
 
 
 def rows(task: Task, source: Path, folder: Path, target: str) -> Iterator[Row]:
