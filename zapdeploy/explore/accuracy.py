@@ -15,22 +15,24 @@ from zapdeploy.explore.spec import Accuracy
 
 @dataclass(frozen=True)
 class AccuracyJob:
-    """`data` as in `zapdeploy evaluate`: a path that the workers see, or "synthetic"."""
+    """`data` as in `zapdeploy evaluate`: a path that the workers see, or "synthetic". `lead`: the
+    longest context of the networks that are compared, so that all forecast the same frames."""
 
     digest: str
     data: str
     windows: int | None
     neurons: int | None
+    lead: int = 0
 
 
-def accuracy_job(network: str, asked: Accuracy) -> AccuracyJob:
+def accuracy_job(network: str, asked: Accuracy, lead: int) -> AccuracyJob:
     """Its digest covers the recording by name, size and time, as it may be too large to read."""
     path = Path(asked.data)
     found = path.stat() if path.exists() else None
     seen = None if found is None else [found.st_size, found.st_mtime_ns]
-    options = [asked.data, asked.windows, asked.neurons]
+    options = [asked.data, asked.windows, asked.neurons, lead]
     digest = digest_of(["accuracy", version(), network, seen, options])
-    return AccuracyJob(digest, asked.data, asked.windows, asked.neurons)
+    return AccuracyJob(digest, asked.data, asked.windows, asked.neurons, lead)
 
 
 def accuracy_row(file: Path, job: AccuracyJob) -> dict[str, Any]:
@@ -45,7 +47,7 @@ def accuracy_row(file: Path, job: AccuracyJob) -> dict[str, Any]:
     names = [str(file)]
     neurons = job.neurons if job.neurons is not None else neurons_to_read(names)
     recording = open_recording(job.data, neurons, options=options_to_read(names, ReadOptions()))
-    (found,) = evaluate_models(names, recording, windows=job.windows)
+    (found,) = evaluate_models(names, recording, windows=job.windows, lead=job.lead)
     interval = mae_interval(found.scores)
     return {
         "status": DONE,

@@ -85,10 +85,10 @@ def _searched(
     searcher = Searcher(spec, points, folder)
 
     def compute(asked: Sequence[Point]) -> Mapping[str, Row]:
-        missing = make_plan(spec, 0, asked, networks, store.rows()).tasks(most_families=1)
-        if missing:
+        plan = make_plan(spec, 0, asked, networks, store.rows())
+        if missing := plan.tasks(most_families=1):
             runner.compute(missing, 0, len(asked))
-        return store.rows()
+        return {row["digest"]: row for row in joined(plan, store.rows())}
 
     found = searcher.run(compute, lambda done, total: progress("points", done, total))
     plan = make_plan(spec, combinations(spec.axes), found, networks, store.rows())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +11,10 @@ from typing import Any
 
 from zapdeploy import version
 from zapdeploy.benchmarks.models.model_files import bits_of, precision_file
-from zapdeploy.benchmarks.models.onnx_model import model_facts
+from zapdeploy.benchmarks.models.onnx_model import input_shape, model_facts
 from zapdeploy.benchmarks.models.workloads import FLOAT, INT8, ModelSize, Workload, find_workload
 from zapdeploy.explore.points import digest_of
+from zapdeploy.forecasters.registry import find_forecaster
 
 NETWORKS = "networks"  # where their files are, in a folder of results
 
@@ -39,6 +40,18 @@ class Network:
             self.workload.has_weights and self.workload.is_forecaster
         )
 
+    @cached_property
+    def context(self) -> int | None:
+        """Frames that a forecaster reads; None for other networks."""
+        return _context(self.workload)
+
+    @property
+    def facts(self) -> dict[str, str | int | None]:
+        """What the table says of a network beside its model's name."""
+        name = self.workload.network
+        family = name.rpartition("-c")[0] if self.workload.is_forecaster else name
+        return {"network": family or None, "context": self.context}
+
     def file(self, folder: Path) -> Path:
         """The quantized ONNX file, made in `folder` where it has to be."""
         if self.is_given:
@@ -54,6 +67,7 @@ class Networks:
         self._known: dict[tuple[Any, ...], Network] = {}
         self.by_key: dict[str, Network] = {}
         self._files: dict[str, Path] = {}
+        self._contexts: dict[str, int] = {}
 
     def of(self, values: Mapping[str, Any]) -> tuple[str, str]:
         """The key of a point's network, and the precision that it has.
@@ -66,6 +80,14 @@ class Networks:
             self.by_key[found.key] = found
         network = self._known[asked]
         return network.key, network.precision
+
+    def longest_context(self, models: Sequence[str]) -> int:
+        """Of all forecasters among models that can be judged; 0 where there are none."""
+        for model in models:
+            if model not in self._contexts:
+                found = Network(find_workload(model, ModelSize()), INT8)
+                self._contexts[model] = found.context or 0 if found.can_be_judged else 0
+        return max((self._contexts[model] for model in models), default=0)
 
     def file(self, key: str, folder: Path) -> Path:
         """A network's file, made in a folder of results where it has to be."""
@@ -85,6 +107,15 @@ class Networks:
             found[key] = ranks[model]
             ranks[model] += 1
         return found
+
+
+def _context(workload: Workload) -> int | None:
+    if workload.is_forecaster:
+        return find_forecaster(workload.network)[1]
+    if workload.path is None:
+        return None
+    shape = input_shape(workload.path)
+    return shape[1] if len(shape) == 3 else None  # [batch, context, neurons]
 
 
 def _found(model: str, precision: str | None, neurons: int | None, width: int | None) -> Network:

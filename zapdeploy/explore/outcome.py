@@ -23,6 +23,7 @@ NUMBERS = (
 TEXTS = ("status", "reason", "timing_kind", "limiter")
 FLAGS = ("keeps_up",)
 ACCURACY = ("mae", "mae_low", "mae_high")
+WHY_NO_MAE = "mae_reason"
 # What a computer and its day add to a row: no part of the answer.
 OF_THE_RUN = ("seconds", "peak_memory_bytes")
 

@@ -134,7 +134,19 @@ def _value(row: Row, name: str, otherwise: str) -> float:
 def axes_of(rows: Sequence[Row]) -> list[str]:
     """Names of what varies in a table."""
     names = [*OPTIONS, *(key for key in rows[0] if "." in key)]
-    return [name for name in names if len({str(row.get(name)) for row in rows}) > 1]
+    varied = [name for name in names if len({str(row.get(name)) for row in rows}) > 1]
+    if "model" in varied and (parts := _parts_of_models(rows)):
+        at = varied.index("model")
+        varied[at : at + 1] = parts
+    return varied
+
+
+def _parts_of_models(rows: Sequence[Row]) -> list[str]:
+    """What tells models from each other, where it is their network and context alone."""
+    known = {(row["model"], row.get("network"), row.get("context")) for row in rows}
+    if len({of[1:] for of in known}) < len(known) or any(of[2] is None for of in known):
+        return []
+    return [n for n in ("network", "context") if len({row[n] for row in rows}) > 1]
 
 
 def _page(name: str, rows: Sequence[Row], done: Sequence[Row], goals: Goals) -> Iterator[str]:

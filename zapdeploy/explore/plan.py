@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from zapdeploy.explore.accuracy import AccuracyJob, accuracy_job
@@ -19,6 +19,7 @@ from zapdeploy.tables import Answer, Table
 @dataclass(frozen=True)
 class Plan(Answer):
     """`grid`: points without constraints. `points`: within them. `accuracy`: a job per network.
+    `facts`: what each network is.
 
     `known`: digests of results that are there. `seconds`: what the rest would take of one worker,
     by what known points took; None where nothing is known.
@@ -30,6 +31,7 @@ class Plan(Answer):
     accuracy: Mapping[str, AccuracyJob]
     known: frozenset[str]
     seconds: float | None
+    facts: Mapping[str, Mapping[str, str | int | None]] = field(default_factory=dict)
 
     @property
     def missing(self) -> tuple[Point, ...]:
@@ -99,13 +101,16 @@ def make_plan(
     """`retry`: points that failed or were ended count as not known."""
     known = frozenset(digest for digest, row in rows.items() if not _again(row, retry))
     asked = spec.compute.accuracy
-    used = {point.network for point in points if asked is not None}
+    used = {point.network for point in points}
+    lead = networks.longest_context(spec.models) if asked is not None else 0
     jobs = {
-        key: accuracy_job(key, asked)
+        key: accuracy_job(key, asked, lead)
         for key, network in networks.by_key.items()
         if asked is not None and key in used and network.can_be_judged
     }
-    return Plan(spec, grid, tuple(points), jobs, known, _expected(points, known, rows))
+    facts = {key: networks.by_key[key].facts for key in used}
+    expected = _expected(points, known, rows)
+    return Plan(spec, grid, tuple(points), jobs, known, expected, facts)
 
 
 def _again(row: Row, retry: bool) -> bool:

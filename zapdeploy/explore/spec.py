@@ -84,6 +84,12 @@ class Spec(_Table):
         return tuple(name for axis in self.axes for name in axis.names)
 
     @property
+    def models(self) -> tuple[str, ...]:
+        """Every value of the model's axis."""
+        axis = next(axis for axis in self.axes if "model" in axis.names)
+        return tuple(str(step[axis.names.index("model")]) for step in axis.values)
+
+    @property
     def varied(self) -> tuple[str, ...]:
         """Names of what has several values."""
         several = (axis for axis in self.axes if len(axis.values) > 1)

@@ -8,7 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from zapdeploy.explore.outcome import ACCURACY, DONE, FAILED, OF_THE_RUN, columns, no_row
+from zapdeploy.explore.outcome import (
+    ACCURACY,
+    DONE,
+    FAILED,
+    OF_THE_RUN,
+    WHY_NO_MAE,
+    columns,
+    no_row,
+)
 from zapdeploy.explore.plan import Plan
 from zapdeploy.explore.points import Point
 from zapdeploy.explore.store import Row
@@ -103,11 +111,16 @@ def joined(plan: Plan, results: Mapping[str, Row]) -> Iterator[Row]:
         found = results.get(point.digest)
         accuracy = plan.accuracy.get(point.network)
         judged = results.get(accuracy.digest) if accuracy is not None else None
-        yield table_row(point, found, judged)
+        yield table_row(point, found, judged, plan.facts.get(point.network, {}))
 
 
-def table_row(point: Point, found: Row | None, judged: Row | None = None) -> Row:
-    """A point with its result, and its network's accuracy."""
+def table_row(
+    point: Point,
+    found: Row | None,
+    judged: Row | None = None,
+    facts: Mapping[str, str | int | None] | None = None,
+) -> Row:
+    """A point with its result, its network's accuracy, and what its network is."""
     if point.error:
         found = no_row(FAILED, point.error)
     elif found is None:
@@ -115,7 +128,9 @@ def table_row(point: Point, found: Row | None, judged: Row | None = None) -> Row
     kept = [name for name in columns() if name not in ("digest", *OF_THE_RUN, *ACCURACY)]
     values = {k: list(v) if isinstance(v, tuple) else v for k, v in point.values.items()}
     mae = {name: None if judged is None else judged.get(name) for name in ACCURACY}
-    return {**values, **{name: found.get(name) for name in kept}, **mae, "digest": point.digest}
+    mae[WHY_NO_MAE] = None if judged is None else judged["reason"]
+    results = {name: found.get(name) for name in kept}
+    return {**values, **(facts or {}), **results, **mae, "digest": point.digest}
 
 
 def save(found: Exploration) -> Path:

@@ -81,6 +81,7 @@ def evaluate_models(
     simulate: bool = False,
     response: Array | None = None,
     horizon: int | None = None,
+    lead: int = 0,
     progress: Progress = lambda what, done, total: None,
 ) -> list[Evaluated]:
     """Score every model on the recording's test split, all over the same targets.
@@ -88,8 +89,9 @@ def evaluate_models(
     models: folders, .onnx and .zap files, and the baselines "mean", "mean:W" and "stimulus".
     simulate: run quantized ONNX files in the functional simulator as well. windows: at most so many
     of each condition. response: the stimulus baseline's forecast, where the recording brings it.
-    horizon: of baselines where no model says it. Raises DataError for a model that was trained on
-    other columns than the recording's, and for models of different horizons.
+    horizon: of baselines where no model says it. lead: frames before the first target by which
+    windows are chosen, at least the longest context of these models. Raises DataError for a model
+    that was trained on other columns than the recording's, and for models of different horizons.
     """
     steps = common_horizon(models, horizon)
     found = []
@@ -98,7 +100,7 @@ def evaluate_models(
         for model in models
         for contender in contenders(model, recording.neurons, simulate=simulate, horizon=steps)
     ]
-    lead = max(contender.context for contender in every)
+    lead = max(lead, *(contender.context for contender in every))
     for contender in every:
         check_columns(contender.columns, recording.columns, contender.model)
         what = f"{contender.model} ({contender.runner})"

@@ -74,6 +74,12 @@ def _facts_of(path: Path) -> ModelFacts:
     )
 
 
+def input_shape(path: Path) -> tuple[int, ...]:
+    """Of the first input, batch included; 0 for an open dimension. Raises ModelError."""
+    inputs = _network_inputs(load_model(path).graph)
+    return tuple(d.dim_value for d in inputs[0].type.tensor_type.shape.dim) if inputs else ()
+
+
 def at_batch(path: Path, batch: int) -> bytes:
     """The same network, quantization parameters and all, with another first dimension throughout.
 
