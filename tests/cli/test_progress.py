@@ -8,6 +8,7 @@ import time
 import pytest
 
 from zapdeploy.cli import show
+from zapdeploy.cli.app import run
 
 
 @pytest.fixture(autouse=True)
@@ -58,3 +59,12 @@ def test_short_work_and_json_are_silent(
     with show.progress() as progress:
         progress("x", 0, 1)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("call", [("targets", "list"), ("models", "list"), ("doctor",)])
+def test_verbose_says_of_every_verb_what_it_took(
+    call: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for more, lines in (((), 0), (("--verbose",), 1), (("-v", "--json"), 1)):
+        assert run([*call, *more]) == 0
+        assert capsys.readouterr().err.count(" s  in all") == lines

@@ -7,13 +7,21 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from zapdeploy.forecasters.tsmixer import TSMixer, random_tsmixer  # noqa: E402
+from zapdeploy.forecasters.tsmixer import TSMixer  # noqa: E402
 
 
 @pytest.mark.parametrize(
     ("context", "width", "revin", "parameters"),
     [(4, 256, False, 73_586_458), (256, 128, True, 37_148_100)],
 )
+def random_tsmixer(neurons: int, context: int, width: int, *, revin: bool, seed: int) -> TSMixer:
+    """A TSMixer with torch's default initialisation, drawn from `seed` alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = TSMixer(neurons, context, width, revin=revin)
+    return network.eval()
+
+
 def test_parameter_counts_are_the_published_ones(
     context: int, width: int, revin: bool, parameters: int
 ) -> None:

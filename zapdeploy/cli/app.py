@@ -85,7 +85,7 @@ def run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     show.set_verbose("-v" in arguments or "--verbose" in arguments)
     try:
-        with protecting(_inputs(arguments)):
+        with show.cost(), protecting(_inputs(arguments)):
             status = _command().main(arguments, prog_name="zapdeploy", standalone_mode=False)
     except ZapdeployError as error:
         if debug:

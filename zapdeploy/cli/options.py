@@ -65,7 +65,9 @@ Passes = Annotated[
     typer.Option("--passes", help="Passes that make a frame, such as one for each lead time."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more, and name each step.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Say more, name each step, and say what it took.")
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 FrameRate = Annotated[
     float | None,

@@ -12,6 +12,7 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any, TextIO
 
 from zapdeploy.formatting import count, interval, quantity
+from zapdeploy.platforms import peak_memory_bytes
 from zapdeploy.tables import Answer
 from zapdeploy.tables import Table as Answered
 from zapdeploy.text import one_line
@@ -140,13 +141,24 @@ class Progress:
                 sys.stderr.flush()
 
     def close(self) -> None:
-        """Take the line away; with --verbose, say how long it all took."""
+        """Take the line away."""
         self._ended.set()
         if self._enabled:
             self._beat.join()
         self.clear()
+
+
+@contextmanager
+def cost() -> Iterator[None]:
+    """With --verbose, say what the whole call took."""
+    started = time.monotonic()
+    try:
+        yield
+    finally:
         if _verbose:
-            print(f"{time.monotonic() - self._started:8.1f} s  done", file=sys.stderr)
+            memory = peak_memory_bytes()
+            peak = f", {quantity(memory, 'B')} of memory at most" if memory else ""
+            print(f"{time.monotonic() - started:8.1f} s  in all{peak}", file=sys.stderr)
 
 
 @contextmanager

@@ -116,11 +116,3 @@ class TSMixer(nn.Module):
             return forecast
         x, mean, deviation = self.norm.normalise(x)
         return self.norm.restore(self.forecast(self.blocks(x)), mean, deviation)
-
-
-def random_tsmixer(neurons: int, context: int, width: int, *, revin: bool, seed: int) -> TSMixer:
-    """A TSMixer with torch's default initialisation, drawn from `seed` alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = TSMixer(neurons, context, width, revin=revin)
-    return network.eval()

@@ -57,11 +57,6 @@ class Fidelity:
         """Outputs with more than a tenth of their power in noise."""
         return tuple(name for name, found in self.snr_db.items() if found < LOST_DB)
 
-    @property
-    def worst_db(self) -> float:
-        """The least of all outputs."""
-        return min(self.snr_db.values(), default=BEST_DB)
-
     def as_json(self) -> dict[str, Any]:
         """The measurement as a JSON document."""
         return asdict(self) | {"snr_db": dict(self.snr_db), "lost": list(self.lost)}

@@ -14,10 +14,8 @@ from zapdeploy.compile.layers import group_layers
 from zapdeploy.compile.mapping.cost import own_loads
 from zapdeploy.compile.mapping.pricing import (
     Counts,
-    dynamic_energy,
     energy_of,
     energy_parts,
-    idle_energy,
     price_loads,
 )
 from zapdeploy.compile.mapping.tiling import Cuts, space_of
@@ -69,7 +67,7 @@ def test_every_event_has_a_price_of_its_own() -> None:
     figures, bare = dict(northpole().figures()), unmeasured()
     for event, key in PRICES.items():
         figure = figures[f"energy.{key}"]
-        found = dynamic_energy(Counts(**{event: 10**6}), bare)
+        found = energy_of(Counts(**{event: 10**6}), 0.0, bare)
         assert found.low == pytest.approx(1e6 * figure.low, rel=0.05)
         assert found.high == pytest.approx(1e6 * figure.high, rel=0.05)
         assert found.value == pytest.approx(1e6 * northpole().energy.price(figure))
@@ -121,14 +119,14 @@ def test_energy_is_what_happens_and_what_passes() -> None:
     static = energy_of(Counts(), 2.0, target)
     assert static.value == pytest.approx(2 * northpole().energy.price(target.energy.static_power))
     assert energy_of(events, 2.0, target).value == pytest.approx(
-        dynamic_energy(events, target).value + static.value
+        energy_of(events, 0.0, target).value + static.value
     )
 
 
 def test_waiting_has_its_own_power() -> None:
     """tile64-sim gates its clock: 1 to 4 W instead of 2.5 to 10 W."""
     tile = load_target("tile64-sim")
-    waiting, standing = idle_energy(3.0, tile), energy_of(Counts(), 3.0, tile)
+    waiting, standing = energy_of(Counts(), 0.0, tile, 3.0), energy_of(Counts(), 3.0, tile)
     assert (waiting.low, waiting.value, waiting.high) == pytest.approx((3.0, 6.0, 12.0), rel=0.05)
     assert (standing.low, standing.high) == pytest.approx((7.5, 30.0), rel=0.05)
 
@@ -172,5 +170,5 @@ def test_candidates_are_priced_as_their_counts() -> None:
             **dict.fromkeys(fetched, 0),
             memory_bytes=made.counts.memory_bytes - moved,
         )
-        one_of_each = dynamic_energy(Counts(**dict.fromkeys(EVENTS, 1)), target).value
-        assert joules == pytest.approx(dynamic_energy(own, target).value, rel=0, abs=one_of_each)
+        one_of_each = energy_of(Counts(**dict.fromkeys(EVENTS, 1)), 0.0, target).value
+        assert joules == pytest.approx(energy_of(own, 0.0, target).value, rel=0, abs=one_of_each)

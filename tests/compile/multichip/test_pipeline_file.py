@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.compile.program.zap_files import program_digest
 from tests.networks import ORIGIN, small_cnn, small_cnn_program
 from zapdeploy.compile.mapping.memory import CapacityViolation
 from zapdeploy.compile.multichip.pipeline import Pipeline, single
 from zapdeploy.compile.multichip.pipeline_file import load_pipeline, pipeline_digest, save_pipeline
 from zapdeploy.compile.multichip.pipeline_partitioner import build_pipeline
 from zapdeploy.compile.program.program import Options
-from zapdeploy.compile.program.section import program_digest
 from zapdeploy.errors import ProgramError
 from zapdeploy.hardware_targets import load_target, target_text
 

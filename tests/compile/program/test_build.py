@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from tests.compile.program.zap_files import program_digest
 from tests.networks import (
     ORIGIN,
     NetworkBuilder,
@@ -29,7 +30,6 @@ from zapdeploy.compile.mapping.pricing import Counts, energy_of
 from zapdeploy.compile.mapping.tiling import Cuts, space_of
 from zapdeploy.compile.program.build import SharedWork, build_program, layer_program
 from zapdeploy.compile.program.program import Options, Program
-from zapdeploy.compile.program.section import program_digest
 from zapdeploy.errors import ModelError
 from zapdeploy.hardware_targets import load_target
 from zapdeploy.sim.timing import time_program

@@ -26,6 +26,7 @@ from tests.compile.program.zap_files import (
     START,
     file_header,
     load_program,
+    program_digest,
     save_program,
     sealed,
     section,
@@ -58,7 +59,6 @@ from zapdeploy.compile.graph import (
 from zapdeploy.compile.mapping.memory import CapacityViolation
 from zapdeploy.compile.multichip.pipeline_file import load_pipeline
 from zapdeploy.compile.program.program import Program
-from zapdeploy.compile.program.section import program_digest
 from zapdeploy.errors import ProgramError
 
 ELEMENTS = (

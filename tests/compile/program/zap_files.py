@@ -11,6 +11,7 @@ from typing import Any
 from zapdeploy.compile.multichip.pipeline import single
 from zapdeploy.compile.multichip.pipeline_file import load_pipeline, save_pipeline
 from zapdeploy.compile.program.program import Program
+from zapdeploy.compile.program.section import encode_program
 
 START = 64  # of the first section
 
@@ -25,6 +26,11 @@ def load_program(path: Path) -> Program:
     """The only stage of a file."""
     (stage,) = load_pipeline(path).stages
     return stage
+
+
+def program_digest(program: Program) -> str:
+    """What a file would have as the digest of its section."""
+    return encode_program(program)[1]
 
 
 def file_header(raw: bytes) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from zapdeploy.forecasters.intervals import (
     difference_interval,
     mae_interval,
     neuron_skill,
-    stretches,
 )
 from zapdeploy.recordings.columns import check_columns
 from zapdeploy.recordings.recording import Recording
@@ -195,11 +194,6 @@ def verdict(entry: Evaluated, naive: Evaluated) -> Verdict:
         interval.high,
         neuron_skill(entry.scores, naive.scores),
     )
-
-
-def few_stretches(scores: Scores) -> int:
-    """How many windows that share no frame the test split holds."""
-    return stretches(scores)
 
 
 def _naive(recording: Recording, lead: int, horizon: int) -> Forecast:

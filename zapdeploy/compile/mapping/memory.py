@@ -77,6 +77,14 @@ class CapacityViolation:
     limit: int
     hints: tuple[str, ...]
 
+    def sentence(self, model: str, on_what: str, fix: str) -> str:
+        """Why a model does not fit on what it was compiled for, and what would help."""
+        over = self.demanded - self.limit
+        return (
+            f"{model} does not fit on {on_what}: layer '{self.layer}' needs {self.what}:"
+            f" {self.demanded:,} bytes of {self.limit:,}, {over:,} too many. Fix: use {fix}."
+        )
+
 
 @dataclass(frozen=True)
 class Demand:

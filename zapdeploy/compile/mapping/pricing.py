@@ -77,16 +77,6 @@ def joules_of(
     return _value(_amounts(counts, seconds), target, levels)
 
 
-def dynamic_energy(counts: Counts, target: Target) -> Estimate:
-    """Joules of the events alone."""
-    return energy_of(counts, 0.0, target)
-
-
-def idle_energy(seconds: float, target: Target) -> Estimate:
-    """Joules drawn while waiting for the next frame."""
-    return energy_of(Counts(), 0.0, target, seconds)
-
-
 def energy_parts(counts: Counts, seconds: float, target: Target) -> dict[str, Estimate]:
     """The same energy event by event: values add up to that of `energy_of`, while intervals do not,
     as what was measured tells the sum better than its parts."""

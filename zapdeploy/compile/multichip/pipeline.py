@@ -76,13 +76,8 @@ class Pipeline(Answer):
         found = self.violation
         if found is None:
             return ""
-        over = found.demanded - found.limit
-        hints = " or ".join(found.hints) or "a chip with more memory"
-        return (
-            f"{self.model} does not fit on {self.on_what}: layer '{found.layer}' needs"
-            f" {found.what}: {found.demanded:,} bytes of {found.limit:,}, {over:,} too many."
-            f" Fix: use {hints}."
-        )
+        fix = " or ".join(found.hints) or "a chip with more memory"
+        return found.sentence(self.model, self.on_what, fix)
 
     def __repr__(self) -> str:
         fits = "fits" if self.fits else "does not fit"

@@ -33,11 +33,6 @@ ALIGNMENT = 64
 _LENGTH = struct.Struct("<Q")
 
 
-def program_digest(program: Program) -> str:
-    """SHA-256 of what a file would hold: graph, target, options, version and plan."""
-    return encode_program(program)[1]
-
-
 # What a header of other types or numbers than ours runs into.
 WRONG = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError),

@@ -65,12 +65,7 @@ class SpaceProgram(Answer):
         found = self.violation
         if found is None:
             return ""
-        over = found.demanded - found.limit
-        return (
-            f"{self.model} does not fit on {self.on_what}: layer '{found.layer}' needs"
-            f" {found.what}: {found.demanded:,} bytes of {found.limit:,}, {over:,} too many."
-            f" Fix: use more chips, or int4."
-        )
+        return found.sentence(self.model, self.on_what, "more chips, or int4")
 
     def __repr__(self) -> str:
         fits = "fits" if self.fits else "does not fit"

@@ -8,16 +8,6 @@ from zapdeploy.errors import UsageError
 from zapdeploy.functions import load_function
 
 
-def is_factory(name: str) -> bool:
-    """Whether a model is given as `package.module:factory`."""
-    module, separator, function = name.partition(":")
-    return (
-        bool(separator)
-        and function.isidentifier()
-        and all(part.isidentifier() for part in module.split("."))
-    )
-
-
 def build_from_factory(name: str) -> nn.Module:
     """Import the module, call the factory and return the network in evaluation mode.
 
