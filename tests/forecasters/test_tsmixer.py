@@ -10,10 +10,6 @@ torch = pytest.importorskip("torch")
 from zapdeploy.forecasters.tsmixer import TSMixer  # noqa: E402
 
 
-@pytest.mark.parametrize(
-    ("context", "width", "revin", "parameters"),
-    [(4, 256, False, 73_586_458), (256, 128, True, 37_148_100)],
-)
 def random_tsmixer(neurons: int, context: int, width: int, *, revin: bool, seed: int) -> TSMixer:
     """A TSMixer with torch's default initialisation, drawn from `seed` alone."""
     with torch.random.fork_rng(devices=[]):
@@ -22,6 +18,10 @@ def random_tsmixer(neurons: int, context: int, width: int, *, revin: bool, seed:
     return network.eval()
 
 
+@pytest.mark.parametrize(
+    ("context", "width", "revin", "parameters"),
+    [(4, 256, False, 73_586_458), (256, 128, True, 37_148_100)],
+)
 def test_parameter_counts_are_the_published_ones(
     context: int, width: int, revin: bool, parameters: int
 ) -> None:
