@@ -11,7 +11,7 @@ from zapdeploy.recordings.recording import Recording
 
 LOW, HIGH = 1.0, 99.0  # percentiles between which a neuron's range is taken
 SPREADS = 4.0  # so many spreads make that range: close to a normal distribution's deviation
-PAGE_NEURONS, BLOCK_VALUES = 1024, 2**25
+NEURONS_AT_ONCE = 4096
 # Frames that ranges are taken from: fewer of very many neurons, which may be on disk.
 LEAST_FRAMES, MOST_FRAMES, MOST_VALUES = 2_000, 20_000, 2**28
 
@@ -80,11 +80,10 @@ def robust_scales(recording: Recording) -> tuple[np.ndarray, np.ndarray]:
     frames = known[:: max(1, -(-known.size // most))]
     centre = np.empty(recording.neurons, np.float32)
     scale = np.empty(recording.neurons, np.float32)
-    # Wide blocks: of traces that are mapped from disk whole pages are read, of 1,024 neurons each.
-    wide = PAGE_NEURONS * max(1, BLOCK_VALUES // (PAGE_NEURONS * frames.size))
-    for start in range(0, recording.neurons, wide):
-        part = slice(start, start + wide)
-        block = recording.traces[frames, part]
+    seen = recording.traces[frames]  # at once: of traces on disk whole frames are read, and once
+    for start in range(0, recording.neurons, NEURONS_AT_ONCE):
+        part = slice(start, start + NEURONS_AT_ONCE)
+        block = seen[:, part]
         low, middle, high = np.percentile(block, (LOW, 50, HIGH), axis=0)
         deviation = block.std(axis=0)
         spread = np.where(high > low, (high - low) / SPREADS, deviation)
