@@ -57,10 +57,18 @@ def effects(
     return tuple(sorted(found, key=lambda effect: -effect.share))
 
 
+def levels_of(rows: Sequence[Mapping[str, Any]], name: str) -> list[str]:
+    """The values of an axis as text: numbers in their order, others in that of appearance."""
+    values = list(dict.fromkeys(row[name] for row in rows))
+    if all(isinstance(value, int | float) for value in values):
+        values.sort()
+    return [str(value) for value in values]
+
+
 def _levels(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[list[Any], NDArray[np.int64]]:
-    """The values of an axis in order of appearance, and which of them each row has."""
+    """The values of an axis, and which of them each row has."""
     values = [str(row[name]) for row in rows]
-    known = list(dict.fromkeys(values))
+    known = levels_of(rows, name)
     place = {value: index for index, value in enumerate(known)}
     return known, np.array([place[value] for value in values], np.int64)
 

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from zapdeploy import version
+from zapdeploy.benchmarks.report.blocks import Cell, Chart, Section, Table
+from zapdeploy.benchmarks.report.page import page_html
 from zapdeploy.errors import UsageError
 from zapdeploy.explore.axes import OPTIONS
-from zapdeploy.explore.effects import Effect, effects
+from zapdeploy.explore.effects import effects
 from zapdeploy.explore.outcome import AT_RATE, DONE, columns
 from zapdeploy.explore.pareto import Front, front
+from zapdeploy.explore.pictures import factors, named, parallel, shares, shown, standings
 from zapdeploy.explore.query import tables_in
 from zapdeploy.extras import load
 from zapdeploy.files import atomic_write
-from zapdeploy.tables import Table
 
 MOST_IN_TABLE = 200
-_SHOWN = 12  # axes of a picture
-_SURE, _OPEN, _OUT = "on the front for sure", "perhaps on the front", "dominated for sure"
+SURE, OPEN, OUT = "on the front for sure", "perhaps on the front", "dominated for sure"
 Row = Mapping[str, Any]
 
 
@@ -50,8 +49,8 @@ class Group:
 
     def standing(self, index: int) -> str:
         if self.front.out[index]:
-            return _OUT
-        return _SURE if self.front.sure[index] else _OPEN
+            return OUT
+        return SURE if self.front.sure[index] else OPEN
 
 
 def write_page(
@@ -66,20 +65,21 @@ def write_page(
 
     Raises UsageError for columns that are not there, and where Plotly is not installed.
     """
-    source = _table(folder, table)
+    source = _source(folder, table)
     rows = load("pyarrow.parquet", "explore", "read an exploration").read_table(source).to_pylist()
     done = [row for row in rows if row["status"] == DONE]
     if not done:
         raise UsageError(f"table must have a point that was done, not none ({source})")
     goals = _goals(done, tuple(minimize), tuple(maximize))
-    page = "\n".join(_page(source.stem, rows, done, goals))
+    sections = tuple(_sections(rows, done, goals))
     target = path or Path(folder) / f"{source.stem}.html"
+    page = page_html(source.stem, version(), sections, brushed=True)
     with atomic_write(target) as file:
         file.write(page.encode())
     return target
 
 
-def _table(folder: str | Path, name: str | None) -> Path:
+def _source(folder: str | Path, name: str | None) -> Path:
     found = {path.stem: path for path in tables_in(folder)}
     if name is not None and name not in found:
         raise UsageError(f"--table must be one of {', '.join(found)}, not '{name}'")
@@ -149,153 +149,126 @@ def _parts_of_models(rows: Sequence[Row]) -> list[str]:
     return [n for n in ("network", "context") if len({row[n] for row in rows}) > 1]
 
 
-def _page(name: str, rows: Sequence[Row], done: Sequence[Row], goals: Goals) -> Iterator[str]:
-    graph = load("plotly.graph_objects", "explore", "draw an exploration")
+def _sections(rows: Sequence[Row], done: Sequence[Row], goals: Goals) -> Iterator[Section]:
     axes, found = axes_of(rows), groups(done, goals)
-    style = resources.files("zapdeploy.benchmarks.report").joinpath("style.css").read_text("utf-8")
-    yield "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
-    yield f"<title>{escape(name)}</title><style>{style}</style></head>"
-    yield f"<body><h1>{escape(name)}</h1>"
     statuses = [row["status"] for row in rows]
     counts = ", ".join(f"{statuses.count(one):,} {one}" for one in dict.fromkeys(statuses))
     kinds = ", ".join(sorted({str(row["timing_kind"]) for row in done}))
-    yield f"<p>Made by zapdeploy {version()}. {len(rows):,} points: {counts}. "
-    yield f"Times are {kinds}, energies modelled; intervals are 90 % over the chips' assumptions."
-    yield "</p>"
-    yield "<section><h2>What cannot be bettered</h2>"
-    yield (
-        f"<p>Objectives: {escape(', '.join(goals.all))}. A point is dominated for sure if another "
-        "is better even with its worst ends against this one's best, and on the front for sure if "
-        "no other could be better with its best ends against this one's worst. The ends are taken "
-        "as independent; as points share a chip's assumptions, the truth is less open than that."
-        "</p>"
+    yield Section(
+        "answer",
+        "What cannot be bettered",
+        (
+            f"{len(rows):,} points: {counts}. Times are {kinds}, energies modelled, with 90 % over "
+            "the chips' assumptions; errors of forecasts have 95 % over stretches of time.",
+            f"Looked for: {_sought(goals)}.",
+            "A point is dominated for sure if another is better even with its worst ends against "
+            "this one's best, and on the front for sure if no other could be better with its best "
+            "ends against this one's worst. Ends are taken as independent; as points share a "
+            "chip's assumptions and a recording's frames, the truth is less open than that.",
+        ),
+        (
+            Chart(
+                "front",
+                "Fronts, with the intervals of their points",
+                "The same points are in the table.",
+                standings([_standing_rows(group, axes) for group in found], goals.all, axes),
+                _front_table(found, goals, axes),
+            ),
+        ),
     )
-    yield _drawn(_pareto(graph, found, goals, axes), first=True)
-    yield _front_table(found, goals, axes).html() + "</section>"
-    yield "<section><h2>All points</h2>"
-    yield _drawn(_parallel(graph, done, axes, goals)) + "</section>"
-    yield "<section><h2>What each axis does</h2><p>Shares of the variance of the logarithm, over "
-    yield "points that were done; a pair's share is what its axes do beyond each alone.</p>"
+    yield Section(
+        "points",
+        "All points",
+        ("Drag along an axis to keep the points in a range of it; click to let go.",),
+        (
+            Chart(
+                "parallel",
+                "Every point that was done, from left to right",
+                f"Parallel coordinates of {len(done):,} points; the table has the first.",
+                parallel(done, axes, goals.all),
+                _points_table(done, goals, axes),
+            ),
+        ),
+    )
+    yield Section("axes", "What each axis does", (_EFFECTS,), tuple(_effects(done, axes, goals)))
+
+
+_EFFECTS = (
+    "Shares of the variance of the logarithm, over points that were done; a pair's share is what "
+    "its axes do beyond each alone."
+)
+
+
+def _sought(goals: Goals) -> str:
+    least = [f"little {named(goal)}" for goal in goals.minimize]
+    return ", ".join([*least, *(f"much {named(goal)}" for goal in goals.maximize)])
+
+
+def _standing_rows(group: Group, axes: Sequence[str]) -> dict[tuple[str, str, bool], list[Row]]:
+    """Rows by what they are called, where they stand, and whether their stated values are on the
+    front: then they are drawn with their intervals."""
+    found: dict[tuple[str, str, bool], list[Row]] = {}
+    for index, row in enumerate(group.rows):
+        name = str(row[axes[0]]) if group.name == "all" and axes else group.name
+        stated = bool(group.front.stated[index])
+        found.setdefault((Path(name).name, group.standing(index), stated), []).append(row)
+    return found
+
+
+def _effects(done: Sequence[Row], axes: Sequence[str], goals: Goals) -> Iterator[Chart]:
     for goal in goals.all:
-        of_goal = effects(done, axes, goal)
-        yield f"<h3>{escape(goal)}</h3>"
-        yield _drawn(_shares(graph, of_goal)) + _drawn(_factors(graph, of_goal, goal))
-    yield "</section></body></html>"
-
-
-def _drawn(figure: Any, first: bool = False) -> str:
-    """A figure as HTML; the first one brings plotly.js along."""
-    figure.update_layout(template="plotly_white", margin={"t": 40})
-    return str(figure.to_html(full_html=False, include_plotlyjs=first))
-
-
-def _pareto(graph: Any, found: Sequence[Group], goals: Goals, axes: Sequence[str]) -> Any:
-    """The first two objectives, or the first one's distribution where there is no second."""
-    x, y = (goals.all * 2)[:2]
-    symbols = {_SURE: "star", _OPEN: "circle", _OUT: "circle-open"}
-    traces = []
-    for group in found:
-        for standing, symbol in symbols.items():
-            at = [i for i in range(len(group.rows)) if group.standing(i) == standing]
-            rows = [group.rows[i] for i in at]
-            if rows:
-                traces.append(
-                    graph.Scatter(
-                        x=[row[x] for row in rows],
-                        y=[row[y] for row in rows],
-                        error_x=_bars(rows, x) if standing != _OUT else None,
-                        error_y=_bars(rows, y) if standing != _OUT else None,
-                        text=[_words(row, axes) for row in rows],
-                        mode="markers",
-                        marker={"symbol": symbol, "opacity": 0.35 if standing == _OUT else 1.0},
-                        name=f"{group.name}, {standing}",
-                    )
-                )
-    figure = graph.Figure(traces)
-    figure.update_xaxes(title=x, type="log")
-    figure.update_yaxes(title=y, type="log")
-    return figure
-
-
-def _bars(rows: Sequence[Row], name: str) -> dict[str, Any]:
-    up = [_value(row, f"{name}_high", name) - row[name] for row in rows]
-    down = [row[name] - _value(row, f"{name}_low", name) for row in rows]
-    return {"array": up, "arrayminus": down, "thickness": 0.6, "width": 0}
-
-
-def _words(row: Row, axes: Sequence[str]) -> str:
-    return "<br>".join(escape(f"{name}: {row[name]}") for name in axes)
+        found = effects(done, axes, goal)
+        yield Chart(
+            f"shares-{goal}",
+            f"{named(goal)}: what its differences are due to",
+            "The same shares are in the table.",
+            shares(found),
+            _table(
+                "shares of the variance",
+                ("axes", "share"),
+                [(" x ".join(e.names), f"{e.share:.1%}") for e in found],
+            ),
+        )
+        yield Chart(
+            f"factors-{goal}",
+            f"{named(goal)} at each value, over its geometric mean",
+            "The same factors are in the table.",
+            factors(found, goal),
+            _table(
+                "factors",
+                ("value", "times the mean"),
+                [
+                    (f"{e.names[0]}: {value}", f"{factor:.3f}")
+                    for e in found
+                    for value, factor in e.factors.items()
+                ],
+            ),
+        )
 
 
 def _front_table(found: Sequence[Group], goals: Goals, axes: Sequence[str]) -> Table:
     rows = [
-        (
-            *(str(group.rows[i][name]) for name in axes),
-            *(_with_ends(group.rows[i], goal) for goal in goals.all),
-            group.standing(int(i)),
-        )
+        (*_cells(group.rows[i], axes, goals), group.standing(int(i)))
         for group in found
         for i in np.flatnonzero(group.front.stated)
     ]
     title = f"the front of the stated values, {min(len(rows), MOST_IN_TABLE)} of {len(rows)} points"
-    return Table(title, (*axes, *goals.all, "with intervals"), rows[:MOST_IN_TABLE])
+    columns = (*axes, *map(named, goals.all), "with intervals")
+    return _table(title, columns, rows[:MOST_IN_TABLE], folded=False)
 
 
-def _with_ends(row: Row, name: str) -> str:
-    if row.get(f"{name}_low") is None:
-        return f"{row[name]:.4g}"
-    return f"{row[name]:.4g} [{row[f'{name}_low']:.3g}, {row[f'{name}_high']:.3g}]"
+def _points_table(done: Sequence[Row], goals: Goals, axes: Sequence[str]) -> Table:
+    rows = [_cells(row, axes, goals) for row in done[:MOST_IN_TABLE]]
+    title = f"{len(rows)} of {len(done)} points; explore query has all"
+    return _table(title, (*axes, *map(named, goals.all)), rows)
 
 
-def _parallel(graph: Any, done: Sequence[Row], axes: Sequence[str], goals: Goals) -> Any:
-    dimensions = []
-    for name in axes[:_SHOWN]:
-        values = [str(row[name]) for row in done]
-        known = list(dict.fromkeys(values))
-        place = {value: index for index, value in enumerate(known)}
-        dimensions.append(
-            {
-                "label": name,
-                "values": [place[value] for value in values],
-                "tickvals": list(range(len(known))),
-                "ticktext": [Path(value).name for value in known],
-            }
-        )
-    for goal in goals.all:
-        logs = [float(np.log10(row[goal])) if row.get(goal) else None for row in done]
-        dimensions.append({"label": f"log10 {goal}", "values": logs})
-    line = {"color": dimensions[-1]["values"], "colorscale": "Viridis", "showscale": True}
-    return graph.Figure(graph.Parcoords(line=line, dimensions=dimensions))
+def _cells(row: Row, axes: Sequence[str], goals: Goals) -> tuple[str, ...]:
+    return (*(Path(str(row[n])).name for n in axes), *(shown(row, goal) for goal in goals.all))
 
 
-def _shares(graph: Any, found: Sequence[Effect]) -> Any:
-    shown = [effect for effect in found if effect.share >= 0.001][:20]
-    figure = graph.Figure(
-        graph.Bar(
-            y=[" x ".join(effect.names) for effect in shown],
-            x=[effect.share for effect in shown],
-            orientation="h",
-        )
-    )
-    figure.update_xaxes(title="share of the variance", tickformat=".0%")
-    figure.update_yaxes(autorange="reversed", automargin=True)
-    return figure
-
-
-def _factors(graph: Any, found: Sequence[Effect], goal: str) -> Any:
-    """Main effects: the result at each value of an axis over its geometric mean."""
-    mains = [effect for effect in found if len(effect.names) == 1][:_SHOWN]
-    figure = graph.Figure(
-        [
-            graph.Scatter(
-                x=[f"{effect.names[0]}: {Path(str(value)).name}" for value in effect.factors],
-                y=[float(factor) for factor in effect.factors.values()],
-                mode="lines+markers",
-                name=effect.names[0],
-            )
-            for effect in mains
-        ]
-    )
-    figure.update_yaxes(title=f"{goal}, times its mean", type="log")
-    figure.update_xaxes(automargin=True)
-    return figure
+def _table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, folded: bool = True
+) -> Table:
+    cells = tuple(tuple(map(Cell, row)) for row in rows)
+    return Table(title, tuple(columns), cells, folded=folded)

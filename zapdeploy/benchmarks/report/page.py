@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from importlib import resources
 from typing import Any
@@ -18,6 +19,22 @@ _UNSAFE_IN_SCRIPTS = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 
 def report_html(data: ReportData, today: date | None = None) -> str:
     """The page, dated today. Raises UsageError without plotly or Jinja2."""
+    names = [model_name(one.model) for one in data.comparison.models]
+    made_by = data.result.common["versions"].get("zapdeploy", "of an unknown version")
+    return page_html(f"zapdeploy report: {', '.join(names)}", made_by, all_sections(data), today)
+
+
+def page_html(
+    title: str,
+    made_by: str,
+    sections: Sequence[Section],
+    today: date | None = None,
+    *,
+    brushed: bool = False,
+) -> str:
+    """Sections as a page. made_by: the version. brushed: whether some chart is of parallel
+    coordinates, for which plotly compiles code. Raises UsageError without plotly or Jinja2.
+    """
     try:
         from jinja2 import Environment, StrictUndefined
         from plotly.offline import get_plotlyjs
@@ -25,24 +42,23 @@ def report_html(data: ReportData, today: date | None = None) -> str:
         raise UsageError(
             "report must have plotly and Jinja2; pip install 'zapdeploy[report]'"
         ) from None
-    sections = all_sections(data)
     page = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).from_string(_file("page.html"))
-    names = [model_name(one.model) for one in data.comparison.models]
     return page.render(
-        title=f"zapdeploy report: {', '.join(names)}",
-        version=data.result.common["versions"].get("zapdeploy", "of an unknown version"),
+        title=title,
+        version=made_by,
         date=(today or datetime.now(UTC).date()).isoformat(),
         sections=sections,
         figures=_script_json(_figures(sections)),
         style=_file("style.css"),
         plotly_js=get_plotlyjs(),
         charts_js=_file("charts.js"),
+        brushed=brushed,
     )
 
 
-def _figures(sections: tuple[Section, ...]) -> dict[str, Any]:
+def _figures(sections: Sequence[Section]) -> dict[str, Any]:
     """What the script draws, by the id of its place in the page."""
     blocks = [block for section in sections for block in section.blocks]
     return {
