@@ -58,7 +58,7 @@ def cycles(target: Target, graph: Graph | None = None) -> int:
 
 
 def test_several_positions_at_once_take_fewer_cycles() -> None:
-    """4 positions a cycle: four times the peak, and a quarter of the slabs' cycles."""
+    """4 positions a cycle: four times the peak, and a quarter of the tile passes' cycles."""
     four = chip(
         {"core.matrix_unit.positions_per_cycle": "4", "core.memory_port.width": "1 KiB/cycle"}
     )

@@ -2,7 +2,7 @@
 
 The format is Chrome's trace event JSON: complete events ("X") with microseconds in `ts` and `dur`,
 counters ("C") with `ts`. A scheduled chip also has counters for memory and links, layer by layer,
-and on request the slabs and blocks of one core.
+and on request the tile passes and output tiles of one core.
 """
 
 from __future__ import annotations

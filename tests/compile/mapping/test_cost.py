@@ -245,7 +245,7 @@ def test_a_residual_operand_is_read_once_more() -> None:
 
 
 def test_an_activation_as_second_operand_is_read_once_per_chunk() -> None:
-    """[1, 512, 8] x [1, 8, 32]: 512 positions are 2 chunks, and b is 256 B each time."""
+    """[1, 512, 8] x [1, 8, 32]: 512 positions are 2 accumulator_tiles, and b is 256 B each time."""
     net = NetworkBuilder("n")
     a, b = net.input("a", (1, 512, 8)), net.input("b", (1, 8, 32))
     (layer,) = group_layers(net.graph(net.node("MatMul", (a, b), 8)))

@@ -1,4 +1,4 @@
-"""Trees over the mesh, and links booked without overlap."""
+"""Trees over the mesh, and links reserved without overlap."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from tests.compile.noc.meshes import multicast_tree
 from zapdeploy.compile.noc.mesh import RECEIVE, SEND, Mesh, trees
 from zapdeploy.compile.noc.messages import Messages
 from zapdeploy.compile.regions import Region
-from zapdeploy.sim.schedule.booking import (
-    book,
+from zapdeploy.sim.schedule.link_reservation import (
     busy_cycles,
     link_cycles,
     next_gap,
-    no_bookings,
+    no_reservations,
+    reserve,
     send,
     without_room,
 )
@@ -77,25 +77,25 @@ def test_from_the_framebuffer() -> None:
 def test_bookings_fill_gaps_and_never_overlap() -> None:
     """Against a table of cycles."""
     random = np.random.default_rng(1)
-    books, taken = no_bookings(np.array([0, 80])), np.zeros(2000, bool)
+    reservations, taken = no_reservations(np.array([0, 80])), np.zeros(2000, bool)
     for _ in range(80):
         start, cycles = int(random.integers(500)), int(random.integers(1, 9))
-        found = next_gap(books, 1, start, cycles)
+        found = next_gap(reservations, 1, start, cycles)
         free = (t for t in range(start, 2000) if not taken[t : t + cycles].any())
         assert found == next(free)
-        book(books, 1, found, cycles)
+        reserve(reservations, 1, found, cycles)
         taken[found : found + cycles] = True
         low, high = sorted(random.integers(0, 700, 2).tolist())
-        assert busy_cycles(books, 1, low, high) == taken[low:high].sum()
-    assert link_cycles(without_room(books)).tolist() == [0, taken.sum()]
+        assert busy_cycles(reservations, 1, low, high) == taken[low:high].sum()
+    assert link_cycles(without_room(reservations)).tolist() == [0, taken.sum()]
 
 
 def test_a_tree_waits_until_all_its_links_are_free() -> None:
     """Two messages that share one link, entered 2 x 2 cycles after the start by either."""
     found = trees(MESH, messages([0, 1], [[3], [3]]))
-    books = no_bookings(found.uses(MESH.links))
+    reservations = no_reservations(found.uses(MESH.links))
     starts = [
-        send(books, found.links, found.hops, low, high, MESH.hop_latency, 7, 100)
+        send(reservations, found.links, found.hops, low, high, MESH.hop_latency, 7, 100)
         for low, high in zip(found.first[:-1], found.first[1:], strict=True)
     ]
     # The second one's link out of core 1 is busy from 102 to 109 with the first one's message.

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.sim.schedule.reference_machine import Block, Chip, Core, Message, Slab, run
+from tests.sim.schedule.reference_machine import Chip, Core, Message, OutputTile, TilePass, run
 from zapdeploy.compile.mapping.cost import read_region, storage_bits
 from zapdeploy.compile.ops.base import MatrixTile, Unit
 from zapdeploy.compile.program.layer import LayerEvents
@@ -44,7 +44,7 @@ def messages_of(layer: LayerSchedule, cores: dict[int, Core]) -> list[Message]:
         for p in range(len(packets)):
             m = int(packets.message[p])
             entries = range(packets.first[p], packets.first[p + 1])
-            kind = "inputs" if sending.needs.by_vector else f"operands {tensor}"
+            kind = "inputs" if sending.patterns.by_vector else f"operands {tensor}"
             brings: dict[int, object] = {
                 int(packets.core[j]): (kind, int(packets.at[j])) for j in entries
             }
@@ -59,7 +59,7 @@ def messages_of(layer: LayerSchedule, cores: dict[int, Core]) -> list[Message]:
 
 
 def _weight_messages(layer: LayerSchedule, cores: dict[int, Core]) -> list[Message]:
-    """Packets of weights: which slab they are for follows from the bytes sent before."""
+    """Packets of weights: which tile pass they are for follows from the bytes sent before."""
     parameters = layer.events.parameters
     sent_bytes: dict[int, int] = {}
     found = []
@@ -70,25 +70,31 @@ def _weight_messages(layer: LayerSchedule, cores: dict[int, Core]) -> list[Messa
         at = sent_bytes.get(group, 0)
         sent_bytes[group] = at + size
         whole = int(parameters.slice_bytes[sender])
-        per_chunk = max(len(cores[sender].slabs) // layer.work.chunks, 1)
-        chunk, inside = divmod(at, whole)
-        slab = next(s for s in range(per_chunk) if inside < (s + 1) * whole // per_chunk)
-        name = ("weights", chunk * per_chunk + slab)
+        per_accumulator_tile = max(
+            len(cores[sender].tile_passes) // layer.work.accumulator_tiles, 1
+        )
+        accumulator_tile, inside = divmod(at, whole)
+        tile_pass = next(
+            s
+            for s in range(per_accumulator_tile)
+            if inside < (s + 1) * whole // per_accumulator_tile
+        )
+        name = ("weights", accumulator_tile * per_accumulator_tile + tile_pass)
         brings: dict[int, object] = dict.fromkeys((*receivers, sender), name)
         found.append(
             Message(
                 "model", sender, receivers, start, cycles, brings, parameters.messages.rows_first
             )
         )
-        if cores[sender].slabs:
-            _reads(cores[sender], chunk * per_chunk + slab, size)
+        if cores[sender].tile_passes:
+            _reads(cores[sender], accumulator_tile * per_accumulator_tile + tile_pass, size)
     return found
 
 
 def _reads(core: Core, number: int, size: int) -> None:
     """The sender reads the bytes through its port."""
-    slab = core.slabs[number]
-    core.slabs[number] = replace(slab, sent_bytes=slab.sent_bytes + size)
+    tile_pass = core.tile_passes[number]
+    core.tile_passes[number] = replace(tile_pass, sent_bytes=tile_pass.sent_bytes + size)
 
 
 @dataclass
@@ -112,19 +118,19 @@ def cores_of(layer: LayerSchedule) -> dict[int, Core]:
     chain = _chain(events, target)
     found = {}
     for k in range(events.cuts.cores):
-        numbers = _numbers(events, target, k, layer.work.chunks)
-        order = [int(c) for c in layer.arrived.arrivals.chunk_order[k]]
+        numbers = _numbers(events, target, k, layer.work.accumulator_tiles)
+        order = [int(c) for c in layer.arrived.arrivals.accumulator_tile_order[k]]
         after = 0
         if events.held.volume[k]:
             after += ceil(target.core.vector_unit.latency.value) * (numbers.vector > 0)
             after += ceil(target.core.activation_unit.latency.value) * (numbers.activation > 0)
-        slabs, blocks = _program(layer, numbers, order)
-        if blocks:
-            found[k] = Core(slabs, blocks, after, *chain.get(k, (-1, 0)))
+        tile_passes, output_tiles = _program(layer, numbers, order)
+        if output_tiles:
+            found[k] = Core(tile_passes, output_tiles, after, *chain.get(k, (-1, 0)))
     return found
 
 
-def _numbers(events: LayerEvents, target: Target, k: int, chunks: int) -> _Numbers:
+def _numbers(events: LayerEvents, target: Target, k: int, accumulator_tiles: int) -> _Numbers:
     layer, work, unit = events.layer, events.work, target.core.matrix_unit
     tiles, at_once, operand = [], [], 0.0
     if layer.operator.unit is Unit.MATRIX:
@@ -133,7 +139,7 @@ def _numbers(events: LayerEvents, target: Target, k: int, chunks: int) -> _Numbe
             layer.anchor, events.cuts.output, events.cuts.reduction
         ):
             tiles.append(_tile(tile, work.mac_bits, target, k))
-            at_once.append(max(room // ceil(int(tile.positions[0].max()) / chunks), 1))
+            at_once.append(max(room // ceil(int(tile.positions[0].max()) / accumulator_tiles), 1))
         for read in layer.reads:
             if read.call is layer.anchor and read.input:
                 bits = storage_bits(read.source, target)
@@ -142,7 +148,11 @@ def _numbers(events: LayerEvents, target: Target, k: int, chunks: int) -> _Numbe
     shared = slice_of[k] >= 0 and int((slice_of == slice_of[k]).sum()) > 1
     private = int(events.parameters.slice_bytes[k]) if slice_of[k] >= 0 and not shared else 0
     operand = ceil(operand)
-    moved = work.port_bytes[0, k] - work.matrix[0, k] * int(unit.input_width) - operand * chunks
+    moved = (
+        work.port_bytes[0, k]
+        - work.matrix[0, k] * int(unit.input_width)
+        - operand * accumulator_tiles
+    )
     sums = events.partial_sums
     sent = int(sums.elements[sums.senders == k].sum()) * 4
     return _Numbers(
@@ -182,16 +192,20 @@ def _chain(events: LayerEvents, target: Target) -> dict[int, tuple[int, int]]:
     return found
 
 
-def _program(layer: LayerSchedule, n: _Numbers, order: list[int]) -> tuple[list[Slab], list[Block]]:
-    """Slabs and blocks in the order in which the core runs them."""
-    chunks, events = layer.work.chunks, layer.events
+def _program(
+    layer: LayerSchedule, n: _Numbers, order: list[int]
+) -> tuple[list[TilePass], list[OutputTile]]:
+    """Tile passes and output tiles in the order in which the core runs them."""
+    accumulator_tiles, events = layer.work.accumulator_tiles, layer.events
     operands = [
-        f"operands {i}" for i, s in enumerate(layer.arrived.sendings) if not s.needs.by_vector
+        f"operands {i}" for i, s in enumerate(layer.arrived.sendings) if not s.patterns.by_vector
     ]
-    slabs: list[Slab] = []
-    plan: list[tuple[int, int, int, int | None]] = []  # first, last, entries, chunk it opens
-    for turn, chunk in enumerate(order):
-        first_block = True
+    tile_passes: list[TilePass] = []
+    plan: list[
+        tuple[int, int, int, int | None]
+    ] = []  # first, last, entries, accumulator tile it opens
+    for turn, accumulator_tile in enumerate(order):
+        first_output_tile = True
         if events.layer.operator.unit is not Unit.MATRIX:
             if events.held.volume[n.k]:
                 plan.append((-1, -1, 0, turn))
@@ -199,27 +213,29 @@ def _program(layer: LayerSchedule, n: _Numbers, order: list[int]) -> tuple[list[
         for (positions, sets, vectors), at_once in zip(n.tiles, n.at_once, strict=True):
             if not positions:
                 continue
-            here = _part(positions, chunk, chunks)
-            blocks = ceil(sets / at_once)
-            for b in range(blocks):
-                wide = _part(sets, b, blocks)
+            here = _part(positions, accumulator_tile, accumulator_tiles)
+            output_tiles = ceil(sets / at_once)
+            for b in range(output_tiles):
+                wide = _part(sets, b, output_tiles)
                 for v in range(vectors * wide):
                     inputs = None
-                    if first_block and v % wide == 0:
+                    if first_output_tile and v % wide == 0:
                         inputs = _stage(layer, turn, v // wide)
-                    weights = ("weights", len(slabs)) if n.shared else None
-                    slabs.append(Slab(here, weights, inputs, 0, 0, v == 0))
-                last = len(slabs) - 1
-                opens = turn if first_block else None
+                    weights = ("weights", len(tile_passes)) if n.shared else None
+                    tile_passes.append(TilePass(here, weights, inputs, 0, 0, v == 0))
+                last = len(tile_passes) - 1
+                opens = turn if first_output_tile else None
                 plan.append((last - wide + 1, last, here * wide, opens))
-                first_block = False
-    per_chunk = len(slabs) // chunks
-    slabs = [
-        replace(slab, own_bytes=_part(n.own_bytes, i % per_chunk, per_chunk))
-        for i, slab in enumerate(slabs)
+                first_output_tile = False
+    per_accumulator_tile = len(tile_passes) // accumulator_tiles
+    tile_passes = [
+        replace(
+            tile_pass, own_bytes=_part(n.own_bytes, i % per_accumulator_tile, per_accumulator_tile)
+        )
+        for i, tile_pass in enumerate(tile_passes)
     ]
-    return slabs, [
-        Block(
+    return tile_passes, [
+        OutputTile(
             first, last, entries,
             _part(n.vector, i, len(plan)), _part(n.activation, i, len(plan)),
             _part(n.sending, i, len(plan)), _part(n.port_bytes, i, len(plan)),
@@ -232,11 +248,11 @@ def _program(layer: LayerSchedule, n: _Numbers, order: list[int]) -> tuple[list[
 def _stage(layer: LayerSchedule, turn: int, vector: int) -> Any:
     """The name of what the vector reads, as the packets bring it."""
     for sending in layer.arrived.sendings:
-        needs = sending.needs
-        if needs.by_vector and vector % needs.vectors_each == 0:
-            stage = vector // needs.vectors_each
-            if stage < needs.stages:
-                return ("inputs", turn * needs.stages + stage)
+        patterns = sending.patterns
+        if patterns.by_vector and vector % patterns.vectors_each == 0:
+            stage = vector // patterns.vectors_each
+            if stage < patterns.stages:
+                return ("inputs", turn * patterns.stages + stage)
     return None
 
 

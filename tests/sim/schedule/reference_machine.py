@@ -2,8 +2,8 @@
 code.
 
 It is given what a chip would be given, the messages with their start cycles, and works out itself
-when every slab and every block runs: each core steps from cycle to cycle and looks whether what it
-waits for has happened. Links are a table of who is on them in which cycle.
+when every tile pass and every output tile runs: each core steps from cycle to cycle and looks
+whether what it waits for has happened. Links are a table of who is on them in which cycle.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ class Message:
 
 
 @dataclass(frozen=True)
-class Slab:
+class TilePass:
     positions: int
     weights: object | None  # what must have arrived over the model network
     inputs: object | None  # what must have arrived over the activation network
     own_bytes: int  # weights that come from the core's own memory
-    sent_bytes: int  # weights that the core reads to send them for this slab
-    opens_block: bool
+    sent_bytes: int  # weights that the core reads to send them for this tile pass
+    opens_output_tile: bool
 
 
 @dataclass(frozen=True)
-class Block:
-    """Results that leave together, from the slabs `first` to `last` (-1: no matrix work)."""
+class OutputTile:
+    """Results that leave together, from the tile passes `first` to `last` (-1: no matrix work)."""
 
     first: int
     last: int
@@ -55,8 +55,8 @@ class Block:
 
 @dataclass(frozen=True)
 class Core:
-    slabs: list[Slab]
-    blocks: list[Block]
+    tile_passes: list[TilePass]
+    output_tiles: list[OutputTile]
     after: int
     other: int  # whose partial sums it takes
     way: int
@@ -141,7 +141,7 @@ def _distance(a: Place, b: Place) -> int:
 
 @dataclass
 class Run:
-    """What one core did: begins of slabs, begins and ends of blocks."""
+    """What one core did: begins of tile passes, begins and ends of output tiles."""
 
     begun: list[int] = field(default_factory=list)
     leaving: list[tuple[int, int]] = field(default_factory=list)
@@ -165,32 +165,36 @@ def _run_core(
     chip: Chip, core: Core, k: int, network: Network, runs: dict[int, Run], start: int
 ) -> Run:
     done, cycle, owed, elapsed = Run(), start, 0, 0
-    own_ready = start  # the first slab's own weights are loaded before
-    waiting, ends = 0, []  # bytes for the port; ends of slabs
+    own_ready = start  # the first tile pass's own weights are loaded before
+    waiting, ends = 0, []  # bytes for the port; ends of tile passes
     running = False
-    while len(done.leaving) < len(core.blocks):
-        block = core.blocks[len(done.leaving)]
-        if len(ends) > block.last:  # all its sums are there, or on their way
-            done.leaving.append(_leave(chip, core, k, block, network, runs, done, ends, start))
-            waiting += block.port_bytes
+    while len(done.leaving) < len(core.output_tiles):
+        output_tile = core.output_tiles[len(done.leaving)]
+        if len(ends) > output_tile.last:  # all its sums are there, or on their way
+            done.leaving.append(
+                _leave(chip, core, k, output_tile, network, runs, done, ends, start)
+            )
+            waiting += output_tile.port_bytes
             continue
-        slab = core.slabs[len(ends)]
-        if not running and _may_begin(chip, core, k, slab, network, done, ends, own_ready, cycle):
+        tile_pass = core.tile_passes[len(ends)]
+        if not running and _may_begin(
+            chip, core, k, tile_pass, network, done, ends, own_ready, cycle
+        ):
             running, elapsed = True, 0
             done.begun.append(cycle)
-            later = core.slabs[len(done.begun) % len(core.slabs)].own_bytes
+            later = core.tile_passes[len(done.begun) % len(core.tile_passes)].own_bytes
             own_ready = cycle + -(-later // chip.port_width)
-            owed = chip.input_width * slab.positions + later + slab.sent_bytes + waiting
+            owed = chip.input_width * tile_pass.positions + later + tile_pass.sent_bytes + waiting
             waiting = 0
         if running:
             used = network.port_bytes.get(k, {}).get(cycle, 0)
-            if slab.positions:
+            if tile_pass.positions:
                 owed -= chip.port_width - used
                 elapsed += 1
-            if elapsed >= slab.positions and owed <= 0:
+            if elapsed >= tile_pass.positions and owed <= 0:
                 running = False
-                ends.append(cycle + (1 if slab.positions else 0))
-                if not slab.positions:
+                ends.append(cycle + (1 if tile_pass.positions else 0))
+                if not tile_pass.positions:
                     continue
         cycle += 1
     return done
@@ -200,22 +204,22 @@ def _may_begin(
     chip: Chip,
     core: Core,
     k: int,
-    slab: Slab,
+    tile_pass: TilePass,
     network: Network,
     done: Run,
     ends: list[int],
     own_ready: int,
     cycle: int,
 ) -> bool:
-    for thing in (slab.weights, slab.inputs):
+    for thing in (tile_pass.weights, tile_pass.inputs):
         if thing is not None and network.arrived.get((k, thing), 0) > cycle:
             return False
     if own_ready > cycle:
         return False
-    if not slab.opens_block or not done.leaving:
+    if not tile_pass.opens_output_tile or not done.leaving:
         return True
     begin, end = done.leaving[-1]
-    entries = core.blocks[len(done.leaving)].entries
+    entries = core.output_tiles[len(done.leaving)].entries
     reaches = cycle + chip.matrix_latency  # the first accumulator; the others one by one
     return all(
         begin + (end - begin) * entry / max(entries, 1) <= reaches + entry
@@ -227,29 +231,29 @@ def _leave(
     chip: Chip,
     core: Core,
     k: int,
-    block: Block,
+    output_tile: OutputTile,
     network: Network,
     runs: dict[int, Run],
     done: Run,
     ends: list[int],
     start: int,
 ) -> tuple[int, int]:
-    """When a block begins to leave the accumulators and has left, in cycles."""
+    """When an output tile begins to leave the accumulators and has left, in cycles."""
     number = len(done.leaving)
-    begin = sums = start if block.last < 0 else 0
-    if block.last >= 0:
-        begin = done.begun[block.first] + chip.matrix_latency
-        sums = ends[block.last] + chip.matrix_latency
+    begin = sums = start if output_tile.last < 0 else 0
+    if output_tile.last >= 0:
+        begin = done.begun[output_tile.first] + chip.matrix_latency
+        sums = ends[output_tile.last] + chip.matrix_latency
     if number:
         begin = max(begin, done.leaving[-1][1])
-    for thing in block.operands or ():
+    for thing in output_tile.operands or ():
         begin = max(begin, network.arrived.get((k, thing), 0))
     if core.other >= 0:
         before = runs[core.other].leaving[number]
         begin = max(begin, before[0] + core.way)
         sums = max(sums, before[1] + core.way)
-    cycle, owed, ticks = begin, block.port_bytes, 0
-    longest = max(block.vector, block.activation, block.sending)
+    cycle, owed, ticks = begin, output_tile.port_bytes, 0
+    longest = max(output_tile.vector, output_tile.activation, output_tile.sending)
     while ticks < longest or owed > 0 or cycle < sums:
         owed -= chip.port_width - network.port_bytes.get(k, {}).get(cycle, 0)
         ticks += 1
@@ -258,11 +262,11 @@ def _leave(
 
 
 def _check_registers(cores: dict[int, Core], runs: dict[int, Run], network: Network) -> None:
-    """Weights must not arrive before their core has begun the slab before."""
+    """Weights must not arrive before their core has begun the tile pass before."""
     for k, core in cores.items():
-        for number, slab in enumerate(core.slabs):
-            if slab.weights is None or not number:
+        for number, tile_pass in enumerate(core.tile_passes):
+            if tile_pass.weights is None or not number:
                 continue
-            first = network.first_bytes.get((k, slab.weights))
+            first = network.first_bytes.get((k, tile_pass.weights))
             if first is not None and first < runs[k].begun[number - 1]:
-                raise OverwrittenError(f"core {k}, slab {number}, cycle {first}")
+                raise OverwrittenError(f"core {k}, tile pass {number}, cycle {first}")

@@ -46,7 +46,7 @@ def test_the_reference_knows_the_machine() -> None:
 
 
 def test_weights_that_come_too_early_are_found() -> None:
-    """A register must not be overwritten while the slab before has not begun."""
+    """A register must not be overwritten while the tile pass before has not begun."""
     layer = next(s for s in schedule(random_program(0)).layers if len(s.sent_weights) > 2)
     cores = cores_of(layer)
     messages = messages_of(layer, cores)

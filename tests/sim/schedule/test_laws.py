@@ -88,7 +88,9 @@ def same_counts(found: Schedule) -> None:
         compiled = layer.events.program.counts
         for name in COUNTED:
             assert getattr(counted, name) == getattr(compiled, name), name
-        matrix = (layer.trace.slab_end - layer.trace.slab_start - layer.trace.slab_stretch).sum(1)
+        matrix = (
+            layer.trace.tile_pass_end - layer.trace.tile_pass_start - layer.trace.tile_pass_stretch
+        ).sum(1)
         assert matrix.tolist() == layer.events.work.matrix[0].tolist()
 
 

@@ -1,4 +1,4 @@
-"""The timeline of a scheduled chip, its counters, and one core slab by slab."""
+"""The timeline of a scheduled chip, its counters, and one core tile pass by tile pass."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def test_counters_follow_the_layers(result: Result) -> None:
 
 
 def test_one_core(result: Result) -> None:
-    """Its slabs add up to its matrix cycles, and nothing on a track overlaps."""
+    """Its tile passes add up to its matrix cycles, and nothing on a track overlaps."""
     found = schedule(PROGRAM)
     core = 5
     events = list(core_events(found, core))
-    slabs = [e for e in events if e.track == "core (1, 1) matrix"]
+    tile_passes = [e for e in events if e.track == "core (1, 1) matrix"]
     busy = sum(int(layer.events.work.matrix[0, core]) for layer in found.layers)
-    assert sum(e.end - e.start for e in slabs) >= busy > 0
+    assert sum(e.end - e.start for e in tile_passes) >= busy > 0
     for track in {e.track for e in events}:
         on_track = sorted((e.start, e.end) for e in events if e.track == track)
         assert all(a[1] <= b[0] for a, b in pairwise(on_track))

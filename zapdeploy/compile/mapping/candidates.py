@@ -69,7 +69,7 @@ def _largest_tile_cost(layer: Layer, cuts: Cuts, target: Target) -> FloatArray:
     _, slice_bytes = parameter_slices(layer, cuts, target)
     channel = cuts.space.digits[-2] if len(cuts.space.digits) > 1 else 0
     slices = cuts.factors[:, channel] * cuts.factors[:, -1]
-    loads = np.where(work.chunks > 0, slice_bytes * work.chunks, 0.0)
+    loads = np.where(work.accumulator_tiles > 0, slice_bytes * work.accumulator_tiles, 0.0)
     shared = (cuts.used > slices)[:, None] & (target.core.weights == "shared")
     inside = work.unit_cycles(target, np.where(shared, 0.0, loads))
     weights = np.where(shared, loads / target.networks.model.width.value, 0.0)

@@ -102,7 +102,7 @@ def mac_bits(layer: Layer, target: Target) -> int:
 def own_loads(layer: Layer, cuts: Cuts, target: Target) -> Loads:
     """Everything a layer costs under each cut, but for the activations it fetches."""
     work = core_work(layer, cuts, target)
-    sent = _parameters(layer, cuts, target, work.chunks)
+    sent = _parameters(layer, cuts, target, work.accumulator_tiles)
     per_core = work.unit_cycles(target, sent.read_bytes)
     cycles = {unit: np.ceil(load.max(axis=1)) for unit, load in per_core.items()}
     cycles["model_network"] = np.ceil(sent.link_bytes / target.networks.model.width.value)
@@ -144,7 +144,7 @@ class CoreWork:
     macs: IntArray
     mac_bits: int
     matrix: IntArray  # cycles of the matrix unit
-    chunks: IntArray  # how often the weights are loaded
+    accumulator_tiles: IntArray  # how often the weights are loaded
     vector_ops: FloatArray
     activation_ops: FloatArray
     port_bytes: FloatArray  # activations and their scales through the memory port
@@ -168,23 +168,23 @@ def core_work(layer: Layer, cuts: Cuts, target: Target) -> CoreWork:
     held = cuts.held.volume.astype(np.float64)
     vector, activation = _element_ops(layer, held)
     none = np.zeros(held.shape, np.int64)
-    macs, matrix, chunks, bits = none, none, none + 1, 8
+    macs, matrix, accumulator_tiles, bits = none, none, none + 1, 8
     if layer.operator.unit is Unit.MATRIX:
         bits = mac_bits(layer, target)
         tiles = layer.operator.matrix_tiles(layer.anchor, cuts.output, cuts.reduction)
         macs = np.sum([tile.macs for tile in tiles], axis=0)
         matrix = np.sum([_matrix_cycles(tile, bits, target) for tile in tiles], axis=0)
-        chunks = np.max([_chunks(tile, target) for tile in tiles], axis=0)
+        accumulator_tiles = np.max([_accumulator_tiles(tile, target) for tile in tiles], axis=0)
     partial = _partial_sums(cuts, target)
     scales = _activation_scale_bytes(layer, cuts)
     return CoreWork(
         macs=macs,
         mac_bits=bits,
         matrix=matrix,
-        chunks=chunks,
+        accumulator_tiles=accumulator_tiles,
         vector_ops=vector + partial.adds,
         activation_ops=activation,
-        port_bytes=_port_bytes(layer, cuts, target, matrix, chunks, held) + scales,
+        port_bytes=_port_bytes(layer, cuts, target, matrix, accumulator_tiles, held) + scales,
         scale_bytes=scales,
         held_bytes=np.ceil(held * storage_bits(layer.output, target) / 8),
         partial=partial,
@@ -242,8 +242,8 @@ def _matrix_cycles(tile: MatrixTile, bits: int, target: Target) -> IntArray:
 
     Groups smaller than the unit are packed side by side (block-diagonal matrices).
     """
-    blocks, vectors = blocks_and_vectors(tile, bits, target)
-    return position_cycles(tile.positions, target) * blocks * vectors
+    output_tiles, vectors = output_tiles_and_vectors(tile, bits, target)
+    return position_cycles(tile.positions, target) * output_tiles * vectors
 
 
 def position_cycles(positions: IntArray, target: Target) -> IntArray:
@@ -251,19 +251,21 @@ def position_cycles(positions: IntArray, target: Target) -> IntArray:
     return -(-positions // target.core.matrix_unit.at_once)
 
 
-def blocks_and_vectors(tile: MatrixTile, bits: int, target: Target) -> tuple[IntArray, IntArray]:
+def output_tiles_and_vectors(
+    tile: MatrixTile, bits: int, target: Target
+) -> tuple[IntArray, IntArray]:
     """Sets of outputs, packed groups included, and the input vectors that each of them takes."""
     unit = target.core.matrix_unit
     inputs, outputs = unit.inputs(bits), int(unit.outputs)
     run, columns = np.maximum(tile.run_values, 1), np.maximum(tile.outputs, 1)
     packed = np.maximum(np.minimum(inputs // run, outputs // columns), 1)
-    blocks = -(-tile.groups // packed) * -(-tile.outputs // outputs)
+    output_tiles = -(-tile.groups // packed) * -(-tile.outputs // outputs)
     if unit.packs_taps:
-        return blocks, -(-tile.runs * tile.run_values // inputs)
-    return blocks, tile.runs * -(-tile.run_values // inputs)
+        return output_tiles, -(-tile.runs * tile.run_values // inputs)
+    return output_tiles, tile.runs * -(-tile.run_values // inputs)
 
 
-def _chunks(tile: MatrixTile, target: Target) -> IntArray:
+def _accumulator_tiles(tile: MatrixTile, target: Target) -> IntArray:
     """How often the weights are loaded: once per accumulator's worth of positions."""
     unit = target.core.matrix_unit
     room = int(unit.accumulators) // (PARTIAL_SUM_BYTES * int(unit.outputs))
@@ -281,11 +283,11 @@ class _Sent:
     remote: NDArray[np.bool_]  # whether anything travels [candidates]
 
 
-def _parameters(layer: Layer, cuts: Cuts, target: Target, chunks: IntArray) -> _Sent:
+def _parameters(layer: Layer, cuts: Cuts, target: Target, accumulator_tiles: IntArray) -> _Sent:
     slices, bytes_each = parameter_slices(layer, cuts, target)
     rows, columns = int(target.array.rows), int(target.array.columns)
     spread: Multicast = multicast(slices, bytes_each, rows, columns)
-    repeats = chunks.max(axis=1)
+    repeats = accumulator_tiles.max(axis=1)
     return _Sent(
         link_bytes=spread.link_bytes * repeats,
         bit_hops=spread.bit_hops * repeats,
@@ -398,13 +400,13 @@ def _port_bytes(
     cuts: Cuts,
     target: Target,
     matrix: IntArray,
-    chunks: IntArray,
+    accumulator_tiles: IntArray,
     held: FloatArray,
 ) -> FloatArray:
     """Bytes through each core's memory port for activations [candidates, cores].
 
     The matrix unit reads one input vector a cycle. Other operands are read once per box, a matrix
-    operand that is itself an activation once per chunk; results are written once.
+    operand that is itself an activation once per accumulator tile; results are written once.
     """
     port = held * (storage_bits(layer.output, target) / 8)
     if layer.operator.unit is Unit.MATRIX:
@@ -413,7 +415,7 @@ def _port_bytes(
         if layer.operator.unit is Unit.MATRIX and read.call is layer.anchor and read.input == 0:
             continue
         volume = read_region(read, cuts).volume * (storage_bits(read.source, target) / 8)
-        port = port + volume * (chunks if read.call is layer.anchor else 1)
+        port = port + volume * (accumulator_tiles if read.call is layer.anchor else 1)
     return port
 
 

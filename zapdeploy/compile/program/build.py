@@ -247,7 +247,7 @@ def _weight_bit_hops(m: LayerMapping, target: Target) -> int:
     rectangle of cores."""
     messages = lower_parameters(m.layer, m.cuts, target).messages
     links = messages.links(int(target.array.rows), int(target.array.columns))
-    times = int(core_work(m.layer, m.cuts, target).chunks.max())
+    times = int(core_work(m.layer, m.cuts, target).accumulator_tiles.max())
     return int((messages.elements * links).sum()) * messages.bits * times
 
 

@@ -223,7 +223,7 @@ class Counter:
     def _sent(self, events: LayerEvents, slices: Slices) -> LayerActivity:
         """Parameters on their way from where they are stored, in one batch."""
         found = LayerActivity.none(events.layer.name, self._target.cores, self._mesh.links)
-        parameters, times = events.parameters, int(events.work.chunks.max())
+        parameters, times = events.parameters, int(events.work.accumulator_tiles.max())
         words, messages = slices.cells[0], parameters.messages
         size = parameters.stored_high - parameters.stored_low
         own = np.flatnonzero(size)
@@ -259,7 +259,7 @@ class Counter:
         """Vectors meet matrices in some cores."""
         bits, positions = events.work.mac_bits, vectors.shape[2]
         unit, found = self._target.core.matrix_unit, self.layers[events.index]
-        chunk = -(-positions // int(events.work.chunks.max()))
+        chunk = -(-positions // int(events.work.accumulator_tiles.max()))
         loads, sets = -(-positions // chunk), -(-outputs // int(unit.outputs))
         x = _tally(vector_activity, vectors, (unit.inputs(bits), chunk), (0, 1, 3, 4))
         w = loaded.of(slice_of)

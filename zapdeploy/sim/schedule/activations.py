@@ -17,9 +17,9 @@ from zapdeploy.compile.program.activations import Delivery
 from zapdeploy.compile.program.layer import LayerEvents
 from zapdeploy.compile.regions import IntArray
 from zapdeploy.hardware_targets import Target
-from zapdeploy.sim.schedule.booking import Bookings, no_bookings, send
+from zapdeploy.sim.schedule.access_pattern import AccessPattern, Boxes, boxes_read, loop_order
+from zapdeploy.sim.schedule.link_reservation import Reservations, no_reservations, send
 from zapdeploy.sim.schedule.machine import Arrivals, Work
-from zapdeploy.sim.schedule.needs import Boxes, Needs, boxes_read, walk
 from zapdeploy.sim.schedule.packets import Packets, packets
 
 
@@ -28,7 +28,7 @@ class Sending:
     """One tensor on its way: packets, their trees (of their messages), lengths and starts."""
 
     delivery: Delivery
-    needs: Needs
+    patterns: AccessPattern
     packets: Packets
     trees: Trees
     cycles: IntArray
@@ -40,7 +40,7 @@ class Arrived:
     """All tensors of a layer, the links' busy times, and when each core has what it reads."""
 
     sendings: tuple[Sending, ...]
-    bookings: Bookings
+    reservations: Reservations
     arrivals: Arrivals
 
 
@@ -55,7 +55,7 @@ class Fetched:
 def fetched(events: LayerEvents, work: Work, mesh: Mesh, target: Target) -> Fetched:
     """What each unit of work waits for."""
     return Fetched(
-        boxes_read(events, work.chunks, target),
+        boxes_read(events, work.accumulator_tiles, target),
         tuple(trees(mesh, delivery.messages) for delivery in events.deliveries),
     )
 
@@ -69,30 +69,37 @@ def send_activations(
     start: int,
     held_first: bool,
 ) -> Arrived:
-    """Schedule everything a layer fetches, from the layer's start on (`held_first`: see `walk`)."""
-    steps = walk(events, found.boxes, work.chunks, held_first)
+    """Schedule everything a layer fetches, from the layer's start on (`held_first`: see
+    `loop_order`)."""
+    steps = loop_order(events, found.boxes, work.accumulator_tiles, held_first)
     prepared = [
-        _prepare(delivery, needs, ways, mesh, target)
-        for delivery, needs, ways in zip(events.deliveries, steps.needs, found.trees, strict=True)
+        _prepare(delivery, patterns, ways, mesh, target)
+        for delivery, patterns, ways in zip(
+            events.deliveries, steps.patterns, found.trees, strict=True
+        )
     ]
     uses = np.zeros(mesh.links, np.int64)
     for one in prepared:
         uses += one.trees.uses(
             mesh.links, np.bincount(one.packets.message, minlength=len(one.trees.sizes))
         )
-    bookings = no_bookings(uses)
-    _schedule(events, prepared, work, mesh, bookings, start)
-    return Arrived(tuple(prepared), bookings, _arrivals(prepared, work, mesh, steps.chunk_order))
+    reservations = no_reservations(uses)
+    _schedule(events, prepared, work, mesh, reservations, start)
+    return Arrived(
+        tuple(prepared), reservations, _arrivals(prepared, work, mesh, steps.accumulator_tile_order)
+    )
 
 
-def _prepare(delivery: Delivery, needs: Needs, ways: Trees, mesh: Mesh, target: Target) -> Sending:
-    found = packets(delivery.messages, needs.boxes.low, needs.boxes.high)
+def _prepare(
+    delivery: Delivery, patterns: AccessPattern, ways: Trees, mesh: Mesh, target: Target
+) -> Sending:
+    found = packets(delivery.messages, patterns.boxes.low, patterns.boxes.high)
     width = int(target.networks.activation.width)
     if delivery.held is None:  # all rows share the framebuffer
         width = max(min(width, int(target.boundary_width / mesh.rows)), 1)
     size = -(-found.elements * delivery.messages.bits // 8)
     cycles = -(-size // width)
-    return Sending(delivery, needs, found, ways, cycles, np.zeros_like(cycles))
+    return Sending(delivery, patterns, found, ways, cycles, np.zeros_like(cycles))
 
 
 def _schedule(
@@ -100,7 +107,7 @@ def _schedule(
     sendings: list[Sending],
     work: Work,
     mesh: Mesh,
-    bookings: Bookings,
+    reservations: Reservations,
     start: int,
 ) -> None:
     """Give every packet its start, in the order of first need over all tensors."""
@@ -118,18 +125,18 @@ def _schedule(
             s = sendings[which[run[0]]]
             _send_all(
                 number[run], s.packets.message, s.cycles, s.trees.first, s.trees.links,
-                s.trees.hops, mesh.hop_latency, start, bookings, s.start,
+                s.trees.hops, mesh.hop_latency, start, reservations, s.start,
             )  # fmt: skip
 
 
 def _wanted(events: LayerEvents, sending: Sending, work: Work) -> IntArray:
     """About when each packet is read first, in cycles from the layer's start [packets]."""
     busiest = max(events.program.unit_cycles.values())
-    chunk, stage = sending.packets.step, np.zeros_like(sending.packets.step)
-    if sending.needs.by_vector:
-        chunk, stage = np.divmod(sending.packets.step, sending.needs.stages)
-    slab = int(work.positions.max()) // work.chunks * sending.needs.vectors_each
-    return chunk * (busiest // work.chunks) + stage * slab
+    accumulator_tile, stage = sending.packets.step, np.zeros_like(sending.packets.step)
+    if sending.patterns.by_vector:
+        accumulator_tile, stage = np.divmod(sending.packets.step, sending.patterns.stages)
+    tile_pass = int(work.positions.max()) // work.accumulator_tiles * sending.patterns.vectors_each
+    return accumulator_tile * (busiest // work.accumulator_tiles) + stage * tile_pass
 
 
 @compiled
@@ -142,30 +149,34 @@ def _send_all(
     hops: IntArray,
     hop_latency: int,
     release: int,
-    bookings: Bookings,
+    reservations: Reservations,
     start: IntArray,
 ) -> None:
     for p in order:
         low, high = first[message[p]], first[message[p] + 1]
-        start[p] = send(bookings, links, hops, low, high, hop_latency, cycles[p], release)
+        start[p] = send(reservations, links, hops, low, high, hop_latency, cycles[p], release)
 
 
-def _arrivals(sendings: list[Sending], work: Work, mesh: Mesh, chunk_order: IntArray) -> Arrivals:
+def _arrivals(
+    sendings: list[Sending], work: Work, mesh: Mesh, accumulator_tile_order: IntArray
+) -> Arrivals:
     """The last cycle in which something arrives that a core reads in a step."""
-    cores, chunks = len(work.after), work.chunks
-    by_vector = [s for s in sendings if s.needs.by_vector]
-    stages = by_vector[0].needs.stages if by_vector else 1
-    each = by_vector[0].needs.vectors_each if by_vector else 1
-    inputs = np.zeros((cores, chunks * stages), np.int64)
-    operands = np.zeros((cores, chunks), np.int64)
+    cores, accumulator_tiles = len(work.after), work.accumulator_tiles
+    by_vector = [s for s in sendings if s.patterns.by_vector]
+    stages = by_vector[0].patterns.stages if by_vector else 1
+    each = by_vector[0].patterns.vectors_each if by_vector else 1
+    inputs = np.zeros((cores, accumulator_tiles * stages), np.int64)
+    operands = np.zeros((cores, accumulator_tiles), np.int64)
     for s in sendings:
         packet = np.repeat(np.arange(len(s.packets)), np.diff(s.packets.first))
         senders = s.delivery.messages.senders[s.packets.message[packet]]
         hops = _distance(senders, s.packets.core, mesh.columns)
         at = s.start[packet] + hops * mesh.hop_latency + s.cycles[packet]
-        arrived = inputs if s.needs.by_vector else operands
+        arrived = inputs if s.patterns.by_vector else operands
         np.maximum.at(arrived, (s.packets.core, s.packets.at), at)
-    return Arrivals(inputs.reshape(cores, chunks, stages), each, operands, chunk_order)
+    return Arrivals(
+        inputs.reshape(cores, accumulator_tiles, stages), each, operands, accumulator_tile_order
+    )
 
 
 def _distance(senders: IntArray, receivers: IntArray, columns: int) -> IntArray:

@@ -33,11 +33,11 @@ def check_collisions(layer: LayerSchedule) -> None:
     sums = layer.events.partial_sums
     if len(sums):
         mesh = partial_sum_mesh(layer)
-        blocks = layer.trace.block_start[sums.senders]
-        message = np.repeat(np.arange(len(sums)), blocks.shape[1])
-        ends = layer.trace.block_end[sums.senders]
+        output_tiles = layer.trace.output_tile_start[sums.senders]
+        message = np.repeat(np.arange(len(sums)), output_tiles.shape[1])
+        ends = layer.trace.output_tile_end[sums.senders]
         times = link_times(
-            mesh, trees(mesh, sums), message, blocks.ravel(), (ends - blocks).ravel()
+            mesh, trees(mesh, sums), message, output_tiles.ravel(), (ends - output_tiles).ravel()
         )
         check_links(mesh, "partial-sum", *times, where)
 

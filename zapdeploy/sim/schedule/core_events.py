@@ -1,4 +1,4 @@
-"""What one core does, slab by slab and block by block, for a trace."""
+"""What one core does, tile pass by tile pass and output tile by output tile, for a trace."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WAITED_FOR = {
     machine.OWN_WEIGHTS: "weights from its own memory",
     machine.INPUTS: "inputs from the activation network",
     machine.ACCUMULATORS: "accumulators to drain",
-    machine.BLOCK: "the block before",
+    machine.OUTPUT_TILE: "the output tile before",
     machine.OPERANDS: "operands from the activation network",
     machine.PARTIAL_SUMS: "partial sums of another core",
 }
@@ -34,37 +34,38 @@ class CoreEvent:
 
 
 def core_events(found: Schedule, core: int) -> Iterator[CoreEvent]:
-    """Slabs of the matrix unit, and blocks in the vector and activation units, of one core."""
+    """Tile passes of the matrix unit, and output tiles in the vector and activation units, of one
+    core."""
     row, column = divmod(core, int(found.program.target.array.columns))
     where = f"core ({row}, {column})"
     for layer in found.layers:
-        yield from _slabs(layer, core, f"{where} matrix")
-        yield from _blocks(layer, core, f"{where} vector and activation")
+        yield from _tile_passes(layer, core, f"{where} matrix")
+        yield from _output_tiles(layer, core, f"{where} vector and activation")
 
 
-def _slabs(layer: LayerSchedule, core: int, track: str) -> Iterator[CoreEvent]:
+def _tile_passes(layer: LayerSchedule, core: int, track: str) -> Iterator[CoreEvent]:
     trace, work = layer.trace, layer.work
-    count = int((work.sets[:, core] * work.vectors[:, core]).sum()) * work.chunks
+    count = int((work.sets[:, core] * work.vectors[:, core]).sum()) * work.accumulator_tiles
     rows = zip(
-        trace.slab_start[core, :count].tolist(),
-        trace.slab_end[core, :count].tolist(),
-        trace.slab_cause[core, :count].tolist(),
+        trace.tile_pass_start[core, :count].tolist(),
+        trace.tile_pass_end[core, :count].tolist(),
+        trace.tile_pass_cause[core, :count].tolist(),
         strict=True,
     )
     for number, (start, end, cause) in enumerate(rows):
-        name = f"{layer.events.program.name} slab {number}"
+        name = f"{layer.events.program.name} tile pass {number}"
         yield CoreEvent(track, name, start, end, _WAITED_FOR[cause])
 
 
-def _blocks(layer: LayerSchedule, core: int, track: str) -> Iterator[CoreEvent]:
+def _output_tiles(layer: LayerSchedule, core: int, track: str) -> Iterator[CoreEvent]:
     trace, work = layer.trace, layer.work
-    count = int(work.blocks[:, core].sum()) * work.chunks
+    count = int(work.output_tiles[:, core].sum()) * work.accumulator_tiles
     rows = zip(
-        trace.block_start[core, :count].tolist(),
-        trace.block_end[core, :count].tolist(),
+        trace.output_tile_start[core, :count].tolist(),
+        trace.output_tile_end[core, :count].tolist(),
         trace.start_cause[core, :count].tolist(),
         strict=True,
     )
     for number, (start, end, cause) in enumerate(rows):
-        name = f"{layer.events.program.name} block {number}"
+        name = f"{layer.events.program.name} output tile {number}"
         yield CoreEvent(track, name, start, end, _WAITED_FOR[cause])

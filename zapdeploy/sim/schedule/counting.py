@@ -1,5 +1,6 @@
-"""The events of a schedule, counted again from what was scheduled, packet by packet and slab by
-slab: they must equal what the compiler counted, or values, cycles and joules would drift apart."""
+"""The events of a schedule, counted again from what was scheduled, packet by packet and tile pass
+by tile pass: they must equal what the compiler counted, or values, cycles and joules would drift
+apart."""
 
 from __future__ import annotations
 
@@ -36,9 +37,9 @@ def network_counts(layer: LayerSchedule) -> Counts:
 
 
 def core_counts(layer: LayerSchedule) -> Counts:
-    """Multiply-accumulates and accumulator bytes of one layer, from the slabs that ran."""
+    """Multiply-accumulates and accumulator bytes of one layer, from the tile passes that ran."""
     trace, work = layer.trace, layer.events.work
-    busy = trace.slab_end - trace.slab_start - trace.slab_stretch
+    busy = trace.tile_pass_end - trace.tile_pass_start - trace.tile_pass_stretch
     outputs = int(layer.target.core.matrix_unit.outputs)
     return Counts(
         **{f"macs_{work.mac_bits}bit": int(work.macs.sum())},

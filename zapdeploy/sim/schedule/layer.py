@@ -12,10 +12,10 @@ from zapdeploy.compile.program.layer import LayerEvents
 from zapdeploy.compile.regions import IntArray
 from zapdeploy.hardware_targets import Target
 from zapdeploy.sim.schedule.activations import Arrived, fetched, hop_cycles, send_activations
-from zapdeploy.sim.schedule.booking import Bookings, no_bookings, without_room
+from zapdeploy.sim.schedule.link_reservation import Reservations, no_reservations, without_room
 from zapdeploy.sim.schedule.machine import State, Trace, Weights, Work
 from zapdeploy.sim.schedule.pipeline import run_layer
-from zapdeploy.sim.schedule.work import chunks_of, machine_of, weights_of, work_of
+from zapdeploy.sim.schedule.work import accumulator_tiles_of, machine_of, weights_of, work_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,9 +23,9 @@ class LayerSchedule:
     """One layer in time; cycles count from the start of the batch.
 
     `begin`: when the layer before had ended; `start`: when the programs run; `end`: when the last
-    result is in memory. `trace`: slabs and blocks of every core. `arrived`: the activation
-    network. `model`: busy times of the model network's links. `register_free` [cores]: from when
-    on weights of the next layer may come.
+    result is in memory. `trace`: tile passes and output tiles of every core. `arrived`: the
+    activation network. `model`: busy times of the model network's links. `register_free` [cores]:
+    from when on weights of the next layer may come.
     """
 
     target: Target
@@ -37,7 +37,7 @@ class LayerSchedule:
     arrived: Arrived
     weights: Weights
     weight_trees: Trees
-    model: Bookings
+    model: Reservations
     trace: Trace
     register_free: IntArray
 
@@ -68,7 +68,7 @@ def schedule_layer(
     ends earlier.
     """
     activation, model = meshes(target)
-    work = work_of(events, chunks_of(events, target), target)
+    work = work_of(events, accumulator_tiles_of(events, target), target)
     weights, weight_trees = weights_of(events, model)
     machine = machine_of(target, events.work.mac_bits)
     uses = _weight_uses(work, weights, weight_trees, model)
@@ -76,10 +76,10 @@ def schedule_layer(
 
     def scheduled(held_first: bool) -> LayerSchedule:
         arrived = send_activations(events, work, found, activation, target, start, held_first)
-        bookings = no_bookings(uses)
+        reservations = no_reservations(uses)
         state = State(register_free.copy(), early, start)
         trace = run_layer(
-            machine, work, weights, arrived.arrivals, state, bookings, arrived.bookings
+            machine, work, weights, arrived.arrivals, state, reservations, arrived.reservations
         )
         return LayerSchedule(
             target=target,
@@ -88,10 +88,10 @@ def schedule_layer(
             start=start,
             end=_end(work, trace, start),
             work=work,
-            arrived=replace(arrived, bookings=without_room(arrived.bookings)),
+            arrived=replace(arrived, reservations=without_room(arrived.reservations)),
             weights=weights,
             weight_trees=weight_trees,
-            model=without_room(bookings),
+            model=without_room(reservations),
             trace=trace,
             register_free=state.begun,
         )
@@ -103,19 +103,21 @@ def schedule_layer(
 
 def _weight_uses(work: Work, weights: Weights, found: Trees, mesh: Mesh) -> IntArray:
     """At most how many packets of weights each link carries."""
-    per_chunk = (work.sets * work.vectors).sum(axis=0)
+    per_accumulator_tile = (work.sets * work.vectors).sum(axis=0)
     times = np.zeros(len(found.sizes), np.int64)
     for g, size in enumerate(weights.size):
         members = weights.member[weights.first[g] : weights.first[g + 1]]
-        slabs = max(int(per_chunk[members[0]]), 1)
+        tile_passes = max(int(per_accumulator_tile[members[0]]), 1)
         senders = members[weights.tree[members] >= 0]
-        # A part is cut where slabs end: at most once more than there are slabs in it.
-        times[weights.tree[senders]] = (weights.part[g] * slabs // max(size, 1) + 2) * work.chunks
+        # A part is cut where tile passes end: at most once more than there are tile passes in it.
+        times[weights.tree[senders]] = (
+            weights.part[g] * tile_passes // max(size, 1) + 2
+        ) * work.accumulator_tiles
     return found.uses(mesh.links, times)
 
 
 def _end(work: Work, trace: Trace, start: int) -> int:
     """When the last result of any core is in its memory."""
-    if not trace.block_end.size:
+    if not trace.output_tile_end.size:
         return start
-    return int(max((trace.block_end.max(axis=1) + work.after).max(), start))
+    return int(max((trace.output_tile_end.max(axis=1) + work.after).max(), start))

@@ -11,9 +11,9 @@ import numpy as np
 from zapdeploy.compile.noc.mesh import DIRECTIONS, SEND, trees
 from zapdeploy.compile.program.program import Program
 from zapdeploy.compile.regions import IntArray
-from zapdeploy.sim.schedule.booking import link_cycles
 from zapdeploy.sim.schedule.collisions import partial_sum_mesh
 from zapdeploy.sim.schedule.layer import LayerSchedule
+from zapdeploy.sim.schedule.link_reservation import link_cycles
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ def layer_load(layer: LayerSchedule) -> LayerLoad:
         units={name: busy.reshape(rows, columns) for name, busy in _units(layer).items()},
         links={
             "model": on_links(link_cycles(layer.model)),
-            "activation": on_links(link_cycles(layer.arrived.bookings)),
+            "activation": on_links(link_cycles(layer.arrived.reservations)),
             "partial_sum": on_links(_partial_sum_links(layer)),
             "instruction": {"east": program},
         },
@@ -65,11 +65,11 @@ def layer_load(layer: LayerSchedule) -> LayerLoad:
 def _units(layer: LayerSchedule) -> dict[str, IntArray]:
     """Busy cycles of every core's units [cores]."""
     trace, work, target = layer.trace, layer.work, layer.target
-    matrix = (trace.slab_end - trace.slab_start - trace.slab_stretch).sum(axis=1)
+    matrix = (trace.tile_pass_end - trace.tile_pass_start - trace.tile_pass_stretch).sum(axis=1)
     width = int(target.core.memory_port.width)
     input_bytes = target.core.matrix_unit.input_bytes(layer.events.work.mac_bits)
     moved = work.port_bytes + matrix * input_bytes
-    moved = moved + work.own_bytes * work.chunks + _network_bytes(layer)
+    moved = moved + work.own_bytes * work.accumulator_tiles + _network_bytes(layer)
     return {
         "matrix": matrix,
         "vector": work.vector_cycles,

@@ -13,15 +13,15 @@ from zapdeploy.compile.regions import IntArray
 Records = NDArray[np.void]
 Record = Any  # one of them, as compiled functions see it
 
-# Why a slab did not start earlier, or a block did not begin or end earlier.
+# Why a tile pass did not start earlier, or an output tile did not begin or end earlier.
 (
     LAYER,  # the layer had not started
-    MATRIX,  # the slab before was running; the block's sums came no earlier
+    MATRIX,  # the tile pass before was running; the output tile's sums came no earlier
     WEIGHTS,  # weights on their way over the model network
     OWN_WEIGHTS,  # weights on their way from the core's own memory
     INPUTS,  # inputs on their way over the activation network
     ACCUMULATORS,  # sums that were not drained yet
-    BLOCK,  # the block before was leaving
+    OUTPUT_TILE,  # the output tile before was leaving
     OPERANDS,  # operands on their way over the activation network
     PARTIAL_SUMS,  # the sums of the core before in the chain
     VECTOR,
@@ -47,17 +47,18 @@ class Machine(NamedTuple):
 class Work(NamedTuple):
     """What each core does.
 
-    Of the matrix unit [tiles, cores]: positions, sets of output columns, the blocks that these make
-    up in a chunk, and input vectors. The rest [cores]: cycles of the vector and activation units
-    and of the partial-sum network; bytes of results and operands through the port; bytes that are
-    loaded from the core's own memory as weights, in every chunk; cycles from the units to the
-    memory; the core whose partial sums a core takes (-1: none), and how long they take.
+    Of the matrix unit [tiles, cores]: positions, sets of output columns, the output tiles that
+    these make up in an accumulator tile, and input vectors. The rest [cores]: cycles of the vector
+    and activation units and of the partial-sum network; bytes of results and operands through the
+    port; bytes that are loaded from the core's own memory as weights, in every accumulator tile;
+    cycles from the units to the memory; the core whose partial sums a core takes (-1: none), and
+    how long they take.
     """
 
-    chunks: int
+    accumulator_tiles: int
     positions: IntArray
     sets: IntArray
-    blocks: IntArray
+    output_tiles: IntArray
     vectors: IntArray
     vector_cycles: IntArray
     activation_cycles: IntArray
@@ -89,19 +90,21 @@ class Weights(NamedTuple):
 class Arrivals(NamedTuple):
     """When what a core reads has arrived.
 
-    Stages of its input, `vectors_each` each [cores, chunks, stages], and other operands
-    [cores, chunks], in the order in which the core takes its chunks [cores, chunks].
+    Stages of its input, `vectors_each` each [cores, accumulator tiles, stages], and other operands
+    [cores, accumulator tiles], in the order in which the core takes its accumulator tiles [cores,
+    accumulator tiles].
     """
 
     inputs: IntArray
     vectors_each: int
     operands: IntArray
-    chunk_order: IntArray
+    accumulator_tile_order: IntArray
 
 
 class State(NamedTuple):
-    """What a layer finds: when each core began its last slab (its second register is free since
-    then), the first cycle in which weights may travel, the cycle in which the layer starts."""
+    """What a layer finds: when each core began its last tile pass (its second register is free
+    since then), the first cycle in which weights may travel, the cycle in which the layer
+    starts."""
 
     begun: IntArray
     early: int
@@ -109,75 +112,80 @@ class State(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """Slabs [cores, slabs] and blocks [cores, blocks] as they ran, and what they waited for.
+    """Tile passes [cores, tile passes] and output tiles [cores, output tiles] as they ran, and what
+    they waited for.
 
-    `slab_from`: the core that held a slab up; `slab_stretch`: cycles that the memory port adds to
-    it; `block_first`, `block_last`: the slabs that yield a block's sums. `sent`: of every packet of
-    weights the tree, start, cycles and bytes [packets, 4], -1 where there was none.
+    `tile_pass_from`: the core that held a tile pass up; `tile_pass_stretch`: cycles that the memory
+    port adds to it; `output_tile_first`, `output_tile_last`: the tile passes that yield an output
+    tile's sums. `sent`: of every packet of weights the tree, start, cycles and bytes [packets, 4],
+    -1 where there was none.
     """
 
-    slabs: Records
-    blocks: Records
+    tile_passes: Records
+    output_tiles: Records
     sent: IntArray
 
     @property
-    def slab_start(self) -> IntArray:
-        return self.slabs["start"]
+    def tile_pass_start(self) -> IntArray:
+        return self.tile_passes["start"]
 
     @property
-    def slab_end(self) -> IntArray:
-        return self.slabs["end"]
+    def tile_pass_end(self) -> IntArray:
+        return self.tile_passes["end"]
 
     @property
-    def slab_cause(self) -> IntArray:
-        return self.slabs["cause"]
+    def tile_pass_cause(self) -> IntArray:
+        return self.tile_passes["cause"]
 
     @property
-    def slab_from(self) -> IntArray:
-        return self.slabs["held_up_by"]
+    def tile_pass_from(self) -> IntArray:
+        return self.tile_passes["held_up_by"]
 
     @property
-    def slab_stretch(self) -> IntArray:
-        return self.slabs["stretch"]
+    def tile_pass_stretch(self) -> IntArray:
+        return self.tile_passes["stretch"]
 
     @property
-    def block_first(self) -> IntArray:
-        return self.blocks["first"]
+    def output_tile_first(self) -> IntArray:
+        return self.output_tiles["first"]
 
     @property
-    def block_last(self) -> IntArray:
-        return self.blocks["last"]
+    def output_tile_last(self) -> IntArray:
+        return self.output_tiles["last"]
 
     @property
-    def block_start(self) -> IntArray:
-        return self.blocks["start"]
+    def output_tile_start(self) -> IntArray:
+        return self.output_tiles["start"]
 
     @property
-    def block_end(self) -> IntArray:
-        return self.blocks["end"]
+    def output_tile_end(self) -> IntArray:
+        return self.output_tiles["end"]
 
     @property
     def start_cause(self) -> IntArray:
-        return self.blocks["start_cause"]
+        return self.output_tiles["start_cause"]
 
     @property
     def end_cause(self) -> IntArray:
-        return self.blocks["end_cause"]
+        return self.output_tiles["end_cause"]
 
 
-# One record per core, slab and block: compiled functions take a record by its address, while every
-# array that they are given costs them two counts of its references, however little they do.
+# One record per core, tile pass and output tile: compiled functions take a record by its address,
+# while every array that they are given costs them two counts of its references, however little they
+# do.
 def _record(names: str) -> np.dtype[np.void]:
     """Integers of these names."""
     return np.dtype({"names": names.split(), "formats": [np.int64] * len(names.split())})
 
 
-SLAB_RECORD = _record("start end cause held_up_by stretch")
-BLOCK_RECORD = _record("first last start end start_cause end_cause")
-# How far a core has come: slabs and blocks so far; when weights are there (from the network and the
-# core that held them up, from the own memory); when the last slab began and ended, when the last
-# block began to leave and had left; bytes that wait for the port.
-CORE_RECORD = _record("slabs blocks ready held_up_by own_ready begun free leaving drained pending")
+TILE_PASS_RECORD = _record("start end cause held_up_by stretch")
+OUTPUT_TILE_RECORD = _record("first last start end start_cause end_cause")
+# How far a core has come: tile passes and output tiles so far; when weights are there (from the
+# network and the core that held them up, from the own memory); when the last tile pass began and
+# ended, when the last output tile began to leave and had left; bytes that wait for the port.
+CORE_RECORD = _record(
+    "tile_passes output_tiles ready held_up_by own_ready begun free leaving drained pending"
+)
 
 
 def cores_at(begun: IntArray, start: int) -> Records:
@@ -190,12 +198,14 @@ def cores_at(begun: IntArray, start: int) -> Records:
     return cores
 
 
-def empty_trace(cores: int, slabs: int, blocks: int, packets: int) -> Trace:
-    """Room for as many slabs, blocks and packets."""
-    no_blocks = np.zeros((cores, blocks), BLOCK_RECORD)
-    no_blocks["first"] = no_blocks["last"] = -1
+def empty_trace(cores: int, tile_passes: int, output_tiles: int, packets: int) -> Trace:
+    """Room for as many tile passes, output tiles and packets."""
+    no_output_tiles = np.zeros((cores, output_tiles), OUTPUT_TILE_RECORD)
+    no_output_tiles["first"] = no_output_tiles["last"] = -1
     return Trace(
-        np.zeros((cores, slabs), SLAB_RECORD), no_blocks, np.full((packets, 4), -1, np.int64)
+        np.zeros((cores, tile_passes), TILE_PASS_RECORD),
+        no_output_tiles,
+        np.full((packets, 4), -1, np.int64),
     )
 
 

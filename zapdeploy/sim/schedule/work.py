@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from zapdeploy.compile.mapping.cost import (
     PARTIAL_SUM_BYTES,
-    blocks_and_vectors,
+    output_tiles_and_vectors,
     position_cycles,
     read_region,
     storage_bits,
@@ -37,24 +37,28 @@ def machine_of(target: Target, bits: int) -> Machine:
     )
 
 
-def chunks_of(events: LayerEvents, target: Target) -> int:
+def accumulator_tiles_of(events: LayerEvents, target: Target) -> int:
     """Into how many parts each core's positions are cut: what the accumulators hold at a time.
 
     A layer without matrix work goes through the units in parts of as many elements.
     """
     if events.layer.operator.unit is Unit.MATRIX:
-        return int(events.work.chunks.max())
+        return int(events.work.accumulator_tiles.max())
     room = int(target.core.matrix_unit.accumulators) // PARTIAL_SUM_BYTES
     return max(-(-int(events.held.volume.max()) // room), 1)
 
 
-def work_of(events: LayerEvents, chunks: int, target: Target) -> Work:
+def work_of(events: LayerEvents, accumulator_tiles: int, target: Target) -> Work:
     """The layer's work in every core."""
     core, work = target.core, events.work
-    positions, sets, blocks, vectors = _slabs(events, chunks, target)
+    positions, sets, output_tiles, vectors = _tile_passes(events, accumulator_tiles, target)
     matrix = work.matrix[0]
     own = _own_operand_bytes(events, target)
-    moved = work.port_bytes[0] - matrix * core.matrix_unit.input_bytes(work.mac_bits) - own * chunks
+    moved = (
+        work.port_bytes[0]
+        - matrix * core.matrix_unit.input_bytes(work.mac_bits)
+        - own * accumulator_tiles
+    )
     adds = work.partial.adds[0] > 0
     vector = _whole(work.vector_ops[0] / core.vector_unit.rate.value)
     activation = _whole(work.activation_ops[0] / core.activation_unit.rate.value)
@@ -64,10 +68,10 @@ def work_of(events: LayerEvents, chunks: int, target: Target) -> Work:
     before, way, sending = _chain(events, adds, target)
     private = _private_slices(events)
     return Work(
-        chunks=chunks,
+        accumulator_tiles=accumulator_tiles,
         positions=positions,
         sets=sets,
-        blocks=blocks,
+        output_tiles=output_tiles,
         vectors=vectors,
         vector_cycles=vector,
         activation_cycles=activation,
@@ -80,10 +84,10 @@ def work_of(events: LayerEvents, chunks: int, target: Target) -> Work:
     )
 
 
-def _slabs(
-    events: LayerEvents, chunks: int, target: Target
+def _tile_passes(
+    events: LayerEvents, accumulator_tiles: int, target: Target
 ) -> tuple[IntArray, IntArray, IntArray, IntArray]:
-    """Positions, sets of columns, blocks and vectors of every tile [tiles, cores]."""
+    """Positions, sets of columns, output tiles and vectors of every tile [tiles, cores]."""
     layer, cuts = events.layer, events.cuts
     if layer.operator.unit is not Unit.MATRIX:
         busy = (events.held.volume > 0).astype(np.int64)[None]
@@ -92,20 +96,20 @@ def _slabs(
     room = int(unit.accumulators) // (PARTIAL_SUM_BYTES * int(unit.outputs))
     found = []
     for tile in layer.operator.matrix_tiles(layer.anchor, cuts.output, cuts.reduction):
-        sets, vectors = blocks_and_vectors(tile, events.work.mac_bits, target)
+        sets, vectors = output_tiles_and_vectors(tile, events.work.mac_bits, target)
         positions = tile.positions[0]
         sets, vectors = (np.where(positions > 0, n[0], 0) for n in (sets, vectors))
         sets = np.where((vectors == 0) & (events.held.volume == 0), 0, sets)
-        at_once = max(room // max(-(-int(positions.max()) // chunks), 1), 1)
+        at_once = max(room // max(-(-int(positions.max()) // accumulator_tiles), 1), 1)
         found.append((position_cycles(positions, target), sets, -(-sets // at_once), vectors))
-    positions, sets, blocks, vectors = (
+    positions, sets, output_tiles, vectors = (
         np.stack(part).astype(np.int64) for part in zip(*found, strict=True)
     )
-    return positions, sets, blocks, vectors
+    return positions, sets, output_tiles, vectors
 
 
 def _own_operand_bytes(events: LayerEvents, target: Target) -> IntArray:
-    """Bytes of activations that a core loads like weights, in every chunk [cores]."""
+    """Bytes of activations that a core loads like weights, in every accumulator tile [cores]."""
     layer = events.layer
     size = np.zeros(events.cuts.cores)
     if layer.operator.unit is Unit.MATRIX:

@@ -26,7 +26,7 @@ from zapdeploy.hardware_targets import Target
 from zapdeploy.sim.schedule.layer import schedule_layer
 
 Factors = tuple[int, ...]
-# Weights come early while the layer before drains: its last slabs began about so long ago.
+# Weights come early while the layer before drains: its last tile passes began about so long ago.
 REGISTERS_FREE_CYCLES = 100
 
 

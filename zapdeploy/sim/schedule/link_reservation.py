@@ -14,7 +14,7 @@ from zapdeploy.compile.kernels.jit import compiled, inlined
 from zapdeploy.compile.regions import IntArray
 
 
-class Bookings(NamedTuple):
+class Reservations(NamedTuple):
     """Busy times [begin, end) in cycles of every link."""
 
     first: IntArray
@@ -23,34 +23,38 @@ class Bookings(NamedTuple):
     end: IntArray
 
 
-def no_bookings(uses: IntArray) -> Bookings:
+def no_reservations(uses: IntArray) -> Reservations:
     """Free links, with room for `uses` messages each."""
     first = np.concatenate([[0], np.cumsum(uses)]).astype(np.int64)
     begin, end = np.zeros((2, int(first[-1])), np.int64)
-    return Bookings(first, np.zeros(len(uses), np.int64), begin, end)
+    return Reservations(first, np.zeros(len(uses), np.int64), begin, end)
 
 
-def without_room(books: Bookings) -> Bookings:
+def without_room(reservations: Reservations) -> Reservations:
     """The same times without the room for more."""
-    room = np.diff(books.first)
-    place = np.arange(len(books.begin)) - np.repeat(books.first[:-1], room)
-    taken = place < np.repeat(books.used, room)
-    first = np.concatenate([[0], np.cumsum(books.used)]).astype(np.int64)
-    return Bookings(first, books.used, books.begin[taken], books.end[taken])
+    room = np.diff(reservations.first)
+    place = np.arange(len(reservations.begin)) - np.repeat(reservations.first[:-1], room)
+    taken = place < np.repeat(reservations.used, room)
+    first = np.concatenate([[0], np.cumsum(reservations.used)]).astype(np.int64)
+    return Reservations(
+        first, reservations.used, reservations.begin[taken], reservations.end[taken]
+    )
 
 
-def link_cycles(books: Bookings) -> IntArray:
+def link_cycles(reservations: Reservations) -> IntArray:
     """Busy cycles of every link [links]."""
-    link = np.repeat(np.arange(len(books.used)), books.used)
-    busy = (books.end - books.begin).astype(np.float64)
-    return np.asarray(np.bincount(link, busy, len(books.used)), np.int64)
+    link = np.repeat(np.arange(len(reservations.used)), reservations.used)
+    busy = (reservations.end - reservations.begin).astype(np.float64)
+    return np.asarray(np.bincount(link, busy, len(reservations.used)), np.int64)
 
 
 @compiled
-def next_gap(books: Bookings, link: int, start: int, cycles: int) -> int:
+def next_gap(reservations: Reservations, link: int, start: int, cycles: int) -> int:
     """The first cycle from `start` on at which the link is free for that long."""
-    low = books.first[link]
-    return _gap(books.begin, books.end, low, low + books.used[link], start, cycles)
+    low = reservations.first[link]
+    return _gap(
+        reservations.begin, reservations.end, low, low + reservations.used[link], start, cycles
+    )
 
 
 @inlined
@@ -70,9 +74,17 @@ def _gap(begin: IntArray, end: IntArray, low: int, high: int, start: int, cycles
 
 
 @compiled
-def book(books: Bookings, link: int, start: int, cycles: int) -> None:
+def reserve(reservations: Reservations, link: int, start: int, cycles: int) -> None:
     """Mark a free time of a link as busy."""
-    _insert(books.begin, books.end, books.used, link, books.first[link], start, cycles)
+    _insert(
+        reservations.begin,
+        reservations.end,
+        reservations.used,
+        link,
+        reservations.first[link],
+        start,
+        cycles,
+    )
 
 
 @inlined
@@ -109,7 +121,7 @@ def _insert(
 
 @compiled
 def send(
-    books: Bookings,
+    reservations: Reservations,
     links: IntArray,
     hops: IntArray,
     low: int,
@@ -121,7 +133,12 @@ def send(
     """Book all links `low` to `high` of a tree at the earliest common start; that start."""
     if cycles == 0:
         return start
-    first, used, begin, end = books.first, books.used, books.begin, books.end
+    first, used, begin, end = (
+        reservations.first,
+        reservations.used,
+        reservations.begin,
+        reservations.end,
+    )
     settled = False
     while not settled:
         settled = True
@@ -140,10 +157,10 @@ def send(
 
 
 @compiled
-def busy_cycles(books: Bookings, link: int, start: int, stop: int) -> int:
+def busy_cycles(reservations: Reservations, link: int, start: int, stop: int) -> int:
     """For how many cycles of [start, stop) the link is busy."""
-    begin, end = books.begin, books.end
-    low, high = books.first[link], books.first[link] + books.used[link]
+    begin, end = reservations.begin, reservations.end
+    low, high = reservations.first[link], reservations.first[link] + reservations.used[link]
     last = high
     while low < high:
         middle = (low + high) // 2

@@ -1,8 +1,9 @@
 """What each core reads of a tensor, step by step through a layer.
 
-A core works through its box in `chunks` of equal length, along all dimensions but the channels of a
-matrix product, in row-major order. Inside a chunk the matrix unit reads one input vector after the
-other; these are the steps of its input. Every other tensor is read chunk by chunk.
+A core works through its box in `accumulator_tiles` of equal length, along all dimensions but the
+channels of a matrix product, in row-major order. Inside an accumulator tile the matrix unit reads
+one input vector after the other; these are the steps of its input. Every other tensor is read
+accumulator tile by accumulator tile.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.compile.layers import Read
-from zapdeploy.compile.mapping.cost import blocks_and_vectors
+from zapdeploy.compile.mapping.cost import output_tiles_and_vectors
 from zapdeploy.compile.ops.base import Unit, operator
 from zapdeploy.compile.program.activations import Delivery
 from zapdeploy.compile.program.layer import LayerEvents
@@ -24,11 +25,12 @@ MOST_STAGES = 256  # more vectors than that are taken together, several to a sta
 
 
 @dataclass(frozen=True, eq=False)
-class Needs:
+class AccessPattern:
     """The boxes that each core reads of one tensor [steps, cores, rank], step after step.
 
-    Steps are chunks x `stages`; a stage is `vectors_each` input vectors of the matrix unit. Tensors
-    that the matrix unit does not read as vectors have one stage, and `by_vector` is False.
+    Steps are accumulator tiles x `stages`; a stage is `vectors_each` input vectors of the matrix
+    unit. Tensors that the matrix unit does not read as vectors have one stage, and `by_vector` is
+    False.
     """
 
     boxes: Region
@@ -38,54 +40,63 @@ class Needs:
 
 
 @dataclass(frozen=True, eq=False)
-class Walk:
-    """How cores go through a layer: `chunk_order` [cores, chunks], and what they read of each
-    tensor on the way."""
+class LoopOrder:
+    """How cores go through a layer: `accumulator_tile_order` [cores, accumulator tiles], and what
+    they read of each tensor on the way."""
 
-    chunk_order: IntArray
-    needs: tuple[Needs, ...]
+    accumulator_tile_order: IntArray
+    patterns: tuple[AccessPattern, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Boxes:
-    """What the cores read of a tensor [stages, chunks, cores, rank], chunks and vectors as they
-    come, and the vectors of a stage (0: it is not read as vectors)."""
+    """What the cores read of a tensor [stages, accumulator tiles, cores, rank], accumulator tiles
+    and vectors as they come, and the vectors of a stage (0: it is not read as vectors)."""
 
     region: Region
     vectors_each: int
 
 
-def boxes_read(events: LayerEvents, chunks: int, target: Target) -> tuple[Boxes, ...]:
+def boxes_read(events: LayerEvents, accumulator_tiles: int, target: Target) -> tuple[Boxes, ...]:
     """Of every tensor that a layer fetches."""
-    return tuple(_boxes(events, delivery, chunks, target) for delivery in events.deliveries)
+    return tuple(
+        _boxes(events, delivery, accumulator_tiles, target) for delivery in events.deliveries
+    )
 
 
-def walk(events: LayerEvents, found: tuple[Boxes, ...], chunks: int, held_first: bool) -> Walk:
-    """Put chunks and vectors into an order, and find what is read when.
+def loop_order(
+    events: LayerEvents, found: tuple[Boxes, ...], accumulator_tiles: int, held_first: bool
+) -> LoopOrder:
+    """Put accumulator tiles and vectors into an order, and find what is read when.
 
     They are taken as they come, or `held_first`: a core first does what it holds the inputs of
     already, and then what it lacks least of. Cores that share their weights take vectors in the
-    same order, as a slab of weights is sent to all; cores that add up partial sums take chunks in
-    the same order.
+    same order, as a tile pass of weights is sent to all; cores that add up partial sums take
+    accumulator tiles in the same order.
     """
-    lacking = np.zeros((events.cuts.cores, chunks))
+    lacking = np.zeros((events.cuts.cores, accumulator_tiles))
     if held_first:
         for boxes, delivery in zip(found, events.deliveries, strict=True):
             lacking += _missing(boxes.region, delivery).sum(axis=0).T
-    chunk_order = _common_order(lacking, _chains(events))
-    needs = [
-        _in_order(events, delivery, boxes, chunk_order, held_first)
+    accumulator_tile_order = _common_order(lacking, _chains(events))
+    patterns = [
+        _in_order(events, delivery, boxes, accumulator_tile_order, held_first)
         for boxes, delivery in zip(found, events.deliveries, strict=True)
     ]
-    return Walk(chunk_order, tuple(needs))
+    return LoopOrder(accumulator_tile_order, tuple(patterns))
 
 
-def _boxes(events: LayerEvents, delivery: Delivery, chunks: int, target: Target) -> Boxes:
+def _boxes(
+    events: LayerEvents, delivery: Delivery, accumulator_tiles: int, target: Target
+) -> Boxes:
     read, layer = delivery.read, events.layer
     matrix = layer.operator.unit is Unit.MATRIX and read.call is layer.anchor
     axes = _walk_axes(events)
     whole = events.cuts.output if matrix else events.cuts.held
-    parts = [_part(Region(whole.low[0], whole.high[0]), axes, c, chunks) for c in range(chunks)]
+    parts = [
+        _part(Region(whole.low[0], whole.high[0]), axes, c, accumulator_tiles)
+        for c in range(accumulator_tiles)
+    ]
     out = Region(np.stack([p.low for p in parts]), np.stack([p.high for p in parts]))
     reduction = events.cuts.reduction if matrix else None
     if matrix and read.input == 0:
@@ -106,7 +117,7 @@ def _most_vectors(events: LayerEvents, target: Target) -> int:
     layer, cuts = events.layer, events.cuts
     tiles = layer.operator.matrix_tiles(layer.anchor, cuts.output, cuts.reduction)
     bits = events.work.mac_bits
-    return max(int(blocks_and_vectors(tile, bits, target)[1].max()) for tile in tiles)
+    return max(int(output_tiles_and_vectors(tile, bits, target)[1].max()) for tile in tiles)
 
 
 def _packed(boxes: Region, vectors: int) -> Region:
@@ -126,19 +137,23 @@ def _in_order(
     events: LayerEvents,
     delivery: Delivery,
     found: Boxes,
-    chunk_order: IntArray,
+    accumulator_tile_order: IntArray,
     held_first: bool,
-) -> Needs:
+) -> AccessPattern:
     """Boxes in the order in which each core reads them."""
     boxes, each = found.region, found.vectors_each
     core = np.arange(events.cuts.cores)
     lacking = _missing(boxes, delivery)
-    first = np.asarray(lacking[:, chunk_order[:, 0], core].T * held_first, np.float64)
+    first = np.asarray(lacking[:, accumulator_tile_order[:, 0], core].T * held_first, np.float64)
     stage_order = _common_order(first, events.parameters.slice_of)
-    index = (stage_order.T[None], chunk_order.T[:, None], core)  # [chunks, stages, cores]
+    index = (
+        stage_order.T[None],
+        accumulator_tile_order.T[:, None],
+        core,
+    )  # [accumulator tiles, stages, cores]
     low, high = boxes.low[index], boxes.high[index]
     shape = (low.shape[0] * low.shape[1], *low.shape[2:])  # a scalar's boxes have no dimension
-    return Needs(
+    return AccessPattern(
         Region(low.reshape(shape), high.reshape(shape)), each > 0, len(boxes.low), max(each, 1)
     )
 
@@ -172,7 +187,7 @@ def _chains(events: LayerEvents) -> IntArray:
 
 
 def _walk_axes(events: LayerEvents) -> tuple[int, ...]:
-    """The output's dimensions that chunks run along, slowest first."""
+    """The output's dimensions that accumulator tiles run along, slowest first."""
     layer = events.layer
     rank = len(layer.output.shape)
     if layer.operator.unit is not Unit.MATRIX:
@@ -181,12 +196,18 @@ def _walk_axes(events: LayerEvents) -> tuple[int, ...]:
     return tuple(axis for axis in range(rank) if axis != channel)
 
 
-def _part(region: Region, axes: tuple[int, ...], chunk: int, chunks: int) -> Region:
-    """The smallest boxes around one of the chunks that cores walk through their boxes in."""
+def _part(
+    region: Region, axes: tuple[int, ...], accumulator_tile: int, accumulator_tiles: int
+) -> Region:
+    """The smallest boxes around one of the accumulator tiles that cores walk through their boxes
+    in."""
     low, high = region.low.copy(), region.high.copy()
     extent = np.where(region.volume[..., None] > 0, region.extent, 1)
     total = np.prod(extent[..., list(axes)], axis=-1)
-    first, last = chunk * total // chunks, (chunk + 1) * total // chunks - 1
+    first, last = (
+        accumulator_tile * total // accumulator_tiles,
+        (accumulator_tile + 1) * total // accumulator_tiles - 1,
+    )
     same: NDArray[np.bool_] = np.ones(total.shape, bool)
     stride = total
     for axis in axes:
