@@ -43,7 +43,7 @@ def test_forecasters_are_judged_over_the_same_frames(lab: Path, tmp_path: Path) 
     assert {(row["network"], row["context"]) for row in rows} == {("linear", 4), ("linear", 16)}
     files = {
         (context, precision): next(
-            (tmp_path / "networks").glob(f"linear-{context}-*{precision}*.onnx")
+            (tmp_path / "networks").rglob(f"linear-{context}-*{precision}*.onnx")
         )
         for context in (4, 16)
         for precision in ("int8", "int4")

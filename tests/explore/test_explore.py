@@ -12,6 +12,7 @@ import zapdeploy as zd
 from tests.benchmarks.chips import small_model
 from tests.cli.conftest import Call
 from tests.cli.conftest import zapdeploy as zapdeploy  # a fixture
+from zapdeploy.explore import code
 from zapdeploy.explore.exploring import explore, plan_exploration
 from zapdeploy.explore.spec import read_spec
 from zapdeploy.explore.store import Store
@@ -75,6 +76,27 @@ def test_digests_depend_on_what_matters(tmp_path: Path) -> None:
     assert not same & digests(frame_rate=[2.0])
     assert not same & digests(host={"bandwidth": "1 GB/s"})
     assert not (tmp_path / "none").exists()  # a plan writes nothing
+
+
+def test_changed_code_computes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("sim/cost.py", "cli/show.py", "explore/page.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("FACTOR = 1\n")
+    before = code.code_digest(tmp_path)
+    (tmp_path / "cli/show.py").write_text("FACTOR = 2\n")  # shows results, makes none
+    (tmp_path / "explore/page.py").write_text("FACTOR = 2\n")
+    assert code.code_digest.__wrapped__(tmp_path) == before
+    (tmp_path / "sim/cost.py").write_text("FACTOR = 2\n")
+    assert code.code_digest.__wrapped__(tmp_path) != before
+    first = plan_exploration(spec_of(tmp_path), tmp_path / "none").points
+    monkeypatch.setattr("zapdeploy.explore.points.code_digest", lambda: "of changed code")
+    second = plan_exploration(spec_of(tmp_path), tmp_path / "none").points
+    assert not {point.digest for point in first} & {point.digest for point in second}
+
+
+def test_code_that_takes_no_part_is_there() -> None:
+    for name in code.NO_PART:
+        assert (code.PACKAGE / name).exists(), name
 
 
 def test_points_that_cannot_be(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from zapdeploy import version
+from zapdeploy.explore.code import code_digest
 from zapdeploy.explore.outcome import DONE
 from zapdeploy.explore.points import digest_of
 from zapdeploy.explore.spec import Accuracy
@@ -31,7 +31,7 @@ def accuracy_job(network: str, asked: Accuracy, lead: int) -> AccuracyJob:
     found = path.stat() if path.exists() else None
     seen = None if found is None else [found.st_size, found.st_mtime_ns]
     options = [asked.data, asked.windows, asked.neurons, lead]
-    digest = digest_of(["accuracy", version(), network, seen, options])
+    digest = digest_of(["accuracy", code_digest(), network, seen, options])
     return AccuracyJob(digest, asked.data, asked.windows, asked.neurons, lead)
 
 

@@ -9,14 +9,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from zapdeploy import version
 from zapdeploy.benchmarks.models.model_files import bits_of, precision_file
 from zapdeploy.benchmarks.models.onnx_model import input_shape, model_facts
 from zapdeploy.benchmarks.models.workloads import FLOAT, INT8, ModelSize, Workload, find_workload
+from zapdeploy.explore.code import code_digest
 from zapdeploy.explore.points import digest_of
 from zapdeploy.forecasters.registry import find_forecaster
 
 NETWORKS = "networks"  # where their files are, in a folder of results
+
+
+def made_folder(folder: Path) -> Path:
+    """Where networks are that this very code has made."""
+    found = folder / NETWORKS / code_digest()[:12]
+    found.mkdir(parents=True, exist_ok=True)
+    return found
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,7 @@ class Network:
     def key(self) -> str:
         if self.is_given:
             return digest_of(["given", self.workload.identity])
-        return digest_of([version(), self.workload.identity, self.precision])
+        return digest_of([code_digest(), self.workload.identity, self.precision])
 
     @property
     def can_be_judged(self) -> bool:
@@ -92,9 +99,7 @@ class Networks:
     def file(self, key: str, folder: Path) -> Path:
         """A network's file, made in a folder of results where it has to be."""
         if key not in self._files:
-            inside = folder / NETWORKS
-            inside.mkdir(parents=True, exist_ok=True)
-            self._files[key] = self.by_key[key].file(inside)
+            self._files[key] = self.by_key[key].file(made_folder(folder))
         return self._files[key]
 
     def alternating(self, keys: Iterable[str]) -> dict[str, int]:

@@ -10,16 +10,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from zapdeploy import version
 from zapdeploy.compile.mapping.sharing import numbers_read
 from zapdeploy.errors import UsageError, ZapdeployError
 from zapdeploy.explore.axes import OPTIONS, Value
+from zapdeploy.explore.code import code_digest
 from zapdeploy.explore.spec import Bound, Compute, Spec
 from zapdeploy.hardware_targets import Target, parse_target
 from zapdeploy.hardware_targets.changes import changed_target_text, target_numbers
 from zapdeploy.quantities import parse
 
-RESULTS_VERSION = 1  # of what is computed of a point: raised when the same point gives other rows
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<=": lambda a, b: a <= b * (1 + 1e-9),
     ">=": lambda a, b: a >= b * (1 - 1e-9),
@@ -149,7 +148,7 @@ def _job(network: str, chip: Chip, values: Mapping[str, Any], compute: Compute) 
         "frame_rate_hz": None if rate is None else float(rate),
         "timing": compute.timing,
     }
-    parts = [RESULTS_VERSION, version(), network, chip.digest, options]
+    parts = [code_digest(), network, chip.digest, options]
     return Job(digest=digest_of(parts), target_text=chip.text, **options)
 
 

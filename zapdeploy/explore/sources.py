@@ -11,7 +11,7 @@ from typing import Any
 from zapdeploy.benchmarks.models.model_files import float_file
 from zapdeploy.benchmarks.models.workloads import Workload
 from zapdeploy.explore.apart import apart
-from zapdeploy.explore.networks import NETWORKS, Network, Networks
+from zapdeploy.explore.networks import Network, Networks, made_folder
 from zapdeploy.files import require_regular
 
 _MOST_SENT = 2  # networks whose content is held here; they come one after the other
@@ -115,9 +115,7 @@ def _write_float(workload: Workload, folder: Path) -> None:
 def _folder(folder: str | None) -> Path:
     from distributed import get_worker
 
-    found = Path(get_worker().local_directory if folder is None else folder, NETWORKS)
-    found.mkdir(parents=True, exist_ok=True)
-    return found
+    return made_folder(Path(get_worker().local_directory if folder is None else folder))
 
 
 def _with_content(file: Path) -> NetworkFile:
