@@ -2,7 +2,7 @@
 
 The way of a file: `loading` (bytes to a sound structure), `importing` (the walk over its nodes),
 `folding` (shape arithmetic), one file per dialect or family of operators (`qdq`, `qonnx`,
-`operator_form`, `matrix`, `elementwise`, `pooling`, `movement`) that write into a `draft`, the
+`operator_form`, `matrix`, `elementwise`, `pooling`, `movement`) that write into a `builder`, the
 passes, and `decisions` (what became of each node).
 """
 

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from zapdeploy.compile.frontend.draft import Draft
+from zapdeploy.compile.frontend.graph_builder import GraphBuilder
 from zapdeploy.compile.frontend.onnx_node import STANDARD, OnnxNode
 from zapdeploy.compile.frontend.tensors import array_of, element_type
 from zapdeploy.compile.graph import INT64, Array, Value
@@ -22,24 +22,24 @@ _FEW = 1024  # elements of what can be a shape, repeats, or bounds
 MOST_FOLDED = 1 << 26  # elements in all that is computed from constants
 
 
-def fold(draft: Draft, node: OnnxNode, original: ir.Node) -> bool:
+def fold(builder: GraphBuilder, node: OnnxNode, original: ir.Node) -> bool:
     """Define the node's outputs as constants where that is what they are."""
     if node.domain != STANDARD or node.op in NEVER_FOLDED or node.op.startswith("QLinear"):
         return False
     if node.op == "Constant" and "value" in node.attributes:
         array, element = array_of(node.attributes["value"], f"constant '{node.output}'")
-        draft.define(Value(node.output, array.shape, element, data=array))
+        builder.define(Value(node.output, array.shape, element, data=array))
         return True
     if node.op in SHAPES:
-        _fold_shape(draft, node)
+        _fold_shape(builder, node)
         return True
-    values = [draft.value(name) for name in node.inputs if name]
+    values = [builder.value(name) for name in node.inputs if name]
     if any(value.data is None or _holds_codes(value) for value in values):
         return False
     if node.op == "Identity":
-        draft.define(Value(node.output, values[0].shape, values[0].element, data=values[0].data))
+        builder.define(Value(node.output, values[0].shape, values[0].element, data=values[0].data))
         return True
-    _evaluate(draft, node, original, values)
+    _evaluate(builder, node, original, values)
     return True
 
 
@@ -50,17 +50,19 @@ def _holds_codes(value: Value) -> bool:
     )
 
 
-def _fold_shape(draft: Draft, node: OnnxNode) -> None:
-    shape = draft.value(node.required(0)).shape
+def _fold_shape(builder: GraphBuilder, node: OnnxNode) -> None:
+    shape = builder.value(node.required(0)).shape
     if node.op == "Size":
         found = np.asarray(np.prod(shape, dtype=np.int64))
     else:
         end = node.attributes.get("end")
         found = np.asarray(shape[node.integer("start", 0) : end], np.int64)
-    draft.values[node.output] = Value(node.output, found.shape, INT64, data=found)
+    builder.values[node.output] = Value(node.output, found.shape, INT64, data=found)
 
 
-def _spend(draft: Draft, node: OnnxNode, proto: onnx.NodeProto, feeds: Mapping[str, Array]) -> None:
+def _spend(
+    builder: GraphBuilder, node: OnnxNode, proto: onnx.NodeProto, feeds: Mapping[str, Array]
+) -> None:
     """Raise ModelError, before the memory is taken, when constants grow beyond all that the file
     could mean: by ONNX's own shape inference, with the constants known."""
     types = {
@@ -80,21 +82,23 @@ def _spend(draft: Draft, node: OnnxNode, proto: onnx.NodeProto, feeds: Mapping[s
         return
     for kind in inferred.values():
         shape = [d.dim_value for d in kind.tensor_type.shape.dim]
-        draft.folded += prod(shape)
-    if draft.folded > MOST_FOLDED:
+        builder.folded += prod(shape)
+    if builder.folded > MOST_FOLDED:
         raise ModelError(
-            f"constants must fold to at most {MOST_FOLDED:,} elements, not {draft.folded:,} "
+            f"constants must fold to at most {MOST_FOLDED:,} elements, not {builder.folded:,} "
             f"(node '{node.name}', {node.op}); store them as initializers"
         )
 
 
-def _evaluate(draft: Draft, node: OnnxNode, original: ir.Node, values: list[Value]) -> None:
+def _evaluate(
+    builder: GraphBuilder, node: OnnxNode, original: ir.Node, values: list[Value]
+) -> None:
     """Run one node in ONNX's own reference implementation."""
     from onnx.reference import ReferenceEvaluator
 
     proto = ir.serde.serialize_node(original)
     feeds: dict[str, Array] = {v.name: v.data for v in values if v.data is not None}
-    _spend(draft, node, proto, feeds)
+    _spend(builder, node, proto, feeds)
     try:
         evaluator = ReferenceEvaluator(proto, opsets={STANDARD: node.version})
         with np.errstate(all="ignore"):
@@ -109,4 +113,4 @@ def _evaluate(draft: Draft, node: OnnxNode, original: ir.Node, values: list[Valu
         array = np.asarray(result)
         dtype = ir.DataType(onnx.helper.np_dtype_to_tensor_dtype(array.dtype))
         element = element_type(dtype, f"constant '{name}'")
-        draft.values[name] = Value(name, array.shape, element, data=array)
+        builder.values[name] = Value(name, array.shape, element, data=array)

@@ -16,8 +16,8 @@ from math import prod
 
 import numpy as np
 
-from zapdeploy.compile.frontend.draft import Draft
 from zapdeploy.compile.frontend.errors import RefusedError
+from zapdeploy.compile.frontend.graph_builder import GraphBuilder
 from zapdeploy.compile.frontend.matrix import reshape
 from zapdeploy.compile.frontend.onnx_node import OnnxNode
 from zapdeploy.compile.frontend.registry import translates
@@ -25,72 +25,72 @@ from zapdeploy.compile.graph import INT64, Attribute, Shape, Value
 
 
 @translates("InstanceNormalization")
-def instance_normalization(draft: Draft, node: OnnxNode) -> None:
+def instance_normalization(builder: GraphBuilder, node: OnnxNode) -> None:
     """Each channel by itself. scale and bias: [C].
 
     torch writes GroupNorm as one over x reshaped to [N, groups, rest]. The dimensions before that
     reshape are found again, because they can be cut.
     """
-    x = draft.real(node.required(0))
+    x = builder.real(node.required(0))
     if len(x.shape) < 3:
         raise RefusedError(f"input must have at least 3 dimensions, not {list(x.shape)}")
-    _normalize(draft, node, x, _shape_before(draft, x), x.shape[1], x.shape[1])
+    _normalize(builder, node, x, _shape_before(builder, x), x.shape[1], x.shape[1])
 
 
 @translates("GroupNormalization")
-def group_normalization(draft: Draft, node: OnnxNode) -> None:
+def group_normalization(builder: GraphBuilder, node: OnnxNode) -> None:
     """Groups of neighbouring channels. scale and bias: [C], [groups] before opset 21."""
-    x = draft.real(node.required(0))
+    x = builder.real(node.required(0))
     groups = node.integer("num_groups", 0)
     if len(x.shape) < 3 or groups < 1 or x.shape[1] % groups:
         raise RefusedError(
             f"num_groups must divide the channels of an input [N, C, ...], not {groups} of "
             f"{list(x.shape)}"
         )
-    _normalize(draft, node, x, x.shape, groups, x.shape[1] if node.version >= 21 else groups)
+    _normalize(builder, node, x, x.shape, groups, x.shape[1] if node.version >= 21 else groups)
 
 
 EXACT = 8  # bits of codes whose squares add up in 64 bits, however many there are
 _CONVERSIONS = frozenset(("Quantize", "Dequantize", "Requantize"))
 
 
-def _shape_before(draft: Draft, x: Value) -> Shape:
+def _shape_before(builder: GraphBuilder, x: Value) -> Shape:
     """[N, C, ...] that x [N, groups, rest] was reshaped from; else its own shape."""
-    producer = draft.producers.get(x.name)
+    producer = builder.producers.get(x.name)
     while producer is not None and producer.op in _CONVERSIONS:
-        producer = draft.producers.get(producer.inputs[0])
+        producer = builder.producers.get(producer.inputs[0])
     if producer is None or producer.op != "Reshape" or len(x.shape) != 3:
         return x.shape
-    shape = draft.value(producer.inputs[0]).shape
+    shape = builder.value(producer.inputs[0]).shape
     fits = len(shape) > 2 and shape[0] == x.shape[0] and not shape[1] % x.shape[1]
     return shape if fits else x.shape
 
 
-def _codes(draft: Draft, x: Value) -> Value | None:
+def _codes(builder: GraphBuilder, x: Value) -> Value | None:
     """The codes with one scale that x is the real numbers of, if it is."""
-    producer = draft.producers.get(x.name)
+    producer = builder.producers.get(x.name)
     while producer is not None and producer.op == "Reshape":
-        producer = draft.producers.get(producer.inputs[0])
+        producer = builder.producers.get(producer.inputs[0])
     if producer is None or producer.op != "Dequantize":
         return None
-    codes = draft.value(producer.inputs[0])
+    codes = builder.value(producer.inputs[0])
     meaning = codes.quantization
     uniform = meaning is not None and meaning.is_uniform
     return codes if uniform and codes.element.bits <= EXACT and codes.data is None else None
 
 
 def _normalize(
-    draft: Draft, node: OnnxNode, x: Value, shape: Shape, groups: int, parameters: int
+    builder: GraphBuilder, node: OnnxNode, x: Value, shape: Shape, groups: int, parameters: int
 ) -> None:
     """x seen as `shape`, [N, C, ...]; scale and bias have `parameters` numbers, C or groups."""
-    steps = _Groups(draft, node, shape, groups)
+    steps = _Groups(builder, node, shape, groups)
     seen = steps.see(x.name, shape)
     epsilon = node.number("epsilon", 1e-5)
-    codes = _codes(draft, x)
+    codes = _codes(builder, x)
     if codes is None:
         centred = steps.emit("Sub", seen, steps.per_channel(steps.mean(seen)))
         variance = steps.mean(steps.emit("Mul", centred, centred))
-        added = steps.emit("Add", variance, draft.constant(f"{node.name}_epsilon", epsilon))
+        added = steps.emit("Add", variance, builder.constant(f"{node.name}_epsilon", epsilon))
         deviation = steps.emit("Reciprocal", steps.emit("Sqrt", added))
     else:
         mean, deviation = steps.statistics(codes, epsilon)
@@ -98,19 +98,19 @@ def _normalize(
     factor = steps.per_channel(deviation)
     normal = steps.emit("Mul", centred, factor)
     for index, op, nothing in ((1, "Mul", 1), (2, "Add", 0)):
-        value = draft.real(node.required(index))
+        value = builder.real(node.required(index))
         if value.size != parameters:
             raise RefusedError(f"input {index} must have {parameters} numbers, not {value.size}")
         if value.data is None or np.any(value.data != nothing):
             normal = steps.emit(op, normal, steps.parameter(value))
-    draft.emit(node, "Reshape", (normal,), shape=x.shape)
+    builder.emit(node, "Reshape", (normal,), shape=x.shape)
 
 
 @dataclass(frozen=True, eq=False)
 class _Groups:
     """Nodes that stand for parts of one ONNX node, over groups of the channels of `shape`."""
 
-    draft: Draft
+    builder: GraphBuilder
     node: OnnxNode
     shape: Shape
     groups: int
@@ -121,17 +121,17 @@ class _Groups:
         return self.shape[1] // self.groups
 
     def emit(self, op: str, *inputs: str, **attributes: Attribute) -> str:
-        output = self.draft.fresh(f"{self.node.output}_{op.lower()}")
-        return self.draft.emit(self.node, op, inputs, attributes, output=output)
+        output = self.builder.fresh(f"{self.node.output}_{op.lower()}")
+        return self.builder.emit(self.node, op, inputs, attributes, output=output)
 
     def see(self, name: str, shape: Shape) -> str:
         """A value under another shape."""
-        value = self.draft.value(name)
+        value = self.builder.value(name)
         if value.shape == shape:
             return name
         if value.data is not None:
-            return self.draft.constant(f"{name}_seen", value.data.reshape(shape))
-        return reshape(self.draft, self.node, value, shape)
+            return self.builder.constant(f"{name}_seen", value.data.reshape(shape))
+        return reshape(self.builder, self.node, value, shape)
 
     def mean(self, name: str) -> str:
         """The mean of each group of a tensor of `shape`: [N, groups, 1, 1, ...].
@@ -175,8 +175,8 @@ class _Groups:
         return name
 
     def _integers(self, op: str, name: str, attributes: dict[str, Attribute]) -> str:
-        output = self.draft.fresh(f"{self.node.output}_{op.lower()}")
-        return self.draft.emit(self.node, op, (name,), attributes, output=output, element=INT64)
+        output = self.builder.fresh(f"{self.node.output}_{op.lower()}")
+        return self.builder.emit(self.node, op, (name,), attributes, output=output, element=INT64)
 
     def parameter(self, value: Value) -> str:
         """Numbers [C] or [groups] as [1, C, 1, ...]."""
@@ -187,9 +187,9 @@ class _Groups:
 
     def per_channel(self, name: str) -> str:
         """A number for each group, [frames, groups, 1, 1, ...], for each of its channels."""
-        frames, groups, _, *ones = self.draft.value(name).shape
+        frames, groups, _, *ones = self.builder.value(name).shape
         if self.each > 1:
             output, tiled = f"{self.node.output}_tile", (frames, groups, self.each, *ones)
-            output = self.draft.fresh(output)
-            name = self.draft.emit(self.node, "Tile", (name,), output=output, shape=tiled)
+            output = self.builder.fresh(output)
+            name = self.builder.emit(self.node, "Tile", (name,), output=output, shape=tiled)
         return self.see(name, (frames, self.shape[1], *ones))

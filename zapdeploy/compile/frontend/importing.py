@@ -27,9 +27,9 @@ from zapdeploy.compile.frontend import (  # noqa: F401  (importing a dialect reg
     transposed,
 )
 from zapdeploy.compile.frontend.dialects import dialects_of
-from zapdeploy.compile.frontend.draft import Draft
 from zapdeploy.compile.frontend.errors import RefusedError, UnjudgedError
 from zapdeploy.compile.frontend.folding import fold
+from zapdeploy.compile.frontend.graph_builder import GraphBuilder
 from zapdeploy.compile.frontend.inputs import network_inputs
 from zapdeploy.compile.frontend.integer_kernels import mark_reals
 from zapdeploy.compile.frontend.loading import Source, load
@@ -86,7 +86,7 @@ class Imported:
 class _Translation:
     """What the walk over the file's nodes leaves behind."""
 
-    draft: Draft
+    builder: GraphBuilder
     nodes: list[OnnxNode] = field(default_factory=list)
     refused: dict[str, Decision] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)  # results of refused nodes
@@ -115,14 +115,14 @@ def import_model(
     path = Path(path)
     source = load(path, InputShapes(batch, shapes or {}))
     inputs = network_inputs(source.model.graph)
-    draft = Draft(
+    builder = GraphBuilder(
         source.model.graph.name or path.stem,
         {str(name): value for name, value in source.model.graph.initializers.items()},
         source.batch,
     )
     for value in inputs:
-        draft.define(value)
-    translation = _translate(source, draft)
+        builder.define(value)
+    translation = _translate(source, builder)
     graph = _finish(source, translation, tuple(value.name for value in inputs))
     graph = run_passes(mark_reals(graph, translation.nodes), IMPORT_PASSES, observe)
     if dialects_of(translation.nodes):
@@ -156,11 +156,11 @@ def _declared_state(source: Source) -> dict[str, str]:
     return found
 
 
-def _translate(source: Source, draft: Draft) -> _Translation:
-    result = _Translation(draft)
+def _translate(source: Source, builder: GraphBuilder) -> _Translation:
+    result = _Translation(builder)
     originals = list(source.model.graph)
-    draft.taken.update(str(v.name) for node in originals for v in node.outputs if v.name)
-    draft.taken.update(draft.initializers)
+    builder.taken.update(str(v.name) for node in originals for v in node.outputs if v.name)
+    builder.taken.update(builder.initializers)
     used: set[str] = set()
     wanted = _wanted(source.model.graph, originals)
     for index, original in enumerate(originals):
@@ -205,12 +205,12 @@ def _translate_node(result: _Translation, node: OnnxNode, original: ir.Node) -> 
     """Fold, translate or refuse one node; a refused one leaves results of unknown value."""
     check_inputs(node)
     try:
-        if fold(result.draft, node, original):
+        if fold(result.builder, node, original):
             return
         function = translator(node)
         if function is None:
             raise RefusedError(_unknown_reason(node))
-        function(result.draft, node)
+        function(result.builder, node)
     except UnjudgedError as reason:
         result.refuse(node, Outcome.UNJUDGED, str(reason))
     except RefusedError as reason:
@@ -236,12 +236,12 @@ def _unknown_reason(node: OnnxNode) -> str:
 
 def _declare_unknown(result: _Translation, value: ir.Value) -> None:
     """Go on behind a refused node where the file says what its result looks like."""
-    name, draft = str(value.name or ""), result.draft
-    if not name or name in draft.values or value.shape is None or value.dtype is None:
+    name, builder = str(value.name or ""), result.builder
+    if not name or name in builder.values or value.shape is None or value.dtype is None:
         return
     dimensions = list(value.shape)
-    if draft.batch is not None and dimensions and dimensions[0] == draft.batch.before:
-        dimensions[0] = draft.batch.after
+    if builder.batch is not None and dimensions and dimensions[0] == builder.batch.before:
+        dimensions[0] = builder.batch.after
     if not all(isinstance(d, int) and d > 0 for d in dimensions):
         return
     shape = tuple(int(d) for d in dimensions if isinstance(d, int))
@@ -249,7 +249,7 @@ def _declare_unknown(result: _Translation, value: ir.Value) -> None:
         element = element_type(value.dtype, f"tensor '{name}'")
     except ModelError:
         return
-    draft.define(Value(name, shape, element))
+    builder.define(Value(name, shape, element))
     result.unknown.append(name)
 
 
@@ -260,20 +260,20 @@ def _finish(source: Source, result: _Translation, inputs: tuple[str, ...]) -> Gr
     loose end as an output.
     """
     outputs = tuple(str(value.name) for value in source.model.graph.outputs)
-    draft = result.draft
+    builder = result.builder
     if result.refused:
-        read = {name for node in draft.nodes for name in node.inputs}
-        ends = tuple(name for name in draft.producers if name not in read)
-        return draft.graph((*inputs, *result.unknown), ends)
+        read = {name for node in builder.nodes for name in node.inputs}
+        ends = tuple(name for name in builder.producers if name not in read)
+        return builder.graph((*inputs, *result.unknown), ends)
     for value in source.model.graph.outputs:
-        _check_declared(value, draft)
-    return draft.graph(inputs, outputs)
+        _check_declared(value, builder)
+    return builder.graph(inputs, outputs)
 
 
-def _check_declared(value: ir.Value, draft: Draft) -> None:
+def _check_declared(value: ir.Value, builder: GraphBuilder) -> None:
     """What the file says about an output's shape must agree with what its nodes compute."""
-    shape = draft.value(str(value.name)).shape
-    if value.shape is None or draft.batch is not None:
+    shape = builder.value(str(value.name)).shape
+    if value.shape is None or builder.batch is not None:
         return
     declared = [d if isinstance(d, int) and d > 0 else None for d in value.shape]
     if None not in declared and declared != list(shape):

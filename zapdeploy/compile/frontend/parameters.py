@@ -6,18 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from zapdeploy.compile.frontend.draft import Draft
 from zapdeploy.compile.frontend.errors import RefusedError
+from zapdeploy.compile.frontend.graph_builder import GraphBuilder
 from zapdeploy.compile.frontend.onnx_node import OnnxNode
 from zapdeploy.compile.graph import Array, ElementType, Quantization, Shape, Value
 from zapdeploy.errors import ModelError
 
 
-def scale_of(draft: Draft, node: OnnxNode, index: int) -> Array:
+def scale_of(builder: GraphBuilder, node: OnnxNode, index: int) -> Array:
     """The constant scales at an input: float32, positive and finite."""
     name = node.required(index)
-    draft.real(name)
-    scale = np.asarray(draft.array(name, "scale"))
+    builder.real(name)
+    scale = np.asarray(builder.array(name, "scale"))
     wrong = ~(np.isfinite(scale) & (scale > 0))
     if wrong.any():
         raise ModelError(
@@ -27,20 +27,20 @@ def scale_of(draft: Draft, node: OnnxNode, index: int) -> Array:
     return scale
 
 
-def zero_point_of(draft: Draft, node: OnnxNode, index: int) -> Value | None:
+def zero_point_of(builder: GraphBuilder, node: OnnxNode, index: int) -> Value | None:
     """The constant zero points at an input, None when it is absent."""
     name = node.input(index)
     if not name:
         return None
-    draft.array(name, "zero point")
-    value = draft.value(name)
+    builder.array(name, "zero point")
+    value = builder.value(name)
     if not value.element.is_integer:
         raise RefusedError(f"zero point must be integers, not {value.element.name} ('{name}')")
     return value
 
 
 def parameters(
-    draft: Draft,
+    builder: GraphBuilder,
     node: OnnxNode,
     first: int,
     shape: Shape,
@@ -52,8 +52,8 @@ def parameters(
     The type is the zero point's; `element`, when given, is the one it must have. `axis` is what
     more than one scale runs along.
     """
-    scale = scale_of(draft, node, first)
-    zero_point = zero_point_of(draft, node, first + 1)
+    scale = scale_of(builder, node, first)
+    zero_point = zero_point_of(builder, node, first + 1)
     if zero_point is not None and element is not None and zero_point.element != element:
         raise ModelError(
             f"zero point must be {element.name} like the tensor, not {zero_point.element.name} "

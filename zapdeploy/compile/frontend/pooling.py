@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from zapdeploy.compile.frontend.draft import Draft
 from zapdeploy.compile.frontend.errors import RefusedError
+from zapdeploy.compile.frontend.graph_builder import GraphBuilder
 from zapdeploy.compile.frontend.onnx_node import OnnxNode
 from zapdeploy.compile.frontend.registry import translates
 from zapdeploy.compile.frontend.windows import pooling_attributes
@@ -11,12 +11,12 @@ from zapdeploy.compile.graph import Attribute
 
 
 @translates("MaxPool")
-def max_pool(draft: Draft, node: OnnxNode) -> None:
+def max_pool(builder: GraphBuilder, node: OnnxNode) -> None:
     """On real numbers or on codes: both have the same maximum."""
     if len(node.outputs) > 1:
         raise RefusedError("the indices output must not be used")
-    x = draft.value(node.required(0))
-    draft.emit(
+    x = builder.value(node.required(0))
+    builder.emit(
         node,
         "MaxPool",
         (x.name,),
@@ -27,8 +27,8 @@ def max_pool(draft: Draft, node: OnnxNode) -> None:
 
 
 @translates("GlobalMaxPool")
-def global_max_pool(draft: Draft, node: OnnxNode) -> None:
-    x = draft.real(node.required(0))
+def global_max_pool(builder: GraphBuilder, node: OnnxNode) -> None:
+    x = builder.real(node.required(0))
     spatial = x.shape[2:]
     attributes: dict[str, Attribute] = {
         "kernel_shape": spatial,
@@ -37,17 +37,17 @@ def global_max_pool(draft: Draft, node: OnnxNode) -> None:
         "pads": (0,) * 2 * len(spatial),
         "ceil_mode": 0,
     }
-    draft.emit(node, "MaxPool", (x.name,), attributes)
+    builder.emit(node, "MaxPool", (x.name,), attributes)
 
 
 @translates("AveragePool")
-def average_pool(draft: Draft, node: OnnxNode) -> None:
-    x = draft.real(node.required(0))
+def average_pool(builder: GraphBuilder, node: OnnxNode) -> None:
+    x = builder.real(node.required(0))
     attributes = pooling_attributes(node, x.shape)
     attributes["count_include_pad"] = node.integer("count_include_pad", 0)
-    draft.emit(node, "AveragePool", (x.name,), attributes)
+    builder.emit(node, "AveragePool", (x.name,), attributes)
 
 
 @translates("GlobalAveragePool")
-def global_average_pool(draft: Draft, node: OnnxNode) -> None:
-    draft.emit(node, "GlobalAveragePool", (draft.real(node.required(0)).name,))
+def global_average_pool(builder: GraphBuilder, node: OnnxNode) -> None:
+    builder.emit(node, "GlobalAveragePool", (builder.real(node.required(0)).name,))

@@ -11,8 +11,8 @@ from math import frexp
 import numpy as np
 import onnx_ir as ir
 
-from zapdeploy.compile.frontend.draft import Draft
 from zapdeploy.compile.frontend.errors import RefusedError
+from zapdeploy.compile.frontend.graph_builder import GraphBuilder
 from zapdeploy.compile.frontend.onnx_node import MICROSOFT, STANDARD, OnnxNode
 from zapdeploy.compile.frontend.parameters import parameters, scale_of, zero_point_of
 from zapdeploy.compile.frontend.registry import translates
@@ -24,45 +24,47 @@ MOST_BITS = 16
 
 
 @translates("QuantizeLinear", domains=(STANDARD, MICROSOFT))
-def quantize_linear(draft: Draft, node: OnnxNode) -> None:
-    x = draft.real(node.required(0))
+def quantize_linear(builder: GraphBuilder, node: OnnxNode) -> None:
+    x = builder.real(node.required(0))
     _refuse_blocks(node)
     declared = _declared_type(node, "output_dtype")
     axis = node.integer("axis", 1)
-    zero_point = zero_point_of(draft, node, 2)
+    zero_point = zero_point_of(builder, node, 2)
     if zero_point is not None and zero_point.element.bits > MOST_BITS:
         raise RefusedError(f"zero point must have at most {MOST_BITS} bits")
     element = declared if zero_point is None else zero_point.element
-    element, quantization = parameters(draft, node, 1, x.shape, element, axis)
-    draft.emit(node, "Quantize", (x.name,), element=element, quantization=quantization)
+    element, quantization = parameters(builder, node, 1, x.shape, element, axis)
+    builder.emit(node, "Quantize", (x.name,), element=element, quantization=quantization)
 
 
 @translates("DequantizeLinear", domains=(STANDARD, MICROSOFT))
-def dequantize_linear(draft: Draft, node: OnnxNode) -> None:
-    x = draft.value(node.required(0))
+def dequantize_linear(builder: GraphBuilder, node: OnnxNode) -> None:
+    x = builder.value(node.required(0))
     if node.integer("block_size", 0) and x.data is not None:
-        _dequantize_blocks(draft, node, x)
+        _dequantize_blocks(builder, node, x)
         return
     _refuse_blocks(node)
     declared = _declared_type(node, "output_dtype")
     if declared is not None and declared.kind != "float":
         raise RefusedError(f"output_dtype must be float32, not {declared.name}")
-    _, quantization = parameters(draft, node, 1, x.shape, x.element, node.integer("axis", 1))
+    _, quantization = parameters(builder, node, 1, x.shape, x.element, node.integer("axis", 1))
     factor = _shift(x, quantization)
     if factor is None:
-        draft.emit(node, "Dequantize", (draft.interpret(x.name, quantization),))
+        builder.emit(node, "Dequantize", (builder.quantize_as(x.name, quantization),))
         return
-    real = draft.emit(node, "Dequantize", (x.name,), output=draft.fresh(f"{node.output}_unshifted"))
-    draft.emit(node, "Mul", (real, draft.constant(f"{node.name}_factor", factor)))
+    real = builder.emit(
+        node, "Dequantize", (x.name,), output=builder.fresh(f"{node.output}_unshifted")
+    )
+    builder.emit(node, "Mul", (real, builder.constant(f"{node.name}_factor", factor)))
 
 
-def _dequantize_blocks(draft: Draft, node: OnnxNode, x: Value) -> None:
+def _dequantize_blocks(builder: GraphBuilder, node: OnnxNode, x: Value) -> None:
     """Weights with a scale for each block of rows: dequantized block by block, and joined."""
     size, axis = node.integer("block_size", 0), node.integer("axis", 1) % max(len(x.shape), 1)
-    scales = scale_of(draft, node, 1)
+    scales = scale_of(builder, node, 1)
     zeros = np.zeros(scales.shape, np.int32)
     if node.input(2):
-        zeros = np.asarray(draft.array(node.input(2), "zero point"), np.int32)
+        zeros = np.asarray(builder.array(node.input(2), "zero point"), np.int32)
     blocks = -(-x.shape[axis] // size)
     if len(x.shape) != 2 or scales.shape != (*x.shape[:axis], blocks, *x.shape[axis + 1 :]):
         raise RefusedError("scales in blocks must be those of a matrix, one for each block")
@@ -72,23 +74,23 @@ def _dequantize_blocks(draft: Draft, node: OnnxNode, x: Value) -> None:
     for block in range(blocks):
         data = x.data.take(range(block * size, min((block + 1) * size, x.shape[axis])), axis)
         row, zero = (np.asarray(v.take(block, axis)) for v in (scales, zeros))
-        name = draft.fresh(f"{x.name}_block{block}")
+        name = builder.fresh(f"{x.name}_block{block}")
         meaning = Quantization(row, zero, low, high, 1 - axis)
-        draft.define(Value(name, data.shape, x.element, meaning, data))
-        output = draft.fresh(f"{node.output}_block{block}")
-        parts.append(draft.emit(node, "Dequantize", (name,), output=output))
-    draft.emit(node, "Concat", tuple(parts), {"axis": axis})
+        builder.define(Value(name, data.shape, x.element, meaning, data))
+        output = builder.fresh(f"{node.output}_block{block}")
+        parts.append(builder.emit(node, "Dequantize", (name,), output=output))
+    builder.emit(node, "Concat", tuple(parts), {"axis": axis})
 
 
-def clip_codes(draft: Draft, node: OnnxNode) -> None:
+def clip_codes(builder: GraphBuilder, node: OnnxNode) -> None:
     """Clip between a quantizer and a dequantizer: the same codes in a narrower range."""
-    low, high = draft.value(node.required(0)).element.limits
-    restrict_codes(draft, node, _bound(draft, node, 1, low), _bound(draft, node, 2, high))
+    low, high = builder.value(node.required(0)).element.limits
+    restrict_codes(builder, node, _bound(builder, node, 1, low), _bound(builder, node, 2, high))
 
 
-def restrict_codes(draft: Draft, node: OnnxNode, low: int, high: int) -> None:
+def restrict_codes(builder: GraphBuilder, node: OnnxNode, low: int, high: int) -> None:
     """The node's input in a range. Whether the integers mean something may only be known later."""
-    x = draft.value(node.required(0))
+    x = builder.value(node.required(0))
     lowest, highest = x.element.limits
     low, high = max(low, lowest), min(high, highest)
     if low > high:
@@ -97,10 +99,10 @@ def restrict_codes(draft: Draft, node: OnnxNode, low: int, high: int) -> None:
         )
     quantization = x.quantization
     if quantization is None:
-        draft.ranges[node.output] = (low, high)
+        builder.ranges[node.output] = (low, high)
     else:
         quantization = quantization.within(low, high)
-    draft.emit(node, "Requantize", (x.name,), element=x.element, quantization=quantization)
+    builder.emit(node, "Requantize", (x.name,), element=x.element, quantization=quantization)
 
 
 def _shift(x: Value, meaning: Quantization) -> float | None:
@@ -117,9 +119,9 @@ def _shift(x: Value, meaning: Quantization) -> float | None:
     return factor if power and written.zero_point[0] == meaning.zero_point[0] else None
 
 
-def _bound(draft: Draft, node: OnnxNode, index: int, default: int) -> int:
+def _bound(builder: GraphBuilder, node: OnnxNode, index: int, default: int) -> int:
     name = node.input(index)
-    return int(np.asarray(draft.array(name, "bound")).item()) if name else default
+    return int(np.asarray(builder.array(name, "bound")).item()) if name else default
 
 
 def _refuse_blocks(node: OnnxNode) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from zapdeploy.compile.frontend.draft import Draft
+from zapdeploy.compile.frontend.graph_builder import GraphBuilder
 from zapdeploy.compile.frontend.onnx_node import STANDARD, OnnxNode
 
-Translator = Callable[[Draft, OnnxNode], None]
+Translator = Callable[[GraphBuilder, OnnxNode], None]
 
 _TRANSLATORS: dict[tuple[str, str], Translator] = {}
 
@@ -17,8 +17,8 @@ def translates(
 ) -> Callable[[Translator], Translator]:
     """Decorator: this function translates these operators of these domains.
 
-    It adds graph nodes to the draft, raises RefusedError for what is not supported, and ModelError
-    for what is wrong.
+    It adds nodes to the graph builder, raises RefusedError for what is not supported, and
+    ModelError for what is wrong.
     """
 
     def register(function: Translator) -> Translator:

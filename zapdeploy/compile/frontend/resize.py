@@ -7,8 +7,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from zapdeploy.compile.frontend.draft import Draft
 from zapdeploy.compile.frontend.errors import RefusedError
+from zapdeploy.compile.frontend.graph_builder import GraphBuilder
 from zapdeploy.compile.frontend.movement import emit_move, view
 from zapdeploy.compile.frontend.onnx_node import OnnxNode
 from zapdeploy.compile.frontend.registry import translates
@@ -24,12 +24,12 @@ _WHOLE = 1e-3  # a scale in float32 gives a whole length no closer than this
 
 
 @translates("Resize")
-def resize(draft: Draft, node: OnnxNode) -> None:
+def resize(builder: GraphBuilder, node: OnnxNode) -> None:
     """A Take of the nearest elements, or a Resize between neighbours, with tables made here."""
-    x = draft.value(node.required(0))
+    x = builder.value(node.required(0))
     mode = node.text("mode", "nearest")
     _refuse_others(node, mode)
-    shape, scales = _lengths(draft, node, x)
+    shape, scales = _lengths(builder, node, x)
     if not all(shape):
         raise ModelError(f"sizes must be at least 1, not {list(shape)} (node '{node.name}')")
     places = {
@@ -38,19 +38,19 @@ def resize(draft: Draft, node: OnnxNode) -> None:
         if shape[d] != x.shape[d] or scales[d] != 1
     }
     if not places:
-        view(draft, node, x, shape)
+        view(builder, node, x, shape)
         return
     attributes: dict[str, Attribute] = {"axes": tuple(places)}
     if mode == "nearest":
         attributes["indices"] = tuple(
             index for d, p in places.items() for index in _rounded(node, p, x.shape[d])
         )
-        emit_move(draft, node, x, "Take", attributes, shape)
+        emit_move(builder, node, x, "Take", attributes, shape)
         return
     inside = [min(max(p, Fraction(0)), Fraction(x.shape[d] - 1)) for d in places for p in places[d]]
     attributes["indices"] = tuple(math.floor(p) for p in inside)
     attributes["fractions"] = tuple(float(p - math.floor(p)) for p in inside)
-    draft.emit(node, "Resize", (draft.real(x.name).name,), attributes, shape=shape)
+    builder.emit(node, "Resize", (builder.real(x.name).name,), attributes, shape=shape)
 
 
 def _refuse_others(node: OnnxNode, mode: str) -> None:
@@ -69,13 +69,15 @@ def _refuse_others(node: OnnxNode, mode: str) -> None:
         raise RefusedError("antialias must be 0")
 
 
-def _lengths(draft: Draft, node: OnnxNode, x: Value) -> tuple[tuple[int, ...], list[Fraction]]:
+def _lengths(
+    builder: GraphBuilder, node: OnnxNode, x: Value
+) -> tuple[tuple[int, ...], list[Fraction]]:
     """The output's shape, and how much longer it is along each dimension."""
     rank = len(x.shape)
     axes = [axis % rank for axis in node.integers("axes", tuple(range(rank)))]
     shape, scales = list(x.shape), [Fraction(1)] * rank
-    by_scale = bool(node.input(2)) and draft.array(node.input(2), "scales").size > 0
-    given = draft.array(node.required(2 if by_scale else 3), "scales or sizes").ravel()
+    by_scale = bool(node.input(2)) and builder.array(node.input(2), "scales").size > 0
+    given = builder.array(node.required(2 if by_scale else 3), "scales or sizes").ravel()
     if len(given) != len(axes):
         raise ModelError(
             f"scales or sizes must be {len(axes)} numbers, not {len(given)} (node '{node.name}')"

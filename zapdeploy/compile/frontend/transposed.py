@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from zapdeploy.compile.frontend.draft import Draft
 from zapdeploy.compile.frontend.errors import RefusedError
+from zapdeploy.compile.frontend.graph_builder import GraphBuilder
 from zapdeploy.compile.frontend.matrix import reshape
 from zapdeploy.compile.frontend.onnx_node import OnnxNode
 from zapdeploy.compile.frontend.registry import translates
@@ -15,9 +15,9 @@ from zapdeploy.compile.graph import FLOAT32, Array, Attribute, Node, Quantizatio
 
 
 @translates("ConvTranspose")
-def conv_transpose(draft: Draft, node: OnnxNode) -> None:
+def conv_transpose(builder: GraphBuilder, node: OnnxNode) -> None:
     """The weights are [C, O/group, *K] in the file, [O, C/group, *K] in the graph."""
-    x, w = draft.real(node.required(0)), draft.real(node.required(1))
+    x, w = builder.real(node.required(0)), builder.real(node.required(1))
     if not 3 <= len(x.shape) <= 5 or len(w.shape) != len(x.shape):
         raise RefusedError(
             "input and weights must have the same 3 to 5 dimensions, "
@@ -30,9 +30,9 @@ def conv_transpose(draft: Draft, node: OnnxNode) -> None:
             f"not {x.shape[1]} in {group} groups"
         )
     attributes = _attributes(node, x.shape, w.shape)
-    weights = _turned(draft, node, w, group)
-    bias = draft.real(node.input(2)).name if node.input(2) else ""
-    draft.emit(node, "ConvTranspose", (x.name, weights, bias), {**attributes, "group": group})
+    weights = _turned(builder, node, w, group)
+    bias = builder.real(node.input(2)).name if node.input(2) else ""
+    builder.emit(node, "ConvTranspose", (x.name, weights, bias), {**attributes, "group": group})
 
 
 def _attributes(node: OnnxNode, x: Shape, w: Shape) -> dict[str, Attribute]:
@@ -93,24 +93,24 @@ def _numbers(node: OnnxNode, name: str, default: tuple[int, ...], least: int) ->
     return found
 
 
-def _turned(draft: Draft, node: OnnxNode, w: Value, group: int) -> str:
+def _turned(builder: GraphBuilder, node: OnnxNode, w: Value, group: int) -> str:
     """The name of the weights as [O, C/group, *K].
 
     Dequantized codes are turned as codes, because scales along O/group repeat in every group.
     """
-    source = draft.producers.get(w.name)
+    source = builder.producers.get(w.name)
     if source is not None and source.op == "Dequantize":
-        codes = draft.value(source.inputs[0])
+        codes = builder.value(source.inputs[0])
         if codes.data is not None and _per_output(codes):
-            return _turned_codes(draft, source, codes, group)
+            return _turned_codes(builder, source, codes, group)
     if w.data is not None:
-        return draft.constant(f"{w.name}_turned", _turned_array(w.data, group))
-    grouped = reshape(draft, node, w, (group, w.shape[0] // group, *w.shape[1:]))
+        return builder.constant(f"{w.name}_turned", _turned_array(w.data, group))
+    grouped = reshape(builder, node, w, (group, w.shape[0] // group, *w.shape[1:]))
     perm: dict[str, Attribute] = {"perm": (0, 2, 1, *range(3, len(w.shape) + 1))}
-    output = draft.fresh(f"{w.name}_turned")
-    turned = draft.value(draft.emit(node, "Transpose", (grouped,), perm, output=output))
+    output = builder.fresh(f"{w.name}_turned")
+    turned = builder.value(builder.emit(node, "Transpose", (grouped,), perm, output=output))
     shape = (group * turned.shape[1], *turned.shape[2:])
-    return reshape(draft, node, turned, shape)
+    return reshape(builder, node, turned, shape)
 
 
 def _per_output(codes: Value) -> bool:
@@ -118,16 +118,19 @@ def _per_output(codes: Value) -> bool:
     return codes.quantization is not None and codes.quantization.axis in (None, 1)
 
 
-def _turned_codes(draft: Draft, source: Node, codes: Value, group: int) -> str:
+def _turned_codes(builder: GraphBuilder, source: Node, codes: Value, group: int) -> str:
     """A new constant and its dequantizer beside those of the file, which passes then remove."""
     assert codes.data is not None
     assert codes.quantization is not None
     data, meaning = _turned_array(codes.data, group), _repeated(codes.quantization, group)
-    name, output = draft.fresh(f"{codes.name}_turned"), draft.fresh(f"{source.outputs[0]}_turned")
-    draft.define(replace(codes, name=name, shape=data.shape, data=data, quantization=meaning))
-    draft.define(Value(output, data.shape, FLOAT32))
-    made = draft.fresh_node(f"{source.name}_turned")
-    draft.append(replace(source, name=made, inputs=(name,), outputs=(output,)))
+    name, output = (
+        builder.fresh(f"{codes.name}_turned"),
+        builder.fresh(f"{source.outputs[0]}_turned"),
+    )
+    builder.define(replace(codes, name=name, shape=data.shape, data=data, quantization=meaning))
+    builder.define(Value(output, data.shape, FLOAT32))
+    made = builder.fresh_node(f"{source.name}_turned")
+    builder.append(replace(source, name=made, inputs=(name,), outputs=(output,)))
     return output
 
 

@@ -23,7 +23,7 @@ def reshaped_axis(before: Shape, after: Shape, axis: int) -> int | None:
     return None
 
 
-def meaning_after(node: Node, source: Value, after: Shape) -> Quantization | None:
+def quantization_after(node: Node, source: Value, after: Shape) -> Quantization | None:
     """What the codes of `source` mean behind a node that hands them on in this shape.
 
     One scale for the tensor holds anywhere. Scales along an axis go where the operator takes the

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zapdeploy.compile.graph import Array, Call, Quantization, Value
-from zapdeploy.compile.ops.axes import meaning_after
+from zapdeploy.compile.ops.axes import quantization_after
 from zapdeploy.compile.ops.base import ElementWork, Operator
 from zapdeploy.compile.ops.work import around, moving
 
@@ -181,5 +181,5 @@ def _same_codes(call: Call, source: Value) -> bool:
     target = call.output.quantization
     if source.quantization is None or target is None:
         return source.quantization is target
-    meaning = meaning_after(call.node, source, call.output.shape)
+    meaning = quantization_after(call.node, source, call.output.shape)
     return meaning is not None and meaning.same(target)

@@ -46,7 +46,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zapdeploy.compile.graph import Call, Quantization, Value
-from zapdeploy.compile.ops.axes import meaning_after
+from zapdeploy.compile.ops.axes import quantization_after
 from zapdeploy.compile.ops.base import ElementWork
 
 NO_WORK = ElementWork(vector=0, activation=0)
@@ -128,7 +128,7 @@ def _changes(call: Call, value: Value, out: Quantization) -> bool:
     """Whether codes of an input are other codes in the output."""
     if value.quantization is None:
         return False
-    meaning = meaning_after(call.node, value, call.output.shape)
+    meaning = quantization_after(call.node, value, call.output.shape)
     return meaning is None or not meaning.same(out)
 
 

@@ -13,7 +13,7 @@ from zapdeploy.compile.passes.rewriting import (
     Names,
     only_consumer,
     producer_of,
-    same_meaning,
+    same_quantization,
     sources_of,
 )
 
@@ -91,7 +91,7 @@ def _fits(graph: Graph, found: _Found, reshapes: dict[str, Node]) -> bool:
 def _same_codes(a: Value, b: Value) -> bool:
     if a.quantization is None or b.quantization is None:
         return a.quantization is b.quantization and a.element == b.element
-    return same_meaning(a, b) and a.element == b.element and a.quantization.axis is None
+    return same_quantization(a, b) and a.element == b.element and a.quantization.axis is None
 
 
 def _is_last(graph: Graph, x: Value, reshapes: dict[str, Node]) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from zapdeploy.compile.graph import Array, Graph, Node, Quantization, Value, frozen
 from zapdeploy.compile.ops.base import Trait, has, operator
 from zapdeploy.compile.ops.codes import quantize
-from zapdeploy.compile.passes.rewriting import same_meaning
+from zapdeploy.compile.passes.rewriting import same_quantization
 from zapdeploy.errors import ModelError
 
 BLOCK_ELEMENTS = 1 << 22
@@ -41,7 +41,7 @@ def _evaluate(graph: Graph, node: Node, first: Value, result: Value) -> Array:
         return first.data.reshape(result.shape)
     if node.op == "Quantize":
         return quantize_in_blocks(first.data, result)
-    if node.op == "Requantize" and same_meaning(first, result):
+    if node.op == "Requantize" and same_quantization(first, result):
         return _clamped(first.data, result)
     call = graph.call(node)
     inputs = [value.data if value is not None else None for value in call.inputs]

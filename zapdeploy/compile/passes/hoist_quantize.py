@@ -60,7 +60,7 @@ def _quantizer_after(
     if all(origin is not None and origin.op == "Dequantize" for origin in origins):
         return None
     target = graph.values[quantizer.outputs[0]]
-    if _meaning_before(graph, node, target) is None:
+    if _quantization_before(graph, node, target) is None:
         return None
     for value, origin in zip(inputs, origins, strict=True):
         if origin is not None and origin.op == "Dequantize":
@@ -79,7 +79,7 @@ def _next_quantizer(graph: Graph, consumers: dict[str, list[Node]], node: Node) 
     return reader if reader is not None and reader.op == "Quantize" else None
 
 
-def _meaning_before(graph: Graph, node: Node, target: Value) -> Quantization | None:
+def _quantization_before(graph: Graph, node: Node, target: Value) -> Quantization | None:
     """The quantization of the move's input, for one of its output."""
     quantization = target.quantization
     if quantization is None or quantization.axis is None:
@@ -102,7 +102,7 @@ def _exchanged(
             target,
             name=made,
             shape=value.shape,
-            quantization=_meaning_before(graph, move, target),
+            quantization=_quantization_before(graph, move, target),
         )
         own = quantizer.name if index == 0 else names.fresh(f"{quantizer.name}_{index}")
         nodes.append(replace(quantizer, name=own, inputs=(name,), outputs=(made,)))

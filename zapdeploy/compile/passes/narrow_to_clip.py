@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from zapdeploy.compile.graph import ElementType, Graph, Node, Value
 from zapdeploy.compile.ops.base import Trait, has
-from zapdeploy.compile.passes.rewriting import only_consumer, same_meaning, sources_of
+from zapdeploy.compile.passes.rewriting import only_consumer, same_quantization, sources_of
 from zapdeploy.errors import ModelError
 
 SMALLEST_BITS = 2
@@ -48,7 +48,7 @@ def narrowest(element: ElementType, low: int, high: int) -> ElementType:
 
 
 def _is_clip(graph: Graph, node: Node) -> bool:
-    return node.op == "Requantize" and same_meaning(
+    return node.op == "Requantize" and same_quantization(
         graph.values[node.inputs[0]], graph.values[node.outputs[0]]
     )
 

@@ -9,7 +9,7 @@ from zapdeploy.compile.ops.base import Unit, operator
 from zapdeploy.compile.passes.rewriting import (
     only_consumer,
     reading,
-    same_meaning,
+    same_quantization,
     sources_of,
 )
 
@@ -70,7 +70,7 @@ class _Neighbours:
         if node.op != "Requantize":
             return False
         before, after = (self.graph.values[name] for name in (node.inputs[0], node.outputs[0]))
-        if not same_meaning(before, after):
+        if not same_quantization(before, after):
             return False
         if after.name in self.graph.outputs and not self.renamable(before):
             return False

@@ -49,7 +49,7 @@ def only_consumer(graph: Graph, consumers: dict[str, list[Node]], name: str) -> 
     return found[0] if len(found) == 1 and name not in graph.outputs else None
 
 
-def same_meaning(a: Value, b: Value) -> bool:
+def same_quantization(a: Value, b: Value) -> bool:
     """Whether equal codes of two quantized values are equal numbers."""
     return (
         a.quantization is not None

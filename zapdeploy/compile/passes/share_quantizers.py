@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from zapdeploy.compile.graph import Graph, Node, Value
-from zapdeploy.compile.passes.rewriting import reading, same_meaning, sources_of
+from zapdeploy.compile.passes.rewriting import reading, same_quantization, sources_of
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def _find(graph: Graph, first: dict[str, list[Node]], node: Node) -> Node | None
 
 def same_codes(a: Value, b: Value) -> bool:
     """Whether a quantizer writes the same codes into both."""
-    if a.quantization is None or b.quantization is None or not same_meaning(a, b):
+    if a.quantization is None or b.quantization is None or not same_quantization(a, b):
         return False
     ranges = [(v.quantization.low, v.quantization.high) for v in (a, b) if v.quantization]
     return a.element == b.element and ranges[0] == ranges[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from zapdeploy.compile.graph import Graph, Node, Value
-from zapdeploy.compile.ops.axes import meaning_after
+from zapdeploy.compile.ops.axes import quantization_after
 from zapdeploy.compile.ops.base import Trait, has, operator
 from zapdeploy.compile.passes.rewriting import Names, sources_of
 
@@ -52,7 +52,7 @@ def _codes_after(
         return None
     codes = [values[dequantizers[name].inputs[0]] for name in node.inputs]
     first, output = codes[0], values[node.outputs[0]]
-    meaning = meaning_after(node, first, output.shape)
+    meaning = quantization_after(node, first, output.shape)
     if meaning is None:
         return None
     return operator(node.op).codes_after(

@@ -34,7 +34,7 @@ WIDE = 32  # bits; narrower integers may be codes, which mean nothing without th
 
 
 @dataclass
-class Draft:
+class GraphBuilder:
     """Values and nodes so far. Initializers become values when a node first reads them.
 
     `ranges` holds the bounds of integers that were clipped before their scale is known.
@@ -195,7 +195,7 @@ class Draft:
         self.node_names.add(name)
         return name
 
-    def interpret(self, name: str, quantization: Quantization) -> str:
+    def quantize_as(self, name: str, quantization: Quantization) -> str:
         """The name of a value with these codes and this meaning.
 
         Codes without a meaning (a constant, a network input, what was made of them) are given it.
@@ -216,10 +216,10 @@ class Draft:
                 value, name=self.fresh(name), quantization=self._bounded(value, quantization)
             )
             return self.define(again).name
-        self._give_meaning(value, quantization)
+        self._set_quantization(value, quantization)
         return name
 
-    def _give_meaning(self, value: Value, quantization: Quantization) -> None:
+    def _set_quantization(self, value: Value, quantization: Quantization) -> None:
         node = self.producers.get(value.name)
         if node is not None:
             if not has(node.op, Trait.HANDS_CODES_ON):
@@ -234,11 +234,11 @@ class Draft:
                     raise RefusedError(f"{node.op} must keep the axis of the scales whole")
             indexed = isinstance(operator(node.op), Indexed)
             for source in node.inputs[:1] if indexed else node.inputs:
-                self._interpret_source(source, replace(quantization, axis=axis), node)
+                self._quantize_source(source, replace(quantization, axis=axis), node)
         self.values[value.name] = replace(value, quantization=self._bounded(value, quantization))
 
-    def _interpret_source(self, name: str, quantization: Quantization, node: Node) -> None:
-        if self.interpret(name, quantization) != name:
+    def _quantize_source(self, name: str, quantization: Quantization, node: Node) -> None:
+        if self.quantize_as(name, quantization) != name:
             raise RefusedError(f"'{name}' must have one scale and zero point (node '{node.name}')")
 
     def _bounded(self, value: Value, quantization: Quantization) -> Quantization:
