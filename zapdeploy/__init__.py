@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from zapdeploy.api import ModelCheck, compile_space, load, simulate, simulate_space
     from zapdeploy.api import check_model as check
-    from zapdeploy.api import compile_model as compile  # noqa: A004  (a verb, as on the command line)
+    from zapdeploy.api import compile_model as compile  # noqa: A004  (a command, as on the command line)
     from zapdeploy.benchmarks import BenchmarkResult
     from zapdeploy.commands.bench import bench
     from zapdeploy.commands.evaluate import Evaluation, evaluate

@@ -1,4 +1,4 @@
-"""The verbs of the command line as Python functions with typed results.
+"""The commands as Python functions with typed results.
 
 import zapdeploy as zd
 program = zd.compile("model.onnx", target="northpole-sim", batch=32)

@@ -1,4 +1,4 @@
-"""A recording that cannot be used: one clear line, exit status 2, whichever verb reads it."""
+"""A recording that cannot be used: one clear line, exit status 2, whichever command reads it."""
 
 from __future__ import annotations
 

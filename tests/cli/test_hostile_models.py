@@ -110,17 +110,17 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("label", HOSTILE)
-@pytest.mark.parametrize("verb", ["check", "compile"])
+@pytest.mark.parametrize("command", ["check", "compile"])
 def test_one_line_and_no_more(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], label: str, verb: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], label: str, command: str
 ) -> None:
     model, reason = HOSTILE[label]
     path = tmp_path / "model.onnx"
     path.write_bytes(model.SerializeToString())
     started = time.monotonic()
-    status = run([verb, str(path)])
+    status = run([command, str(path)])
     printed = capsys.readouterr()
-    if label == "long name" and verb == "check":
+    if label == "long name" and command == "check":
         assert status == 1  # it judged the file, and the answer is no
         return
     assert status == 2

@@ -44,7 +44,7 @@ def test_the_same_training_whatever_the_format(zapdeploy: Call, tmp_path: Path) 
 
 
 def test_from_file_to_report(zapdeploy: Call, tmp_path: Path) -> None:
-    """Every verb follows: what the recording was goes along, and sets the frame rate."""
+    """Every command follows: what the recording was goes along, and sets the frame rate."""
     data = formats.write_nwb(tmp_path, formats.activity())
     net, int8, zap = tmp_path / "net", tmp_path / "int8.onnx", tmp_path / "int8.zap"
     document = trained(zapdeploy, data, net)

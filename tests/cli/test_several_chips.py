@@ -1,4 +1,4 @@
-"""The verbs on networks that take several chips."""
+"""The commands on networks that take several chips."""
 
 from __future__ import annotations
 

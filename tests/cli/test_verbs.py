@@ -1,4 +1,4 @@
-"""The verbs on good input: what they write, what they print, their exit status."""
+"""The commands on good input: what they write, what they print, their exit status."""
 
 from __future__ import annotations
 
@@ -161,11 +161,11 @@ def test_doctor(zapdeploy: Call) -> None:
     assert "RAPL energy meter" in found
 
 
-@pytest.mark.parametrize("verb", COMMANDS)
-def test_every_verb_has_help(zapdeploy: Call, verb: str) -> None:
-    called = zapdeploy(verb, "--help")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(zapdeploy: Call, command: str) -> None:
+    called = zapdeploy(command, "--help")
     assert called.status == 0
-    assert f"zapdeploy {verb}" in called.out or "Commands" in called.out
+    assert f"zapdeploy {command}" in called.out or "Commands" in called.out
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -168,13 +168,13 @@ def test_a_walk_comes_to_what_onnxruntime_computes(tmp_path: Path) -> None:
 def test_widenings_take_the_most_noise_for_each_bit_first() -> None:
     narrow, middle, wide = BitChoice(4, 4), BitChoice(4, 8), BitChoice(8, 8)
     options = {"a": (narrow, middle, wide), "b": (narrow, middle, wide), "c": (wide,)}
-    damage = {
+    added_noise = {
         "a": {narrow: 9.0, middle: 5.0, wide: 0.0},  # 4 for 16 bits, then 5 for 32
         "b": {narrow: 96.0, middle: 95.0, wide: 0.0},  # 96 for 48 bits at once
         "c": {wide: 0.0},
     }
     work = {"a": 1.0, "b": 1.0, "c": 7.0}
-    assert widenings(options, damage, work) == [("b", wide), ("a", middle), ("a", wide)]
+    assert widenings(options, added_noise, work) == [("b", wide), ("a", middle), ("a", wide)]
 
 
 @pytest.mark.parametrize("form", ["packed", "qcdq"])

@@ -21,42 +21,42 @@ COSTS_OF = partial(compiled_costs, target="northpole-sim")
 
 
 def table(layers: int = 5, seed: int = 0) -> Table:
-    """Random layers: fewer bits cost less and do more damage."""
+    """Random layers: fewer bits cost less and do more noise."""
     random = np.random.default_rng(seed)
     found = {}
     for index in range(layers):
-        damage = np.sort(random.uniform(0, 1e-3, 3))
+        noise = np.sort(random.uniform(0, 1e-3, 3))
         energy = np.sort(random.uniform(1e-6, 1e-5, 3))[::-1]
         found[f"layer{index}"] = tuple(
             Option(bits, float(d), float(e), float(e) * 10)
-            for bits, d, e in zip(BITS, damage, energy, strict=True)
+            for bits, d, e in zip(BITS, noise, energy, strict=True)
         )
-    return Table(found, rest_energy_j=1e-6, rest_latency_s=1e-5, rest_damage=1e-4)
+    return Table(found, rest_energy_j=1e-6, rest_latency_s=1e-5, rest_noise=1e-4)
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_the_choice_is_the_best_of_all(seed: int) -> None:
     """The oracle tries all 3^5 choices."""
     given = table(seed=seed)
-    damages = [choose(given, quantity, ()).damage for quantity in ("damage", "energy_j")]
-    limit = sum(damages) / 2
+    noises = [choose(given, quantity, ()).noise for quantity in ("noise", "energy_j")]
+    limit = sum(noises) / 2
     every = [
         choice_of(given, dict(zip(given.layers, bits, strict=True)))
         for bits in itertools.product(BITS, repeat=len(given.layers))
     ]
-    best = min(choice.energy_j for choice in every if choice.damage <= limit)
-    found = choose(given, "energy_j", [Budget("damage", limit)])
+    best = min(choice.energy_j for choice in every if choice.noise <= limit)
+    found = choose(given, "energy_j", [Budget("noise", limit)])
     assert found.energy_j == pytest.approx(best, rel=1e-9)
-    assert found.damage <= limit
+    assert found.noise <= limit
 
 
 def test_the_front_rises_and_holds_both_ends() -> None:
     given = table(8)
     front = pareto_front(given)
     assert front[0].energy_j == pytest.approx(choose(given, "energy_j", ()).energy_j)
-    assert front[-1].damage == pytest.approx(choose(given, "damage", ()).damage)
+    assert front[-1].noise == pytest.approx(choose(given, "noise", ()).noise)
     assert all(a.energy_j <= b.energy_j for a, b in itertools.pairwise(front))
-    assert all(a.damage > b.damage for a, b in itertools.pairwise(front))
+    assert all(a.noise > b.noise for a, b in itertools.pairwise(front))
 
 
 @pytest.mark.parametrize(
@@ -64,12 +64,12 @@ def test_the_front_rises_and_holds_both_ends() -> None:
     [
         (Budget("energy_j", 1e-9), r"not 1e-09 J \(least possible: \d.*e-05 J\); give a looser"),
         (Budget("latency_s", 1e-9), r"not 1e-09 s \(least possible"),
-        (Budget("damage", 1e-9), r"an output SNR of 90\.0 dB \(most possible: \d\d\.\d dB\)"),
+        (Budget("noise", 1e-9), r"an output SNR of 90\.0 dB \(most possible: \d\d\.\d dB\)"),
     ],
 )
 def test_a_budget_that_nothing_meets_is_named(budget: Budget, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        choose(table(), "damage", [budget])
+        choose(table(), "noise", [budget])
 
 
 SOLVING = """
@@ -85,7 +85,7 @@ for _ in range(80):
     options = [[Option(*o, 0.0) for o in zip(BITS, *row)] for row in zip(noise, energy)]
     table = Table({str(layer): tuple(found) for layer, found in enumerate(options)})
     limit = float(random.uniform(1e-6, 3e-3))
-    assert choose(table, "energy_j", [Budget("damage", limit)]).damage <= limit * (1 + 1e-9)
+    assert choose(table, "energy_j", [Budget("noise", limit)]).noise <= limit * (1 + 1e-9)
 print("solved")
 """
 
@@ -106,7 +106,7 @@ def mixer_result(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-u
     network = build_model("tsmixer-c4", neurons=400, width=64)
     prepared = prepare_module(network, sample_inputs("tsmixer-c4", 16, neurons=400))
     recipe = find_recipe("int8")
-    return prepared, quantize_mixed(prepared, recipe, [Budget("damage", 10**-2.7)], COSTS_OF)
+    return prepared, quantize_mixed(prepared, recipe, [Budget("noise", 10**-2.7)], COSTS_OF)
 
 
 def test_predicted_costs_are_what_compile_reports(mixer_result, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -230,7 +230,7 @@ def test_a_network_tried_before_is_kept_when_learning_rules_out_the_rest(  # typ
 
     prepared, found = mixer_result
     search = MixedSearch(prepared, find_recipe("int8"), COSTS_OF)
-    budgets = [Budget("damage", 10**-2.7), Budget("energy_j", found.uniform.energy_j * 0.9999)]
+    budgets = [Budget("noise", 10**-2.7), Budget("energy_j", found.uniform.energy_j * 0.9999)]
     settle, calls = search._settle, []
 
     def once(*given):  # type: ignore[no-untyped-def]

@@ -1,4 +1,4 @@
-"""The `zapdeploy` command: collects the verbs, turns errors into one line and an exit status.
+"""The `zapdeploy` command: collects the commands, turns errors into one line and an exit status.
 
 Exit status: 0 done; 1 it ran and the answer is no; 2 the input or the call is wrong; 70 a fault of
 our own.
@@ -69,8 +69,8 @@ def _options(
     """Deploy trained forecasters on a simulated core array, and say what a frame costs."""
 
 
-for _verb in COMMANDS:
-    import_module(f"zapdeploy.cli.{_verb}").add_to(app)
+for _name in COMMANDS:
+    import_module(f"zapdeploy.cli.{_name}").add_to(app)
 
 
 def main() -> None:
@@ -111,7 +111,7 @@ def run(arguments: list[str]) -> int:
 
 @cache
 def _command() -> Any:
-    """All verbs with their options, made once: that takes longer than many a call."""
+    """All commands with their options, made once: that takes longer than many a call."""
     return typer.main.get_command(app)
 
 

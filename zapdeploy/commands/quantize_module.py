@@ -53,7 +53,7 @@ class ModuleJob:
         """The limits that were given."""
         found = []
         if self.min_snr_db is not None:
-            found.append(Budget("damage", 10 ** (-self.min_snr_db / 10)))
+            found.append(Budget("noise", 10 ** (-self.min_snr_db / 10)))
         if self.max_energy_j is not None:
             found.append(Budget("energy_j", self.max_energy_j))
         if self.max_latency_s is not None:
@@ -178,7 +178,7 @@ def _mixed(
     from zapdeploy.benchmarks.simulated.layer_costs import compiled_costs
     from zapdeploy.quantize.modules.mixed_search import draw_front, quantize_mixed
 
-    objective = "energy_j" if job.min_snr_db is not None else "damage"
+    objective = "energy_j" if job.min_snr_db is not None else "noise"
     found = quantize_mixed(
         prepared,
         recipe,

@@ -1,6 +1,6 @@
 """ONNX -> Graph -> mapping -> memory plan -> Program.
 
-The package is also the verb: `zapdeploy.compile("model.onnx")` is `zapdeploy.api.compile_model`.
+The package is also the command: `zapdeploy.compile("model.onnx")` is `zapdeploy.api.compile_model`.
 """
 
 from zapdeploy.callable_packages import make_callable

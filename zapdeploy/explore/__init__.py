@@ -18,7 +18,7 @@ pareto.py     fronts, with and without intervals
 effects.py    what each axis does
 page.py       one page of HTML
 search.py     points that Optuna asks for
-exploring.py  the verb
+exploring.py  the command
 
 Dask, DuckDB, Optuna and pyarrow come with the extra `explore`, and load when they are needed.
 """

@@ -1,4 +1,4 @@
-"""The verb: plan, compute what is not known, and put the table together."""
+"""The command: plan, compute what is not known, and put the table together."""
 
 from __future__ import annotations
 

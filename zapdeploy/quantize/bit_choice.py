@@ -14,13 +14,13 @@ import numpy as np
 
 from zapdeploy.quantize.assembling import assemble
 from zapdeploy.quantize.before_saturation import before_saturation, with_outputs_of
-from zapdeploy.quantize.damage import WIDEST, Damage, Progress, measure_damage, noise
 from zapdeploy.quantize.equalization import equalize
 from zapdeploy.quantize.fidelity import outputs_of
 from zapdeploy.quantize.held_back import hold_back
 from zapdeploy.quantize.network import Network
 from zapdeploy.quantize.parts import batch_size, tensor_types
 from zapdeploy.quantize.plan import Plan, Planner
+from zapdeploy.quantize.quantization_noise import WIDEST, Noise, Progress, measure_noise, noise
 from zapdeploy.quantize.recipe import Recipe
 from zapdeploy.quantize.recipes import BitChoice
 from zapdeploy.quantize.record import Aim, BitsChosen
@@ -64,10 +64,10 @@ def choose_bits(
         widths = assign_widths(network, recipe)
     else:
         options = _options(network, recipe)
-        damage = measure_damage(planner, split.judged, exact, options, progress)
+        added_noise = measure_noise(planner, split.judged, exact, options, progress)
         limit = 10 ** (-min_snr_db / 10)
         bits, aimed = _fewest(
-            options, damage, _work(network), lambda b: noise_of(planner, b), limit, progress
+            options, added_noise, _work(network), lambda b: noise_of(planner, b), limit, progress
         )
         widths = chosen_widths(network, bits)
     plan = planner.plan(widths)
@@ -127,7 +127,7 @@ def _work(network: Network) -> dict[str, float]:
 
 def _fewest(
     options: Mapping[str, Sequence[BitChoice]],
-    damage: Damage,
+    added_noise: Noise,
     work: Mapping[str, float],
     noise_of: Callable[[Bits], float],
     limit: float,
@@ -135,7 +135,7 @@ def _fewest(
 ) -> tuple[Bits, Aim]:
     """The choice after the fewest widenings that keeps to the limit, which is raised where 8 bits
     everywhere have more noise."""
-    steps = widenings(options, damage, work)
+    steps = widenings(options, added_noise, work)
 
     def after(count: int) -> Bits:
         bits = {key: found[0] for key, found in options.items()}
@@ -155,7 +155,7 @@ def _fewest(
 
 
 def widenings(
-    options: Mapping[str, Sequence[BitChoice]], damage: Damage, work: Mapping[str, float]
+    options: Mapping[str, Sequence[BitChoice]], added_noise: Noise, work: Mapping[str, float]
 ) -> list[tuple[str, BitChoice]]:
     """Steps from each layer's first option to its best, by noise taken out for each bit of work."""
     found: list[tuple[float, str, BitChoice]] = []
@@ -163,9 +163,9 @@ def widenings(
         at = choices[0]
         while True:
             better = [
-                ((damage[key][at] - damage[key][c]) / _more(at, c, work[key]), key, c)
+                ((added_noise[key][at] - added_noise[key][c]) / _more(at, c, work[key]), key, c)
                 for c in choices
-                if damage[key][c] < damage[key][at] and _more(at, c, work[key]) > 0
+                if added_noise[key][c] < added_noise[key][at] and _more(at, c, work[key]) > 0
             ]
             if not better:
                 break

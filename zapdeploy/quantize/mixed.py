@@ -1,9 +1,9 @@
-"""Bits per layer as an integer program: the least damage within a budget, or the least cost.
+"""Bits per layer as an integer program: the least noise within a budget, or the least cost.
 
 Layer l gets one option o: minimise sum(x[l, o] cost[l, o]) with sum over o of x[l, o] = 1 and
-sum(x[l, o] damage[l, o]) <= limit, or the other way round. SciPy's HiGHS solves it to optimality.
-Damage is the noise that a layer's option adds to the output; noises of different layers add up as
-powers, because they are nearly independent.
+sum(x[l, o] noise[l, o]) <= limit, or the other way round. SciPy's HiGHS solves it to optimality.
+Noise is what a layer's option adds to the output; noises of different layers add up as powers,
+because they are nearly independent.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from zapdeploy.extras import load
 from zapdeploy.platforms import flush_c_output
 from zapdeploy.quantize.recipes import BitChoice
 
-Quantity = Literal["energy_j", "latency_s", "damage"]
+Quantity = Literal["energy_j", "latency_s", "noise"]
 FRONT_POINTS = 12
 
 
@@ -32,7 +32,7 @@ class Option:
     """One layer at some bits: output noise over output power, and what the layer costs a frame."""
 
     bits: BitChoice
-    damage: float
+    noise: float
     energy_j: float
     latency_s: float
 
@@ -50,14 +50,14 @@ class Choice:
     """An option for every layer, and its sums; `rest` is what no option changes."""
 
     bits: Mapping[str, BitChoice]
-    damage: float
+    noise: float
     energy_j: float
     latency_s: float
 
     @property
     def snr_db(self) -> float:
         """The predicted signal-to-noise ratio of the output."""
-        return snr_db(self.damage)
+        return snr_db(self.noise)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Table:
     layers: Mapping[str, Sequence[Option]]
     rest_energy_j: float = 0.0
     rest_latency_s: float = 0.0
-    rest_damage: float = 0.0
+    rest_noise: float = 0.0
 
     def rest(self, quantity: Quantity) -> float:
         """The part of a quantity that no option changes."""
@@ -147,15 +147,15 @@ def pareto_front(
     table: Table, cost: Quantity = "energy_j", points: int = FRONT_POINTS
 ) -> tuple[Choice, ...]:
     """Choices between the cheapest and the most exact, none of which beats another in both."""
-    best, cheapest = choose(table, "damage", ()), choose(table, cost, ())
-    low = max(best.damage - table.rest_damage, 1e-15)
-    high = max(cheapest.damage - table.rest_damage, low * 1.001)
+    best, cheapest = choose(table, "noise", ()), choose(table, cost, ())
+    low = max(best.noise - table.rest_noise, 1e-15)
+    high = max(cheapest.noise - table.rest_noise, low * 1.001)
     found = [cheapest]
     for limit in np.geomspace(low * (1 + 1e-9), high, points):
-        found.append(choose(table, cost, [Budget("damage", table.rest_damage + float(limit))]))
+        found.append(choose(table, cost, [Budget("noise", table.rest_noise + float(limit))]))
     kept: list[Choice] = []
-    for candidate in sorted(found, key=lambda c: (getattr(c, cost), c.damage)):
-        if not kept or candidate.damage < kept[-1].damage * (1 - 1e-9):
+    for candidate in sorted(found, key=lambda c: (getattr(c, cost), c.noise)):
+        if not kept or candidate.noise < kept[-1].noise * (1 - 1e-9):
             kept.append(candidate)
     return tuple(kept)
 
@@ -183,7 +183,7 @@ def _scaled(
 def _choice(table: Table, picked: Sequence[tuple[str, Option]]) -> Choice:
     return Choice(
         bits={name: option.bits for name, option in picked},
-        damage=table.rest_damage + sum(option.damage for _, option in picked),
+        noise=table.rest_noise + sum(option.noise for _, option in picked),
         energy_j=table.rest_energy_j + sum(option.energy_j for _, option in picked),
         latency_s=table.rest_latency_s + sum(option.latency_s for _, option in picked),
     )
@@ -205,7 +205,7 @@ def _unreachable(table: Table, budgets: Sequence[Budget]) -> str:
 
 
 def _described(budget: Budget, least: float) -> str:
-    if budget.quantity == "damage":
+    if budget.quantity == "noise":
         wanted, best = snr_db(budget.limit), snr_db(least)
         return f"an output SNR of {wanted:.1f} dB (most possible: {best:.1f} dB)"
     unit = "J" if budget.quantity == "energy_j" else "s"

@@ -1,4 +1,4 @@
-"""The ONNX twin of a graph: DequantizeLinear, a float operator, QuantizeLinear, for each node.
+"""The ONNX reference of a graph: DequantizeLinear, a float operator, QuantizeLinear, for each node.
 
 The tests' outside truth: ONNX Runtime runs it, with its integer kernels or without optimizations.
 """

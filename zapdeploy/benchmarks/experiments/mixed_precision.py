@@ -103,7 +103,7 @@ def run(
         limit = own * 10 ** (loss / 10)
         if limit < search.noise.widest:
             continue
-        found = search.quantize([Budget("damage", limit)])
+        found = search.quantize([Budget("noise", limit)])
         predicted = Costs({}, found.choice.energy_j, found.choice.latency_s)
         bits = list(found.choice.bits.values())
         yield row(f"mixed-{loss:g}dB", found.quantized, found.noise, predicted, bits)

@@ -134,7 +134,7 @@ class Details:
 
 
 def details_json(result: Result) -> dict[str, Any]:
-    """The document to keep: the `simulate` verb's, and what the report needs of the chip."""
+    """The document to keep: the `simulate` command's, and what the report needs of the chip."""
     return {
         "schema": DETAILS_VERSION,
         "result": result.as_json(),

@@ -73,7 +73,7 @@ class BenchmarkResult(Answer):
         return figure
 
     def as_json(self) -> dict[str, Any]:
-        """The JSON document of the `bench` verb."""
+        """The JSON document of the `bench` command."""
         return {
             "schema": SCHEMA_VERSION,
             "rows": [row.as_json() for row in self.rows],

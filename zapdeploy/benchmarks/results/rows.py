@@ -170,7 +170,7 @@ class Row:
         return (self.latency_p99_s or self.latency_s) <= deadline_s
 
     def as_json(self) -> dict[str, Any]:
-        """The row of the `bench` verb's JSON, and one line of rows.jsonl."""
+        """The row of the `bench` command's JSON, and one line of rows.jsonl."""
         energy = self.energy_per_frame
         return {
             **{name: getattr(self, name) for name in (*_PLAIN, *_LATER)},

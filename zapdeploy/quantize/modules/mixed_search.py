@@ -128,17 +128,17 @@ class _Trial:
     noise: float
 
     def value(self, quantity: Quantity) -> float:
-        return self.noise if quantity == "damage" else float(getattr(self.choice, quantity))
+        return self.noise if quantity == "noise" else float(getattr(self.choice, quantity))
 
 
 class MixedSearch:
     """The table of options of one module, for any number of budgets.
 
     It is corrected by what compiling and measuring whole networks shows: costs of a chosen network
-    replace those that were there, `damage` is raised where a network had more noise than the sum
-    of its layers', and `together`, how much of the sum there is in one network, is lowered where
-    it had less. recipe: rounding, calibration and the like; its bits are
-    replaced. samples: how many to measure noise on, of those that are prepared.
+    replace those that were there, `added_noise` is raised where a network had more noise than the
+    sum of its layers', and `together`, how much of the sum there is in one network, is lowered
+    where it had less. recipe: rounding, calibration and the like; its bits are replaced. samples:
+    how many to measure noise on, of those that are prepared.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class MixedSearch:
             for name in prepared.layers
         }
         self.compiled = self.uniform = uniforms[self.widest]
-        self.damage = {name: dict(found) for name, found in self.noise.layers.items()}
+        self.added_noise = {name: dict(found) for name, found in self.noise.layers.items()}
         self.together = 1.0
         self.tried = [self._widest()]
 
@@ -193,7 +193,7 @@ class MixedSearch:
             best.noise,
             self.uniform,
             self.noise.widest,
-            pareto_front(self.table, "energy_j" if objective == "damage" else objective),
+            pareto_front(self.table, "energy_j" if objective == "noise" else objective),
             build(self.prepared, self.recipe, best.choice.bits, progress=self.progress),
             1 + len(self.tried) - known,
         )
@@ -214,24 +214,24 @@ class MixedSearch:
         """Options of every layer; what the compiled network costs beside its layers is the rest."""
         layers = {
             name: tuple(
-                Option(bits, damage * self.together, *self.costs[name][bits])
-                for bits, damage in found.items()
+                Option(bits, noise * self.together, *self.costs[name][bits])
+                for bits, noise in found.items()
             )
-            for name, found in self.damage.items()
+            for name, found in self.added_noise.items()
         }
         in_layers = [_layer_cost(self.compiled, name) for name in layers]
         return Table(
             layers,
             rest_energy_j=self.compiled.energy_j - sum(energy for energy, _ in in_layers),
             rest_latency_s=self.compiled.latency_s - sum(latency for _, latency in in_layers),
-            rest_damage=self.noise.widest,
+            rest_noise=self.noise.widest,
         )
 
     def _widest(self) -> _Trial:
         """The widest bits everywhere, which sensitivities were counted from."""
         bits = dict.fromkeys(self.noise.layers, self.widest)
-        damage, cost = self.noise.widest, self.uniform
-        return _Trial(Choice(bits, damage, cost.energy_j, cost.latency_s), cost, damage)
+        noise, cost = self.noise.widest, self.uniform
+        return _Trial(Choice(bits, noise, cost.energy_j, cost.latency_s), cost, noise)
 
     def _settle(self, objective: Quantity, budgets: Sequence[Budget]) -> tuple[Choice, Costs]:
         """Choose and compile until a choice is made by its own network's costs.
@@ -247,7 +247,7 @@ class MixedSearch:
             for name, bits in bits_of.items():
                 self.costs[name][bits] = _layer_cost(self.compiled, name)
             choice = choice_of(self.table, bits_of)
-            tried.append(_Trial(choice, self.compiled, choice.damage))
+            tried.append(_Trial(choice, self.compiled, choice.noise))
             self.progress("choose", index + 1, ROUNDS)
         best = _best(tried, objective, budgets)
         return best.choice, best.compiled
@@ -258,10 +258,10 @@ class MixedSearch:
         More than the sum is laid on all that are narrowed alike; less scales all sums.
         """
         chosen = {n: b for n, b in trial.choice.bits.items() if b != self.widest}
-        alone = sum(self.damage[name][bits] for name, bits in chosen.items())
+        alone = sum(self.added_noise[name][bits] for name, bits in chosen.items())
         added = trial.noise - self.noise.widest
         for name, bits in chosen.items():
-            self.damage[name][bits] += max(added - alone, 0.0) / len(chosen)
+            self.added_noise[name][bits] += max(added - alone, 0.0) / len(chosen)
         if alone:
             self.together = min(max(added / alone, LEAST_TOGETHER), 1.0)
 

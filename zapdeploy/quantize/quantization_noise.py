@@ -19,7 +19,7 @@ from zapdeploy.quantize.walking import Walk
 from zapdeploy.quantize.widths import chosen_widths
 
 Progress = Callable[[str, int, int], None]
-Damage = dict[str, dict[BitChoice, float]]
+Noise = dict[str, dict[BitChoice, float]]
 WIDEST = BitChoice(8, 8)
 
 
@@ -41,13 +41,13 @@ def noise(exact: Sequence[Mapping[str, NDArray[Any]]], found: Sequence[Values]) 
     return max((wrong[name] / (power[name] or 1e-300) for name in power), default=0.0)
 
 
-def measure_damage(
+def measure_noise(
     planner: Planner,
     judged: Arrays,
     exact: Sequence[Mapping[str, NDArray[Any]]],
     options: Mapping[str, Sequence[BitChoice]],
     progress: Progress,
-) -> Damage:
+) -> Noise:
     """What each layer adds at each of its options, by its output name; 8 bits everywhere is zero.
 
     One layer at a time is narrowed in the network at 8 bits, which is run once as far as each layer
@@ -58,7 +58,7 @@ def measure_damage(
     walked = Network(assemble(plan, "qdq", real_weights=True))
     walk = Walk(walked, [batch for _, batch in sample_batches(walked, judged)])
     total = sum(len(found) for found in options.values())
-    found: Damage = {}
+    found: Noise = {}
     for stop, layer in zip(walk.stops(), network.layers, strict=True):
         key = layer.output[0]
         found[key] = {WIDEST: 0.0}
