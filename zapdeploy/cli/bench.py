@@ -19,7 +19,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _bench(
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="For results.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the results.")
+    ],
     models: Annotated[
         str,
         typer.Option("--models", metavar="A,B,...", help="Names, folders from train, ONNX files."),
@@ -28,7 +30,7 @@ def _bench(
         str, typer.Option("--targets", metavar="A,B,...", help="cpu, gpu, chips or their files.")
     ] = "northpole-sim,cpu",
     precisions: Annotated[
-        str, typer.Option("--precisions", metavar="A,B,...", help="Of fp32, fp16, int8, int4.")
+        str, typer.Option("--precisions", metavar="A,B,...", help="Any of fp32, fp16, int8, int4.")
     ] = "fp32,int8,int4",
     frame_rate: options.FrameRate = None,
     neurons: Annotated[
@@ -48,7 +50,9 @@ def _bench(
     ] = None,
     baseline: Annotated[
         str | None,
-        typer.Option("--baseline", metavar="TARGET,PRECISION", help="What ratios compare with."),
+        typer.Option(
+            "--baseline", metavar="TARGET,PRECISION", help="The row that ratios are taken to."
+        ),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Short measurements, each with its spread.")

@@ -50,10 +50,13 @@ def _evaluate(
     ] = False,
     plot: Annotated[
         Path | None,
-        typer.Option("--plot", metavar="FILE.html", help="MAE over the horizon and per neuron."),
+        typer.Option(
+            "--plot", metavar="FILE.html", help="Draw the error over the horizon and per neuron."
+        ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE.json", help="Every number.")
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE.json", help="Write every number here."),
     ] = None,
     path: options.SeriesPath = None,
     axes: options.Axes = None,

@@ -33,13 +33,18 @@ def _events(
         ),
     ] = None,
     neurons: Annotated[
-        int | None, typer.Option("--neurons", help="Of the recording (default: the model's).")
+        int | None,
+        typer.Option("--neurons", help="Neurons of the recording (default: the model's)."),
     ] = None,
     thresholds: Annotated[
-        str, typer.Option("--thresholds", metavar="A,B,...", help="In steps of each layer's code.")
+        str,
+        typer.Option(
+            "--thresholds", metavar="A,B,...", help="Thresholds, in steps of each layer's codes."
+        ),
     ] = "0,2,4,8,16,32",
     frames: Annotated[
-        int | None, typer.Option("--frames", help="Length of the stream (default: all of it).")
+        int | None,
+        typer.Option("--frames", help="Frames of the recording to stream (default: all)."),
     ] = None,
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="CURVE.html", help="Also draw the curve.")

@@ -30,7 +30,9 @@ _commands = typer.Typer(
     help="Thousands of points, chips by networks by precisions: explore SPEC.toml -o DIR.",
     no_args_is_help=True,
 )
-Folder = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where results are.")]
+Folder = Annotated[
+    Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of the results.")
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -88,7 +90,8 @@ def _query(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of explore.")],
     sql: Annotated[str, typer.Argument(metavar="SQL", help="A query; the newest table is points.")],
     csv: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE.csv", help="Also write the rows there.")
+        Path | None,
+        typer.Option("--csv", metavar="FILE.csv", help="Write the rows to this file, too."),
     ] = None,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
@@ -127,16 +130,22 @@ def _jsonable(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _page(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of explore.")],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="PAGE.html", help="Default: in DIR.")
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="PAGE.html", help="The page to write (default: in DIR)."
+        ),
     ] = None,
     table: Annotated[
-        str | None, typer.Option("--table", metavar="NAME", help="A spec's (default: the newest).")
+        str | None,
+        typer.Option("--table", metavar="NAME", help="Table of this spec (default: the newest)."),
     ] = None,
     minimize: Annotated[
-        list[str] | None, typer.Option("--minimize", metavar="COLUMN", help="Once for each.")
+        list[str] | None,
+        typer.Option("--minimize", metavar="COLUMN", help="Less is better; repeatable."),
     ] = None,
     maximize: Annotated[
-        list[str] | None, typer.Option("--maximize", metavar="COLUMN", help="Once for each.")
+        list[str] | None,
+        typer.Option("--maximize", metavar="COLUMN", help="More is better; repeatable."),
     ] = None,
     as_json: options.Json = False,
     verbose: options.Verbose = False,

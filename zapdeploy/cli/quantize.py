@@ -90,21 +90,23 @@ def _quantize(
         typer.Option(
             "--min-snr",
             metavar="DB",
-            help="Least output SNR; ONNX below 8 bits: default 25, 0 for the same bits everywhere.",
+            help="Least output SNR in dB (ONNX below 8 bits: 25; 0: equal bits everywhere).",
         ),
     ] = None,
     max_energy: Annotated[
-        float | None, typer.Option("--max-energy", metavar="J", help="Mixed: most per frame.")
+        float | None,
+        typer.Option("--max-energy", metavar="J", help="With mixed: the most energy per frame."),
     ] = None,
     max_latency: Annotated[
-        float | None, typer.Option("--max-latency", metavar="S", help="Mixed: most per frame.")
+        float | None,
+        typer.Option("--max-latency", metavar="S", help="With mixed: the most time per frame."),
     ] = None,
     metric: Annotated[
         str | None,
         typer.Option(
             "--metric",
             metavar="package:function",
-            help="Called with outputs and inputs by name; a number for float and quantized (ONNX).",
+            help="A function of outputs and inputs by name, shown for float and quantized (ONNX).",
         ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,

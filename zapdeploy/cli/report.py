@@ -21,7 +21,9 @@ def _report(
     ] = Path("report.html"),
     baseline: Annotated[
         str | None,
-        typer.Option("--baseline", metavar="TARGET,PRECISION", help="What ratios compare with."),
+        typer.Option(
+            "--baseline", metavar="TARGET,PRECISION", help="The row that ratios are taken to."
+        ),
     ] = None,
     as_json: options.Json = False,
     verbose: options.Verbose = False,

@@ -57,7 +57,7 @@ def _simulate(
         str | None,
         typer.Option(
             "--level",
-            help="Only this: functional, bound, timing (scheduled), or estimate (closed form).",
+            help="Do only this: functional, bound, timing (scheduled), or estimate (closed form).",
         ),
     ] = None,
     trace: Annotated[
@@ -84,12 +84,14 @@ def _simulate(
             "--activity-frames",
             metavar="N",
             min=1,
-            help="How many frames to count, spread over the inputs in whole batches (default: 2).",
+            help="Frames to count, spread over the inputs in whole batches (default: 2).",
         ),
     ] = None,
     frame_rate: options.FrameRate = None,
     passes: options.Passes = 1,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of inputs drawn for --check.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Seed of the inputs that --check draws.")
+    ] = 0,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
     debug: options.Debug = False,

@@ -58,22 +58,29 @@ def _stream(
     idle: Annotated[
         float | None, typer.Option("--idle", metavar="S", help="Stop after S s without a frame.")
     ] = None,
-    late: Annotated[str, typer.Option(metavar="skip|queue", help="Frames that are late.")] = "skip",
+    late: Annotated[
+        str, typer.Option(metavar="skip|queue", help="What to do with frames that are late.")
+    ] = "skip",
     missing: Annotated[
-        str, typer.Option(metavar="hold|reset", help="Gaps in the frame numbers.")
+        str, typer.Option(metavar="hold|reset", help="What to do about gaps in the frame numbers.")
     ] = "hold",
     nan: Annotated[
-        str, typer.Option(metavar="hold|zero|drop", help="Values that are not finite.")
+        str,
+        typer.Option(metavar="hold|zero|drop", help="What to do about values that are not finite."),
     ] = "hold",
     slow_sink: Annotated[
-        str, typer.Option(metavar="drop|wait", help="Forecasts that nobody takes in time.")
+        str,
+        typer.Option(
+            metavar="drop|wait", help="What to do with forecasts that nobody takes in time."
+        ),
     ] = "drop",
     threads: Annotated[int | None, typer.Option(help="Threads of ONNX Runtime.")] = None,
     plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE.html", help="Latency over time.")
+        Path | None, typer.Option("--plot", metavar="FILE.html", help="Draw the latency over time.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE.json", help="Every number.")
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE.json", help="Write every number here."),
     ] = None,
     as_json: options.Json = False,
     debug: options.Debug = False,

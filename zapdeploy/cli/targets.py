@@ -113,12 +113,12 @@ def _check(
 
 @_commands.command("init")
 def _init(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the new chip.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new chip.")],
     base: Annotated[
         str, typer.Option("--from", metavar="NAME|FILE.toml", help="The chip to start from.")
     ] = "northpole-sim",
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Default: NAME.toml here.")
+        Path | None, typer.Option("-o", "--output", help="The file to write (default: NAME.toml).")
     ] = None,
     as_json: options.Json = False,
     verbose: options.Verbose = False,

@@ -40,13 +40,13 @@ def test_metered_energy_is_measured_per_frame(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("share", "said"), [(0.05, False), (None, False), (0.5, True)])
-def test_other_work_is_confessed(tmp_path: Path, share: float | None, said: bool) -> None:
+def test_other_work_is_noted(tmp_path: Path, share: float | None, said: bool) -> None:
     tools = replace(PretendedMachine().tools(), busy_share=lambda: share)
     note = _rows(tmp_path, tools)[0].note
     assert ("other work kept 50% of the cores busy" in note) == said
 
 
-def test_noise_is_confessed(tmp_path: Path) -> None:
+def test_noise_is_noted(tmp_path: Path) -> None:
     """Every query takes 30 % longer than the one before."""
     machine = PretendedMachine()
     machine.seconds = lambda c: 0.01 + 0.3 * machine.now

@@ -132,7 +132,7 @@ def test_accuracy_names_its_metric(accuracy: float | None, metric: str, text: st
     assert accuracy_text(model.lines[0]) == text
 
 
-def test_noise_is_confessed() -> None:
+def test_noise_is_noted() -> None:
     assert "net, cpu int8: varied by 40% within the run" in _printed(row(noise=0.4))
     assert "varied" not in _printed(row(noise=0.01))
 
