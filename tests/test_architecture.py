@@ -35,6 +35,7 @@ FOUNDATION = {
     "typed",
     "arrays",
     "callable_packages",
+    "progress",
     "small_integers",
     "tables",
     "formatting",

@@ -40,12 +40,12 @@ from zapdeploy.compile.space.program import SpaceProgram, build_space, suited_gr
 from zapdeploy.compile.space.space_file import load_space, save_space
 from zapdeploy.errors import ModelError, UsageError
 from zapdeploy.hardware_targets import Target, load_target, parse_target, target_text
+from zapdeploy.progress import Progress
 from zapdeploy.sim.results import Result, check_fits, summarize
 from zapdeploy.sim.space.results import SpaceResult, time_space
 from zapdeploy.simplify import InputShapes
 from zapdeploy.tables import Answer, Table
 
-Progress = Callable[[str, int, int], None]
 Level = Literal["timing", "estimate"]
 TIMING: Level = "timing"
 ESTIMATE: Level = "estimate"

@@ -39,6 +39,7 @@ from zapdeploy.benchmarks.results.rows import Outcome, Row, Scenario
 from zapdeploy.benchmarks.unsupported import not_run, refusal
 from zapdeploy.errors import UsageError, ZapdeployError
 from zapdeploy.platforms import available_memory_bytes
+from zapdeploy.progress import Progress, StepProgress
 
 if TYPE_CHECKING:
     from zapdeploy.benchmarks.measured.baselines import Drive, OpenQuery
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from zapdeploy.benchmarks.simulated.event_rows import EventRows
     from zapdeploy.benchmarks.simulated.simulated import KeepDetails
 
-Progress = Callable[[str, int, int], None]
 Answered = Callable[[BenchmarkResult], None]
 _ANSWERS = (Scenario.SINGLE_STREAM,)  # what says whether a network keeps up
 QUICK_IMAGES = 32  # enough to see a network that lost its function
@@ -165,7 +165,7 @@ class _Run:
             yield self._outcome(item, _within(progress, item.label, index, len(items)))
         progress("done", len(items), len(items))
 
-    def _outcome(self, item: WorkItem, progress: Callable[[int, int], None]) -> Outcome:
+    def _outcome(self, item: WorkItem, progress: StepProgress) -> Outcome:
         refused = refusal(item, self.engines)
         if refused is not None:
             return refused
@@ -191,7 +191,7 @@ class _Run:
             self._engines = (*providers, TORCH_PROVIDER) if with_torch else providers
         return self._engines
 
-    def _simulated(self, item: WorkItem, progress: Callable[[int, int], None]) -> Outcome:
+    def _simulated(self, item: WorkItem, progress: StepProgress) -> Outcome:
         from zapdeploy.benchmarks.simulated.simulated import simulated_outcome
 
         rate = self.request.frame_rate_hz
@@ -204,7 +204,7 @@ class _Run:
             self._event_rows = EventRows(self.request.data, self.versions)
         return self._event_rows.row(item, self.models)
 
-    def _measured(self, item: WorkItem, progress: Callable[[int, int], None]) -> Outcome:
+    def _measured(self, item: WorkItem, progress: StepProgress) -> Outcome:
         from zapdeploy.benchmarks.measured.measured import measured_row
 
         if item.target not in self._settings:
@@ -241,7 +241,7 @@ class _Run:
         )
 
 
-def _within(progress: Progress, label: str, index: int, count: int) -> Callable[[int, int], None]:
+def _within(progress: Progress, label: str, index: int, count: int) -> StepProgress:
     """The progress of one piece, as part of the whole."""
     return lambda done, total: progress(f"{label} ({done + 1} of {total})", index, count)
 

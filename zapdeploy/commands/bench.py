@@ -8,8 +8,8 @@ from pathlib import Path
 from zapdeploy.benchmarks import BenchmarkRequest, BenchmarkResult, ModelSize, run_benchmark
 from zapdeploy.benchmarks.accuracy.training_data import frame_rate_of
 from zapdeploy.benchmarks.request import QUICK, Effort
+from zapdeploy.progress import Progress
 
-Progress = Callable[[str, int, int], None]
 Answered = Callable[[BenchmarkResult], None]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,10 @@ from typing import Any
 from zapdeploy.benchmarks.accuracy.contenders import neurons_to_read
 from zapdeploy.benchmarks.accuracy.evaluation import Evaluated, evaluate_baselines, evaluate_models
 from zapdeploy.benchmarks.accuracy.training_data import options_to_read
+from zapdeploy.progress import Progress
 from zapdeploy.recordings.options import ReadOptions
 from zapdeploy.recordings.recording import Recording, open_recording
 from zapdeploy.tables import Answer, Table
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +13,7 @@ from zapdeploy.arrays import load_arrays
 from zapdeploy.errors import UsageError
 from zapdeploy.files import atomic_write
 from zapdeploy.functions import load_function
+from zapdeploy.progress import Progress
 from zapdeploy.quantize import QuantizeRecord, quantize_onnx
 from zapdeploy.quantize.index_ranges import ActivationScales
 from zapdeploy.quantize.module_record import ModuleRecord
@@ -21,7 +22,6 @@ from zapdeploy.quantize.recipes import Rounding
 from zapdeploy.simplify import InputShapes
 
 Arrays = Mapping[str, NDArray[Any]]
-Progress = Callable[[str, int, int], None]
 _WEIGHTS = (8, 4, 2, "mixed")
 MIN_SNR_DB = 25.0  # of the worst output, which layers below 8 bits must leave
 

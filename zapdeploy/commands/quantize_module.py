@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from zapdeploy.errors import UsageError
 from zapdeploy.files import atomic_write
 from zapdeploy.host_part import normalised_inputs
+from zapdeploy.progress import Progress
 from zapdeploy.quantize.index_ranges import ActivationScales
 from zapdeploy.quantize.mixed import Budget
 from zapdeploy.quantize.module_record import ModuleRecord
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from zapdeploy.quantize.modules.build import Prepared, Quantized
 
-Progress = Callable[[str, int, int], None]
 Arrays = Mapping[str, "NDArray[Any]"]
 
 

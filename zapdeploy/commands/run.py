@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from zapdeploy.compile.multichip.pipeline import Pipeline
 from zapdeploy.compile.space.program import SpaceProgram
 from zapdeploy.compile.space.space_file import load_program
 from zapdeploy.errors import DoesNotFitError
+from zapdeploy.progress import StepProgress
 from zapdeploy.sim.batches import in_batches, joined
 from zapdeploy.sim.core_array import core_by_core
 from zapdeploy.sim.results import check_fits
@@ -70,7 +71,7 @@ def run(
     inputs: Inputs,
     *,
     core_by_core_values: bool = True,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: StepProgress = lambda done, total: None,
 ) -> Outputs:
     """Run a compiled network on inputs and return its outputs by name.
 
@@ -101,7 +102,7 @@ def run(
 def _run_space(
     program: SpaceProgram,
     inputs: Inputs,
-    progress: Callable[[int, int], None],
+    progress: StepProgress,
     core_by_core_values: bool,
 ) -> dict[str, Array]:
     if not program.fits:
@@ -117,7 +118,7 @@ def _run_space(
 def run_batches(
     program: Pipeline,
     batches: Sequence[Mapping[str, Array]],
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: StepProgress = lambda done, total: None,
     *,
     core_by_core_values: bool = True,
 ) -> dict[str, Array]:

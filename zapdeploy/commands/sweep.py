@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ from zapdeploy.explore.evaluate import Workshop
 from zapdeploy.explore.points import Job
 from zapdeploy.formatting import count, interval, quantity
 from zapdeploy.hardware_targets import target_text
+from zapdeploy.progress import Progress
 from zapdeploy.sim.results import Result
 from zapdeploy.tables import Answer, Table
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from zapdeploy.benchmarks.simulated.validation import Prediction, predict
 from zapdeploy.formatting import count, quantity
+from zapdeploy.progress import Progress
 from zapdeploy.tables import Answer, Table
 
-Progress = Callable[[str, int, int], None]
 _SHORT = {"byte": "B", "byte/second": "B/s", "op/second": "op/s"}
 
 

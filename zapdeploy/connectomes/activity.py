@@ -12,7 +12,6 @@ Whatever is computed from it must be labelled synthetic.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from zapdeploy.connectomes.connectome import Connectome
 from zapdeploy.errors import UsageError
+from zapdeploy.progress import Progress
 from zapdeploy.recordings.zapbench import FRAME_PERIOD_S
 
 TAU_S = 2.0
@@ -29,7 +29,6 @@ PAIR_GAINS = (0.3, 1.7)  # between which the gain of a pair of types is drawn
 PROCESS_NOISE, OBSERVATION_NOISE = 0.1, 0.02
 WARM_UP = 100  # frames before the first
 POWER_STEPS = 60
-Progress = Callable[[str, int, int], None]
 
 
 def synthetic_activity(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -31,8 +31,7 @@ from zapdeploy.explore.table import Exploration, joined, save
 from zapdeploy.explore.tasks import Task
 from zapdeploy.explore.worker import Allowed
 from zapdeploy.platforms import usable_cores
-
-Progress = Callable[[str, int, int], None]
+from zapdeploy.progress import Progress
 
 
 def explore(

@@ -20,6 +20,7 @@ from zapdeploy.explore.points import Point, Points
 from zapdeploy.explore.spec import Search, Spec
 from zapdeploy.explore.store import Row
 from zapdeploy.extras import load
+from zapdeploy.progress import StepProgress
 
 JOURNALS = "searches"
 POPULATION = 32  # of NSGA-II; smaller where the budget is
@@ -52,7 +53,7 @@ class Searcher:
     def goals(self) -> tuple[str, ...]:
         return (*self._search.minimize, *self._search.maximize)
 
-    def run(self, compute: Compute, progress: Callable[[int, int], None]) -> list[Point]:
+    def run(self, compute: Compute, progress: StepProgress) -> list[Point]:
         """Ask and tell until the budget is spent; every point that was asked for."""
         found: dict[str, Point] = {}
         self._forget_unfinished(found)

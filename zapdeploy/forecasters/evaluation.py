@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from zapdeploy.errors import DataError, UsageError
 from zapdeploy.forecasters.baselines import MeanBaseline, stimulus_response
+from zapdeploy.progress import Progress
 from zapdeploy.recordings.conditions import Condition, Split, check_window, frames_needed
 from zapdeploy.recordings.recording import Recording
 from zapdeploy.recordings.zapbench import HORIZON
 
 Array = NDArray[np.float32]
 Errors = NDArray[np.float64]
-Progress = Callable[[str, int, int], None]
 # Contexts [windows, context, neurons], covariates to come [windows, horizon, any number] ->
 # forecasts [windows, horizon, neurons].
 Forecast = Callable[[Array, Array], Array]

@@ -10,9 +10,10 @@ from pathlib import Path
 from zapdeploy.files import atomic_write
 from zapdeploy.forecasters.folder import ForecasterSpec
 from zapdeploy.forecasters.resuming import RESUME
-from zapdeploy.forecasters.training import Progress, TrainingResult, train
+from zapdeploy.forecasters.training import TrainingResult, train
 from zapdeploy.forecasters.training_options import TrainingOptions
 from zapdeploy.forecasters.wiring import Wiring
+from zapdeploy.progress import Progress
 from zapdeploy.recordings.recording import Recording
 
 SEEDS = "seeds"  # the folder in a forecaster's folder that has one for each seed

@@ -29,6 +29,7 @@ from zapdeploy.forecasters.loading import load_forecaster
 from zapdeploy.forecasters.registry import FAMILIES
 from zapdeploy.forecasters.resuming import Progressed, read_resume, write_resume
 from zapdeploy.forecasters.training_options import CONSTANT, TrainingOptions
+from zapdeploy.progress import Progress
 from zapdeploy.recordings.columns import brief_columns, listed_columns
 from zapdeploy.recordings.conditions import Condition, Split, window_starts
 from zapdeploy.recordings.recording import Recording
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 
     from zapdeploy.forecasters.wired import WiredForecaster
     from zapdeploy.forecasters.wiring import Wiring
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from zapdeploy.progress import Progress
 from zapdeploy.quantize.assembling import assemble
 from zapdeploy.quantize.before_saturation import before_saturation, with_outputs_of
 from zapdeploy.quantize.equalization import equalize
@@ -20,7 +21,7 @@ from zapdeploy.quantize.held_back import hold_back
 from zapdeploy.quantize.network import Network
 from zapdeploy.quantize.parts import batch_size, tensor_types
 from zapdeploy.quantize.plan import Plan, Planner
-from zapdeploy.quantize.quantization_noise import WIDEST, Noise, Progress, measure_noise, noise
+from zapdeploy.quantize.quantization_noise import WIDEST, Noise, measure_noise, noise
 from zapdeploy.quantize.recipe import Recipe
 from zapdeploy.quantize.recipes import BitChoice
 from zapdeploy.quantize.record import Aim, BitsChosen

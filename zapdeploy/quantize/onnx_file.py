@@ -16,6 +16,7 @@ from zapdeploy.arrays import named
 from zapdeploy.errors import ModelError, UsageError
 from zapdeploy.files import atomic_write
 from zapdeploy.host_part import host_normalisation, normalised_inputs
+from zapdeploy.progress import Progress
 from zapdeploy.quantize.assembling import assemble
 from zapdeploy.quantize.bit_choice import choose_bits
 from zapdeploy.quantize.fidelity import Metric, blamed, fidelity, measured_by, outputs_of
@@ -24,7 +25,6 @@ from zapdeploy.quantize.held_back import Split, hold_back, take_beside
 from zapdeploy.quantize.index_ranges import ActivationScales
 from zapdeploy.quantize.network import Network, Role, check_network
 from zapdeploy.quantize.plan import Plan, make_plan
-from zapdeploy.quantize.quantization_noise import Progress
 from zapdeploy.quantize.recipe import Form, Recipe
 from zapdeploy.quantize.record import LayerBits, QuantizeRecord
 from zapdeploy.quantize.rounding import look_at

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zapdeploy.progress import Progress
 from zapdeploy.quantize.assembling import assemble
 from zapdeploy.quantize.execution import Floats, Values, sample_batches
 from zapdeploy.quantize.network import Network
@@ -18,7 +19,6 @@ from zapdeploy.quantize.samples import Arrays
 from zapdeploy.quantize.walking import Walk
 from zapdeploy.quantize.widths import chosen_widths
 
-Progress = Callable[[str, int, int], None]
 Noise = dict[str, dict[BitChoice, float]]
 WIDEST = BitChoice(8, 8)
 

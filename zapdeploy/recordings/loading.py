@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from zapdeploy import platforms
 from zapdeploy.errors import DataError, UsageError
-from zapdeploy.recordings.source import Progress, Source
+from zapdeploy.progress import Progress
+from zapdeploy.recordings.source import Source
 
 BLOCK_BYTES = 64 * 2**20
 MEMORY_SHARE = 0.5

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.errors import DataError
+from zapdeploy.progress import Progress
 from zapdeploy.recordings.conditions import Condition
 from zapdeploy.recordings.options import ReadOptions
 from zapdeploy.recordings.source import (
     Computed,
     Covariates,
-    Progress,
     Source,
     with_description,
     with_processing,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.errors import DataError
+from zapdeploy.progress import Progress
 from zapdeploy.recordings import zapbench
 from zapdeploy.recordings.condition_tables import is_table, read_conditions
 from zapdeploy.recordings.conditions import Condition, cut_blocks, whole
@@ -30,7 +31,6 @@ SYNTHETIC, ZAPBENCH = "synthetic", "zapbench"
 IN_MEMORY = "memory"  # the format of what was never in a file
 
 Neurons = int | Sequence[int] | NDArray[np.integer[Any]] | None
-Progress = Callable[[str, int, int], None]
 Traces = NDArray[np.float32]
 
 

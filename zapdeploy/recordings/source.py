@@ -14,7 +14,6 @@ from zapdeploy.recordings.conditions import Condition
 from zapdeploy.recordings.description import Description, timing
 from zapdeploy.recordings.options import NEURONS_FIRST, TIME_FIRST, ReadOptions
 
-Progress = Callable[[str, int, int], None]
 GUESSED_AXES = "axes taken as"
 
 

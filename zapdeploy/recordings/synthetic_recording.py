@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from zapdeploy.errors import UsageError
 from zapdeploy.extras import load
+from zapdeploy.progress import Progress
 from zapdeploy.recordings.cache import cache_folder
 from zapdeploy.recordings.stores import CHUNK, create_store, write_store
 from zapdeploy.recordings.synthetic import FAST_TAU_S, SLOW_TAU_S
@@ -45,8 +45,6 @@ RESPONSIVE_SHARE = 0.3  # of the neurons, to each stimulus
 BUMP_WIDTH_FRAMES = (3.0, 10.0)
 # In units of dF/F at a gain of 1, tuned as the text above says.
 FAST, SLOW, SHARED, BUMP, EVENT, DRIFT = 0.0061, 0.0118, 0.0081, 0.122, 0.0341, 0.0072
-
-Progress = Callable[[str, int, int], None]
 
 
 def synthetic_location(neurons: int | None, seed: int, progress: Progress) -> str:

@@ -21,7 +21,8 @@ import numpy as np
 from zapdeploy.compile.graph import Array, Graph, Node, Value
 from zapdeploy.compile.ops.base import Trait, has
 from zapdeploy.compile.ops.codes import bytes_alike
-from zapdeploy.sim.functional import Progress, constants, run, run_node, validate
+from zapdeploy.progress import StepProgress
+from zapdeploy.sim.functional import constants, run, run_node, validate
 from zapdeploy.sim.qonnx_executor import KIND as QONNX
 from zapdeploy.sim.reference import FLOAT, INTEGER, Reference, reference
 from zapdeploy.sim.ties import at_ties
@@ -133,7 +134,7 @@ def check(
     inputs: Mapping[str, Array],
     *,
     level: Level = "layers",
-    progress: Progress | None = None,
+    progress: StepProgress | None = None,
 ) -> CheckResult:
     """Compare the graph with ONNX Runtime on the file that it was made from.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +11,7 @@ import zapdeploy.compile.ops  # noqa: F401  (registers the operators)
 from zapdeploy.compile.graph import Array, Call, Graph, Node, Value
 from zapdeploy.compile.ops.base import Evaluation, operator
 from zapdeploy.errors import DataError
-
-Progress = Callable[[int, int], None]  # nodes done, nodes in all
+from zapdeploy.progress import StepProgress
 
 
 def run(
@@ -20,7 +19,7 @@ def run(
     inputs: Mapping[str, Array],
     *,
     keep: Collection[str] = (),
-    progress: Progress | None = None,
+    progress: StepProgress | None = None,
 ) -> dict[str, Array]:
     """The graph's outputs for these inputs, and the values named in `keep`.
 
@@ -48,7 +47,7 @@ class Network:
         inputs: Mapping[str, Array],
         *,
         keep: Collection[str] = (),
-        progress: Progress | None = None,
+        progress: StepProgress | None = None,
     ) -> dict[str, Array]:
         """As the function `run`."""
         return _run(self.graph, self.functions, inputs, keep, progress)
@@ -59,7 +58,7 @@ def _run(
     functions: Iterable[Evaluation],
     inputs: Mapping[str, Array],
     keep: Collection[str],
-    progress: Progress | None,
+    progress: StepProgress | None,
 ) -> dict[str, Array]:
     validate(graph, inputs)
     wanted = {*graph.outputs, *keep}

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from zapdeploy.compile.graph import Array
 from zapdeploy.compile.multichip.pipeline import Pipeline
 from zapdeploy.compile.program.program import Program
+from zapdeploy.progress import StepProgress
 from zapdeploy.sim.frames import Run, first_state, run_frames
-from zapdeploy.sim.functional import Network, Progress, validate
+from zapdeploy.sim.functional import Network, validate
 
 
 def whole(stage: Program) -> Run:
@@ -19,7 +20,7 @@ def whole(stage: Program) -> Run:
 def run_pipeline(
     pipeline: Pipeline,
     batches: Sequence[Mapping[str, Array]],
-    progress: Progress = lambda done, total: None,
+    progress: StepProgress = lambda done, total: None,
     runner: Callable[[Program], Run] = whole,
 ) -> list[dict[str, Array]]:
     """The network's outputs for each micro-batch of inputs; state goes from one to the next.

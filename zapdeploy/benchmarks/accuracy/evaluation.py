@@ -19,12 +19,12 @@ from zapdeploy.forecasters.intervals import (
     mae_interval,
     neuron_skill,
 )
+from zapdeploy.progress import Progress
 from zapdeploy.recordings.columns import check_columns
 from zapdeploy.recordings.recording import Recording
 from zapdeploy.recordings.zapbench import HORIZON
 
 Array = NDArray[np.float32]
-Progress = Callable[[str, int, int], None]
 NAIVE, LAST, AUTOREGRESSION = "naive mean", "last value", "autoregression"
 
 

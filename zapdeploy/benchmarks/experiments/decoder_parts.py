@@ -8,7 +8,7 @@ are random: what is of interest is size and speed.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zapdeploy.files import atomic_write
+from zapdeploy.progress import Progress
 from zapdeploy.quantize import quantize_onnx
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from zapdeploy.forecasters.transformers import TransformerNetwork
 
 STATE_KEY = "zapdeploy.state"
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from zapdeploy.benchmarks.experiments.resnet50_digits import Plan, TrainedDigits
 from zapdeploy.benchmarks.simulated.layer_costs import compiled_costs
 from zapdeploy.files import atomic_write
 from zapdeploy.forecasters.devices import use_threads
+from zapdeploy.progress import Progress
 from zapdeploy.quantize.mixed import Budget, snr_db
 from zapdeploy.quantize.modules.mixed_search import Costs, MixedSearch
 from zapdeploy.quantize.recipes import BitChoice, find_recipe
@@ -35,8 +36,6 @@ LOSSES_DB = (0.0, 6.0, 12.0, 18.0, 24.0)  # of the signal-to-noise ratio against
 CALIBRATION_IMAGES = 16  # half to round weights on, half to measure noise on
 INT8 = "int8"
 EQUAL = 1e-9  # relative difference of energies that come from sums in another order
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +32,7 @@ from zapdeploy.forecasters.devices import use_threads
 from zapdeploy.forecasters.folder import WEIGHTS, write_tensors
 from zapdeploy.forecasters.images import FRAME_SIZE, IMAGENET_DEVIATION, IMAGENET_MEAN
 from zapdeploy.forecasters.resuming import RESUME, Progressed, read_resume, write_resume
+from zapdeploy.progress import Progress
 
 CALIBRATION_IMAGES = 64
 STATISTICS_IMAGES = 256  # that BatchNorm's last statistics are taken from
@@ -39,8 +40,6 @@ MOMENTUM = 0.1  # of BatchNorm's moving statistics, torch's own
 WARM_UP = 0.1  # share of the steps
 # Largest rotation in radians, change of size, and shift in pixels of the 8 x 8.
 ROTATION, ZOOM, SHIFT = 0.2, 0.15, 1.0
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from zapdeploy.benchmarks.results.rows import Scenario
 from zapdeploy.errors import ModelError, ZapdeployError
 from zapdeploy.onnxruntime_sessions import saturates
 from zapdeploy.platforms import available_memory_bytes
+from zapdeploy.progress import StepProgress
 
 FINALISTS = 3
 FINALIST_MARGIN = 0.1
@@ -165,7 +166,7 @@ class Search:
     def best_of(
         self,
         candidates: Sequence[Configuration],
-        progress: Callable[[int, int], None] = lambda done, total: None,
+        progress: StepProgress = lambda done, total: None,
     ) -> Baseline:
         """Try all candidates, measure the best ones in full. Raises ModelError when none runs."""
         tried: list[Trial] = []

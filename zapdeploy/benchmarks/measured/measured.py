@@ -26,6 +26,7 @@ from zapdeploy.benchmarks.request import GPU, Effort, WorkItem
 from zapdeploy.benchmarks.results.rows import NOISY, NOT_STATED, Row, Scenario, exactly
 from zapdeploy.machine import package_version
 from zapdeploy.onnxruntime_sessions import CPU_PROVIDER, GPU_PROVIDER
+from zapdeploy.progress import StepProgress
 from zapdeploy.quantities import Estimate, Provenance
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def measured_row(
     item: WorkItem,
     folder: Path,
     setting: Setting,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: StepProgress = lambda done, total: None,
 ) -> Row:
     """Find and measure the best configuration. Raises ZapdeployError when none runs."""
     files = _files(item, folder, setting.engines)

@@ -23,6 +23,7 @@ from zapdeploy.errors import ModelError
 from zapdeploy.forecasters.baselines import MeanBaseline
 from zapdeploy.hardware_targets import load_event_target
 from zapdeploy.host_part import HostNormalisation, host_normalisation
+from zapdeploy.progress import Progress
 from zapdeploy.quantities import Estimate
 from zapdeploy.recordings.columns import check_columns, noted_columns
 from zapdeploy.recordings.conditions import Condition, Split, window_starts
@@ -44,7 +45,6 @@ THRESHOLDS = (0, 2, 4, 8, 16, 32)
 MEAN_WINDOW = 4  # of the naive mean
 Run = Callable[[SigmaDeltaNetwork, Spikes], dict[str, IntArray]]
 Restore = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

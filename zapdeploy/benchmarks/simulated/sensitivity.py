@@ -22,9 +22,9 @@ from zapdeploy.compile.program.program import Options, Origin
 from zapdeploy.documents import Document
 from zapdeploy.errors import UsageError
 from zapdeploy.hardware_targets import Figure, Target, parse_target, target_text
+from zapdeploy.progress import Progress
 from zapdeploy.sim.results import Result
 
-Progress = Callable[[str, int, int], None]
 _ENERGY = "energy."
 _BY_VALUE = "energy.activity."
 _OUTPUTS, _WIDTH, _OPS = (

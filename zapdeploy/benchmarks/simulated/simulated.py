@@ -11,6 +11,7 @@ from zapdeploy.benchmarks.models.model_files import ModelFile, precision_file
 from zapdeploy.benchmarks.request import WorkItem
 from zapdeploy.benchmarks.results.details import details_json
 from zapdeploy.benchmarks.results.rows import NotRun, Outcome, Row, Scenario
+from zapdeploy.progress import StepProgress
 from zapdeploy.quantities import Estimate, Provenance
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def simulated_outcome(
     frame_rate_hz: float | None,
     versions: Mapping[str, str],
     keep: KeepDetails = lambda digest, document: None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: StepProgress = lambda done, total: None,
 ) -> Outcome:
     """SingleStream: batch 1, compiled for latency. Offline: the best of several batches.
 

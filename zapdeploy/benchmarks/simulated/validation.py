@@ -8,7 +8,7 @@ are totals that the chip's file restates, and claims about a device that is not 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -22,6 +22,7 @@ from zapdeploy.benchmarks.results.rows import Row, Scenario
 from zapdeploy.benchmarks.simulated.rates import spread
 from zapdeploy.documents import Document
 from zapdeploy.hardware_targets import Target, load_target
+from zapdeploy.progress import Progress
 from zapdeploy.quantities import Estimate
 from zapdeploy.sim.calibration import YARDSTICK_POWER_W
 from zapdeploy.sim.results import Result
@@ -30,7 +31,6 @@ TARGET, MODEL, BATCH = "northpole-sim", "resnet50", 32
 _SCIENCE = "Modha et al., Science 382:329-335, 2023"
 _REPORTED = "F. Ottati, open-neuromorphic.org, quoting its Table 1"
 _H100, _T4 = "NVIDIA H100-SXM (v2.1)", "NVIDIA T4 (v3.0)"
-Progress = Callable[[str, int, int], None]
 
 
 class Role(Enum):

@@ -13,7 +13,7 @@ Layers of the same form, and pairs of them, are priced once.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -43,9 +43,9 @@ from zapdeploy.compile.noc.transfers import (
 from zapdeploy.compile.ops.base import operator
 from zapdeploy.compile.regions import IntArray, Region, Slices
 from zapdeploy.hardware_targets import Target
+from zapdeploy.progress import Progress
 
 Objective = Literal["throughput", "latency", "energy"]
-Progress = Callable[[str, int, int], None]
 _MEMORY_WEIGHTS = (0.0, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 _ROUNDS = 24
 _PATIENCE = 8  # rounds without a cheaper choice

@@ -16,16 +16,10 @@ from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from zapdeploy.compile.layers import Layer
-from zapdeploy.compile.mapping.mapper import (
-    Mapper,
-    NetworkMapping,
-    Objective,
-    Progress,
-    Routes,
-    layer_form,
-)
+from zapdeploy.compile.mapping.mapper import Mapper, NetworkMapping, Objective, Routes, layer_form
 from zapdeploy.hardware_targets import Target
 from zapdeploy.hardware_targets.changes import target_numbers
+from zapdeploy.progress import Progress
 
 T = TypeVar("T")
 # Entries of a target that no Mapper reads: see tests/compile/mapping/test_sharing.py.

@@ -14,7 +14,6 @@ from pathlib import Path
 from zapdeploy.compile.frames import frames_of
 from zapdeploy.compile.frontend import import_model
 from zapdeploy.compile.graph import Value
-from zapdeploy.compile.mapping.mapper import Progress
 from zapdeploy.compile.multichip.pipeline import Border, Pipeline, border_of, links_between, single
 from zapdeploy.compile.multichip.pipeline_file import described, load_pipeline
 from zapdeploy.compile.program.build import build_program
@@ -23,6 +22,7 @@ from zapdeploy.compile.program.zap_file import Writer
 from zapdeploy.errors import ModelError, UsageError
 from zapdeploy.files import atomic_write
 from zapdeploy.hardware_targets import Target
+from zapdeploy.progress import Progress
 
 Refine = Callable[[Program, Progress], Program]
 

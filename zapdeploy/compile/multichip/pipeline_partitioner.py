@@ -15,7 +15,6 @@ import numpy as np
 
 from zapdeploy.compile.graph import Graph
 from zapdeploy.compile.layers import group_layers
-from zapdeploy.compile.mapping.mapper import Progress
 from zapdeploy.compile.mapping.memory import CapacityViolation
 from zapdeploy.compile.multichip.chain_partition import FloatTable, cut
 from zapdeploy.compile.multichip.chip_capacity import chips_violation, without_chips
@@ -34,6 +33,7 @@ from zapdeploy.compile.program.capacity import framebuffer_violation
 from zapdeploy.compile.program.program import Options, Origin, Program
 from zapdeploy.errors import UsageError
 from zapdeploy.hardware_targets import Target
+from zapdeploy.progress import Progress
 
 Border = tuple[int, int]
 Cut = tuple[Border, ...]

@@ -14,14 +14,7 @@ from zapdeploy.compile.graph import Graph
 from zapdeploy.compile.layers import Layer, group_layers, network_inputs, network_outputs, stored
 from zapdeploy.compile.mapping.bound import bound_cycles
 from zapdeploy.compile.mapping.cost import core_work, mac_bits, storage_bits
-from zapdeploy.compile.mapping.mapper import (
-    LayerMapping,
-    Mapper,
-    NetworkMapping,
-    Objective,
-    Progress,
-    Routes,
-)
+from zapdeploy.compile.mapping.mapper import LayerMapping, Mapper, NetworkMapping, Objective, Routes
 from zapdeploy.compile.mapping.memory import Demand, MemoryPlan, framebuffer_demand, plan_memory
 from zapdeploy.compile.mapping.pricing import Counts
 from zapdeploy.compile.mapping.sharing import mapper_of, once
@@ -32,6 +25,7 @@ from zapdeploy.compile.program.program import Fetch, LayerProgram, Options, Orig
 from zapdeploy.compile.state import is_in_place, states
 from zapdeploy.errors import ModelError
 from zapdeploy.hardware_targets import Target
+from zapdeploy.progress import Progress
 
 # How many candidate cuts are priced, in times of the usual number. "thorough" goes on from there
 # with a search by the schedule (sim/search).

@@ -10,7 +10,7 @@ from typing import Any
 
 from zapdeploy import version
 from zapdeploy.compile.graph import Graph
-from zapdeploy.compile.mapping.mapper import Progress, Routes
+from zapdeploy.compile.mapping.mapper import Routes
 from zapdeploy.compile.mapping.memory import CapacityViolation
 from zapdeploy.compile.program.build import build_program
 from zapdeploy.compile.program.layer_records import layer_bars, layer_records, layer_table
@@ -20,6 +20,7 @@ from zapdeploy.compile.space.cutting import cut_space
 from zapdeploy.compile.space.grid import Grid
 from zapdeploy.errors import UsageError
 from zapdeploy.hardware_targets import Target
+from zapdeploy.progress import Progress
 from zapdeploy.tables import Answer, Table
 
 

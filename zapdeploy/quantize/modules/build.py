@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from zapdeploy.quantize.modules.calibration import Progress, histograms
+from zapdeploy.progress import Progress
+from zapdeploy.quantize.modules.calibration import histograms
 from zapdeploy.quantize.modules.insertion import insert
 from zapdeploy.quantize.modules.neurons import per_neuron, separable, summing
 from zapdeploy.quantize.modules.roles import Role, Roles

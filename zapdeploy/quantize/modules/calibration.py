@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, fx
 
 from zapdeploy.errors import DataError
+from zapdeploy.progress import Progress
 from zapdeploy.quantize.modules.sites import Site
 from zapdeploy.quantize.ranges import Histogram, count_values
 
-Progress = Callable[[str, int, int], None]
 Batch = tuple[Tensor, ...]
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from zapdeploy.errors import UsageError
 from zapdeploy.files import atomic_write
+from zapdeploy.progress import Progress
 from zapdeploy.quantize.mixed import (
     Budget,
     Choice,
@@ -34,7 +35,6 @@ from zapdeploy.quantize.recipes import BitChoice, ModuleRecipe
 if TYPE_CHECKING:
     from zapdeploy.quantize.modules.build import Prepared, Quantized
 
-Progress = Callable[[str, int, int], None]
 ROUNDS = 8  # of choosing and compiling
 TRIALS = 5  # of rounding and measuring whole networks
 LEAST_TOGETHER = 0.1  # of the sum of single layers' noises

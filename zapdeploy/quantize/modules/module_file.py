@@ -16,6 +16,7 @@ from torch import Tensor, fx, nn
 
 from zapdeploy.errors import UsageError
 from zapdeploy.files import atomic_write
+from zapdeploy.progress import Progress
 from zapdeploy.quantize.golden_output import renew_golden
 from zapdeploy.quantize.module_record import ModuleLayer, ModuleRecord
 from zapdeploy.quantize.modules.agreement import agree
@@ -27,7 +28,6 @@ from zapdeploy.quantize.modules.build import (
     prepare_graph,
     silent,
 )
-from zapdeploy.quantize.modules.calibration import Progress
 from zapdeploy.quantize.modules.export import export, layer_nodes
 from zapdeploy.quantize.modules.samples import argument_names, module_samples
 from zapdeploy.quantize.modules.tracing import simplify, trace

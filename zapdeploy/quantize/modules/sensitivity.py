@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, fx
 
+from zapdeploy.progress import Progress
 from zapdeploy.quantize.modules.build import (
     BATCH,
     Prepared,
@@ -21,7 +22,7 @@ from zapdeploy.quantize.modules.build import (
     quantizers,
     silent,
 )
-from zapdeploy.quantize.modules.calibration import Batch, Progress, batches
+from zapdeploy.quantize.modules.calibration import Batch, batches
 from zapdeploy.quantize.modules.insertion import step_quantizer
 from zapdeploy.quantize.modules.narrowing import WIDEST, Narrowing
 from zapdeploy.quantize.modules.quantizers import StepQuantizer

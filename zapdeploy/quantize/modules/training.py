@@ -14,8 +14,8 @@ from torch import Tensor, fx
 
 from zapdeploy.errors import DataError, UsageError
 from zapdeploy.files import replacing
+from zapdeploy.progress import Progress
 from zapdeploy.quantize.modules.build import silent
-from zapdeploy.quantize.modules.calibration import Progress
 from zapdeploy.quantize.modules.quantizers import StepQuantizer
 
 # step -> (inputs, what the loss compares the output with); the same for the same step.

@@ -13,7 +13,8 @@ from brevitas.graph.gpxq import LayerHandler  # type: ignore[import-untyped]
 from brevitas.utils.torch_utils import StopFwdException  # type: ignore[import-untyped]
 from torch import Tensor, fx, nn
 
-from zapdeploy.quantize.modules.calibration import Progress, batches
+from zapdeploy.progress import Progress
+from zapdeploy.quantize.modules.calibration import batches
 from zapdeploy.quantize.modules.export import layer_nodes
 from zapdeploy.quantize.modules.quantizers import StepQuantizer
 from zapdeploy.quantize.modules.walking import Values, Walk

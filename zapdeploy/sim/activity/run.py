@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from zapdeploy.compile.graph import Array
 from zapdeploy.compile.multichip.pipeline import Pipeline
 from zapdeploy.compile.program.layer import lower
 from zapdeploy.compile.program.program import Program
+from zapdeploy.progress import StepProgress
 from zapdeploy.sim.activity.costs import Sample, levels_of
 from zapdeploy.sim.activity.counting import Counter
 from zapdeploy.sim.activity.counts import StageActivity
@@ -26,7 +27,7 @@ def measure_activity(
     performance: Performance,
     batches: Sequence[Mapping[str, Array]],
     frames: int = FRAMES,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: StepProgress = lambda done, total: None,
 ) -> ActivityResult:
     """Energy by values, from a sample of about so many frames of the given batches.
 
@@ -56,7 +57,7 @@ def sampled(pipeline: Pipeline, given: int, frames: int) -> list[int]:
 def _counted(
     pipeline: Pipeline,
     batches: Sequence[Mapping[str, Array]],
-    progress: Callable[[int, int], None],
+    progress: StepProgress,
 ) -> list[list[StageActivity]]:
     """What was counted, by chip and batch."""
     found: list[list[StageActivity]] = []

@@ -12,9 +12,9 @@ from zapdeploy.compile.multichip.pipeline import Pipeline
 from zapdeploy.compile.program.layer import lower
 from zapdeploy.compile.program.program import Program
 from zapdeploy.documents import Document
+from zapdeploy.progress import StepProgress
 from zapdeploy.sim.core_array.run import CoreArray
 from zapdeploy.sim.frames import Run
-from zapdeploy.sim.functional import Progress
 from zapdeploy.sim.staged import run_pipeline
 
 
@@ -36,7 +36,9 @@ def core_by_core(program: Program) -> Run:
 
 
 def agreement(
-    pipeline: Pipeline, inputs: Mapping[str, Array], progress: Progress = lambda done, total: None
+    pipeline: Pipeline,
+    inputs: Mapping[str, Array],
+    progress: StepProgress = lambda done, total: None,
 ) -> Agreement:
     """Run a micro-batch core by core and whole, and compare the outputs."""
     (found,) = run_pipeline(pipeline, [inputs], progress, core_by_core)

@@ -15,6 +15,7 @@ from zapdeploy.compile.ops.base import Unit, operator
 from zapdeploy.compile.program.layer import LayerEvents, Lowered
 from zapdeploy.compile.state import is_in_place, states
 from zapdeploy.errors import SimulationError
+from zapdeploy.progress import StepProgress
 from zapdeploy.sim.core_array import parameters
 from zapdeploy.sim.core_array.deliveries import gather
 from zapdeploy.sim.core_array.layer import Stored, run_layer
@@ -22,7 +23,7 @@ from zapdeploy.sim.core_array.memory import FOREVER, Memory, key_of
 from zapdeploy.sim.core_array.observing import Observer
 from zapdeploy.sim.core_array.packing import planes
 from zapdeploy.sim.core_array.tiles import Tiles
-from zapdeploy.sim.functional import Progress, constants, run_node, validate
+from zapdeploy.sim.functional import constants, run_node, validate
 
 
 class CoreArray:
@@ -43,7 +44,7 @@ class CoreArray:
         self._load(program.memory.buffers)
 
     def run(
-        self, inputs: Mapping[str, Array], *, progress: Progress | None = None
+        self, inputs: Mapping[str, Array], *, progress: StepProgress | None = None
     ) -> dict[str, Array]:
         """The graph's outputs for one batch of inputs, as `functional.run` gives them."""
         validate(self.lowered.program.graph, inputs)

@@ -14,12 +14,13 @@ from typing import cast
 
 import numpy as np
 
-from zapdeploy.compile.mapping.mapper import Mapper, NetworkMapping, Objective, Progress
+from zapdeploy.compile.mapping.mapper import Mapper, NetworkMapping, Objective
 from zapdeploy.compile.mapping.memory import framebuffer_demand, plan_memory
 from zapdeploy.compile.program.build import memory_demands
 from zapdeploy.compile.program.program import Program
 from zapdeploy.compile.program.recutting import with_cuts
 from zapdeploy.compile.state import states
+from zapdeploy.progress import Progress
 from zapdeploy.sim.schedule import schedule
 from zapdeploy.sim.search.estimates import Estimates
 from zapdeploy.sim.search.scoring import Factors, Scorer

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from zapdeploy.compile.graph import Array
 from zapdeploy.compile.space.program import SpaceProgram
+from zapdeploy.progress import StepProgress
 from zapdeploy.sim import functional
 from zapdeploy.sim.core_array.agreement import Agreement, compared
 from zapdeploy.sim.space.core_by_core import core_array
@@ -15,7 +16,7 @@ from zapdeploy.sim.space.lockstep import run_cards
 def run_space(
     program: SpaceProgram,
     inputs: Mapping[str, Array],
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: StepProgress = lambda done, total: None,
     *,
     core_by_core_values: bool = True,
 ) -> dict[str, Array]:

@@ -17,6 +17,7 @@ from zapdeploy.compile.graph import Array, Graph
 from zapdeploy.compile.space.cards import Cards
 from zapdeploy.compile.space.pieces import Exchanges
 from zapdeploy.errors import SimulationError
+from zapdeploy.progress import StepProgress
 from zapdeploy.sim.functional import Network, constants, validate
 
 Made = tuple[str, Array]
@@ -31,7 +32,7 @@ def run_cards(
     inputs: Mapping[str, Array],
     runners: Mapping[int, Runner] | None = None,
     exchanges: Exchanges | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: StepProgress = lambda done, total: None,
 ) -> dict[str, Array]:
     """The whole network's outputs, from what all cards make of their parts of the inputs.
 
@@ -128,7 +129,7 @@ class _Post:
             box[joining.parts_name] = stacked
 
 
-def _run_all(steps: list[Steps], post: _Post, progress: Callable[[int, int], None]) -> None:
+def _run_all(steps: list[Steps], post: _Post, progress: StepProgress) -> None:
     """Let every card go as far as it can, one after the other, until all are through."""
     waiting: dict[int, str] = dict.fromkeys(range(len(steps)), "")
     while waiting:
