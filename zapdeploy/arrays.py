@@ -13,6 +13,12 @@ from numpy.typing import NDArray
 from zapdeploy.errors import DataError, ZapdeployError
 from zapdeploy.files import atomic_write, require_regular
 
+Array = NDArray[Any]  # of any type
+Floats = NDArray[np.float32]  # what networks compute with
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+Arrays = Mapping[str, Array]  # by name, as inputs and outputs are
+
 ONLY = ""  # the name of an array that came without one: the only input's
 
 

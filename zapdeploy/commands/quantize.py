@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from numpy.typing import NDArray
-
-from zapdeploy.arrays import load_arrays
+from zapdeploy.arrays import Arrays, load_arrays
 from zapdeploy.errors import UsageError
 from zapdeploy.files import atomic_write
 from zapdeploy.functions import load_function
@@ -21,7 +18,6 @@ from zapdeploy.quantize.recipe import Form
 from zapdeploy.quantize.recipes import Rounding
 from zapdeploy.simplify import InputShapes
 
-Arrays = Mapping[str, NDArray[Any]]
 _WEIGHTS = (8, 4, 2, "mixed")
 MIN_SNR_DB = 25.0  # of the worst output, which layers below 8 bits must leave
 

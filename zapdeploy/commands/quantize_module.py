@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zapdeploy.arrays import Arrays
 from zapdeploy.errors import UsageError
 from zapdeploy.files import atomic_write
 from zapdeploy.host_part import normalised_inputs
@@ -18,12 +18,9 @@ from zapdeploy.quantize.module_record import ModuleRecord
 from zapdeploy.quantize.recipes import ModuleRecipe, Rounding, recipe_of_bits
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from torch import nn
 
     from zapdeploy.quantize.modules.build import Prepared, Quantized
-
-Arrays = Mapping[str, "NDArray[Any]"]
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from zapdeploy.arrays import ONLY, load_arrays
+from zapdeploy.arrays import ONLY, Array, load_arrays
 from zapdeploy.compile.multichip.pipeline import Pipeline
 from zapdeploy.compile.space.program import SpaceProgram
 from zapdeploy.compile.space.space_file import load_program
@@ -22,7 +21,6 @@ from zapdeploy.sim.space.agreement import run_space
 from zapdeploy.sim.staged import run_pipeline, whole
 from zapdeploy.tables import Answer, Table, table_of
 
-Array = NDArray[Any]
 Inputs = Mapping[str, Array] | Array | str | Path
 
 

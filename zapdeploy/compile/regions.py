@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from zapdeploy.arrays import IntArray as IntArray
 from zapdeploy.compile.graph import Shape
-
-IntArray = NDArray[np.int64]
 
 
 class Region(NamedTuple):

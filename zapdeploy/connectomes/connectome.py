@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zapdeploy.arrays import FloatArray, IntArray
 from zapdeploy.errors import DataError
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +28,7 @@ class Connectome:
     pre: NDArray[np.int32]
     synapses: NDArray[np.float32]
     signs: NDArray[np.int8]
-    positions: Floats | None = None
+    positions: FloatArray | None = None
     types: tuple[str, ...] = ()
     type_of: NDArray[np.int32] | None = None
     source: str = "memory"
@@ -45,17 +43,17 @@ class Connectome:
         return int(self.post.size)
 
     @cached_property
-    def first(self) -> Ints:
+    def first(self) -> IntArray:
         """Where each neuron's inputs begin among the edges [neurons + 1]."""
         return np.searchsorted(self.post, np.arange(self.neurons + 1)).astype(np.int64)
 
     @property
-    def in_degrees(self) -> Ints:
+    def in_degrees(self) -> IntArray:
         """Neurons that send to each neuron."""
         return np.bincount(self.post, minlength=self.neurons)
 
     @property
-    def out_degrees(self) -> Ints:
+    def out_degrees(self) -> IntArray:
         """Neurons that each neuron sends to."""
         return np.bincount(self.pre, minlength=self.neurons)
 
@@ -84,7 +82,7 @@ class Connectome:
             signs=np.asarray(signs[order], np.int8),
         )
 
-    def chosen(self, neurons: Ints) -> Connectome:
+    def chosen(self, neurons: IntArray) -> Connectome:
         """These neurons in this order, -1 for one that has no wiring, and the edges among them."""
         place = np.full(self.neurons, -1, np.int64)
         known = neurons >= 0

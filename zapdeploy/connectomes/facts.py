@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from zapdeploy.connectomes.connectome import Connectome, Floats
+from zapdeploy.arrays import FloatArray
+from zapdeploy.connectomes.connectome import Connectome
 from zapdeploy.connectomes.ordering import BLOCK, BlockFacts, Ordering, block_facts, ordering
 
 BINS = 20
@@ -74,7 +75,7 @@ def connectome_facts(connectome: Connectome, method: str | None = None) -> Conne
     return ConnectomeFacts(connectome, found, before, block_facts(connectome, found.order))
 
 
-def distances(connectome: Connectome) -> Floats | None:
+def distances(connectome: Connectome) -> FloatArray | None:
     """Length of every edge in the unit of positions; None where these are unknown."""
     places = connectome.positions
     if places is None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from zapdeploy.arrays import FloatArray
 
 
 @dataclass(frozen=True)
@@ -73,14 +73,14 @@ def _levels(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[list[Any], ND
     return known, np.array([place[value] for value in values], np.int64)
 
 
-def _by_level(away: Floats, level: NDArray[np.int64]) -> Floats:
+def _by_level(away: FloatArray, level: NDArray[np.int64]) -> FloatArray:
     return np.bincount(level, away) / np.bincount(level)
 
 
-def _means(away: Floats, known: list[Any], level: NDArray[np.int64]) -> Floats:
+def _means(away: FloatArray, known: list[Any], level: NDArray[np.int64]) -> FloatArray:
     """Of every row the mean over its level [rows]."""
     return np.asarray(_by_level(away, level)[level], np.float64)
 
 
-def _share(part: Floats, total: float) -> float:
+def _share(part: FloatArray, total: float) -> float:
     return float((part**2).mean()) / total if total > 0 else 0.0

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from zapdeploy.arrays import FloatArray
+
 Flags = NDArray[np.bool_]
 
 
@@ -28,7 +29,7 @@ class Front:
     sure: Flags
 
 
-def dominated(values: Floats, others: Floats) -> Flags:
+def dominated(values: FloatArray, others: FloatArray) -> Flags:
     """Which of `values` [points, objectives] are dominated by one of `others` [n, objectives]."""
     found = np.zeros(len(values), np.bool_)
     for one in others:  # an outer loop over a front, not over all points
@@ -36,7 +37,7 @@ def dominated(values: Floats, others: Floats) -> Flags:
     return found
 
 
-def front_of(values: Floats) -> Flags:
+def front_of(values: FloatArray) -> Flags:
     """Which points nothing dominates."""
     order = np.lexsort(values.T[::-1])
     on = np.zeros(len(values), np.bool_)
@@ -50,7 +51,7 @@ def front_of(values: Floats) -> Flags:
     return on
 
 
-def front(values: Floats, low: Floats, high: Floats) -> Front:
+def front(values: FloatArray, low: FloatArray, high: FloatArray) -> Front:
     """The front of points whose objectives lie between low and high [points, objectives]."""
     stated = front_of(values)
     out = dominated(low, high[front_of(high)])
@@ -58,7 +59,7 @@ def front(values: Floats, low: Floats, high: Floats) -> Front:
     return Front(stated, out, sure & ~out)
 
 
-def _perhaps(low: Floats, high: Floats, index: int) -> bool:
+def _perhaps(low: FloatArray, high: FloatArray, index: int) -> bool:
     """Whether some other point, at its best, dominates this one at its worst."""
     worst = high[index]
     better = (low <= worst).all(axis=1) & (low < worst).any(axis=1)
@@ -66,13 +67,13 @@ def _perhaps(low: Floats, high: Floats, index: int) -> bool:
     return bool(better.any())
 
 
-def hypervolume(values: Floats, reference: Floats) -> float:
+def hypervolume(values: FloatArray, reference: FloatArray) -> float:
     """The volume between a front and a reference point that is worse than all of it."""
     inside = values[(values < reference).all(axis=1)]
     return _volume(inside[front_of(inside)], reference) if len(inside) else 0.0
 
 
-def _volume(front: Floats, reference: Floats) -> float:
+def _volume(front: FloatArray, reference: FloatArray) -> float:
     """Slices along the last objective, each a volume of one dimension less."""
     if front.shape[1] == 1:
         return float(reference[0] - front.min())

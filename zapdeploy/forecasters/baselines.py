@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zapdeploy.arrays import Floats
 from zapdeploy.errors import UsageError
 from zapdeploy.recordings.conditions import Condition, Split, window_starts
 from zapdeploy.recordings.recording import Recording
 from zapdeploy.recordings.zapbench import HORIZON
 
-Array = NDArray[np.float32]
 RIDGE = 1e-3  # of the mean square of a neuron's context
 ORDER = 16  # frames of the past that the autoregression reads, where the context holds them
 # Windows that it is fitted to, evenly spread: fewer where there are very many neurons.
@@ -32,7 +32,7 @@ class MeanBaseline:
         if self.window < 1:
             raise UsageError(f"window must be at least 1 frame, not {self.window} (mean baseline)")
 
-    def forecast(self, contexts: Array) -> Array:
+    def forecast(self, contexts: Floats) -> Floats:
         """contexts: [windows, context, neurons] -> [windows, horizon, neurons]."""
         if contexts.shape[1] < self.window:
             raise UsageError(
@@ -51,13 +51,13 @@ class Autoregression:
     squares, with a ridge of a thousandth, to windows of the training split.
     """
 
-    weights: Array
+    weights: Floats
 
     @property
     def order(self) -> int:
         return int(self.weights.shape[1]) - 1
 
-    def forecast(self, contexts: Array) -> Array:
+    def forecast(self, contexts: Floats) -> Floats:
         """contexts: [windows, context, neurons] -> [windows, horizon, neurons]."""
         past = contexts[:, -self.order :].transpose(2, 0, 1)  # neurons, windows, frames
         found = past @ self.weights[:, :-1] + self.weights[:, -1:]
@@ -80,7 +80,7 @@ def fit_autoregression(recording: Recording, order: int, horizon: int) -> Autore
     return Autoregression(weights)
 
 
-def _least_squares(past: NDArray[Any], future: NDArray[Any]) -> Array:
+def _least_squares(past: NDArray[Any], future: NDArray[Any]) -> Floats:
     """past [neurons, windows, order], future [neurons, windows, horizon] -> weights."""
     past_mean, future_mean = past.mean(axis=1, keepdims=True), future.mean(axis=1, keepdims=True)
     centred = past - past_mean
@@ -117,13 +117,13 @@ class BestMean:
 
     windows: tuple[int, ...]
 
-    def forecast(self, contexts: Array) -> Array:
+    def forecast(self, contexts: Floats) -> Floats:
         """contexts: [windows, context, neurons] -> [windows, horizon, neurons]."""
         means = {w: contexts[:, -w:].mean(axis=1) for w in set(self.windows)}
         return np.stack([means[w] for w in self.windows], axis=1)
 
 
-def stimulus_response(recording: Recording) -> Array:
+def stimulus_response(recording: Recording) -> Floats:
     """Each neuron's mean response to the stimulus, repeated: float32 [frames, neurons].
 
     Averaged over the training frames at the same phase of the condition's cycle; over all training
@@ -138,7 +138,7 @@ def stimulus_response(recording: Recording) -> Array:
 
 
 def _fill_response(
-    response: Array, traces: Array, condition: Condition, everything: NDArray[np.int64]
+    response: Floats, traces: Floats, condition: Condition, everything: NDArray[np.int64]
 ) -> None:
     known = condition.known_frames()
     known = known if known.size else everything

@@ -7,16 +7,15 @@ which they are called (github.com/google-research/zapbench: models/tsmixer.py, n
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import NDArray
 
+from zapdeploy.arrays import Arrays
 from zapdeploy.forecasters.path_maps import Piece
 from zapdeploy.forecasters.registry import find_model
 from zapdeploy.recordings.zapbench import HORIZON
 
-Arrays = Mapping[str, NDArray[Any]]
 Rows = tuple[int, int]
 
 # Of TiDE: features of a frame's stimuli, and of the decoder for each frame of the horizon.

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zapdeploy.arrays import FloatArray
 from zapdeploy.forecasters.evaluation import Scores
 
 DRAWS = 1000
 LEVEL = 0.95
 FEW = 5  # stretches below which an interval says little
 NEURONS_AT_ONCE = 4096
-Errors = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class NeuronSkill:
     better, worse: neurons whose difference from the baseline is of one sign at 95 %.
     """
 
-    skill: Errors
+    skill: FloatArray
     better: tuple[int, ...]
     worse: tuple[int, ...]
 
@@ -92,17 +91,17 @@ def neuron_skill(scores: Scores, baseline: Scores, seed: int = 0) -> NeuronSkill
     )
 
 
-def _drawn(scores: Scores, seed: int) -> Errors:
+def _drawn(scores: Scores, seed: int) -> FloatArray:
     """Means over conditions of errors drawn anew: [draws, horizon]."""
     random = np.random.default_rng((seed, 7))
     found = [
         _resampled(s.traced.windows, min(scores.stretch, s.windows), random) for s in scores.trained
     ]
-    means: Errors = np.mean(found, axis=0)
+    means: FloatArray = np.mean(found, axis=0)
     return means
 
 
-def _resampled(windows: Errors, length: int, random: np.random.Generator) -> Errors:
+def _resampled(windows: FloatArray, length: int, random: np.random.Generator) -> FloatArray:
     """[windows, horizon] -> [draws, horizon]: means of stretches that begin anywhere, the end
     followed by the beginning (the circular form, in which every window is drawn equally often).
     """
@@ -111,7 +110,7 @@ def _resampled(windows: Errors, length: int, random: np.random.Generator) -> Err
     around = np.concatenate([windows, windows[:length]])
     sums = np.concatenate([np.zeros((1, windows.shape[1])), around.cumsum(axis=0)])
     starts = random.integers(0, count, (DRAWS, pieces))
-    found: Errors = np.mean((sums[starts + length] - sums[starts]) / length, axis=1)
+    found: FloatArray = np.mean((sums[starts + length] - sums[starts]) / length, axis=1)
     return found
 
 
@@ -120,6 +119,6 @@ def _percentiles() -> tuple[float, float]:
     return tail, 100 - tail
 
 
-def _interval(draws: Errors) -> Interval:
+def _interval(draws: FloatArray) -> Interval:
     low, high = np.percentile(draws, _percentiles(), axis=0)
     return Interval(tuple(low.tolist()), tuple(high.tolist()))

@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from zapdeploy.arrays import Floats
 from zapdeploy.connectomes.connectome import Connectome
 from zapdeploy.connectomes.matching import Matched, match
 from zapdeploy.connectomes.ordering import ordering
 from zapdeploy.forecasters.wiring import WiredOptions, Wiring
-from zapdeploy.recordings.loading import BLOCK_BYTES, Traces, new_array
+from zapdeploy.recordings.loading import BLOCK_BYTES, new_array
 from zapdeploy.recordings.recording import Recording
 
 
@@ -43,7 +44,7 @@ def wire_recording(
     return ordered, Wiring(matched.wiring.chosen(order), options), matched
 
 
-def _reordered(traces: Traces, order: NDArray[np.int64]) -> Traces:
+def _reordered(traces: Floats, order: NDArray[np.int64]) -> Floats:
     """Columns in another order, block by block, in memory or on disk."""
     if np.array_equal(order, np.arange(order.size)):
         return traces

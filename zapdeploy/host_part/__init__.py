@@ -12,7 +12,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from zapdeploy.host_part.base import Array, HostNormalisation, Notes, Workspace
+from zapdeploy.arrays import Floats
+from zapdeploy.host_part.base import HostNormalisation, Notes, Workspace
 from zapdeploy.host_part.revin import RevIN, noted_revin
 from zapdeploy.host_part.scaling import FixedScaling, noted_scaling
 
@@ -35,8 +36,8 @@ def host_normalisation(notes: Notes, where: str) -> HostNormalisation | None:
 
 
 def normalised_inputs(
-    arrays: Mapping[str, Array], normalisation: HostNormalisation | None
-) -> dict[str, Array]:
+    arrays: Mapping[str, Floats], normalisation: HostNormalisation | None
+) -> dict[str, Floats]:
     """The inputs as the network is given them: traces [count, context, neurons] normalised."""
     if normalisation is None:
         return dict(arrays)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from zapdeploy.arrays import Floats
+
 Notes = Mapping[str, str]
 
 
@@ -20,25 +20,25 @@ class Workspace:
     room: [batch, context, neurons], for what is computed in between.
     """
 
-    offset: Array
-    factor: Array
-    room: Array
+    offset: Floats
+    factor: Floats
+    room: Floats
 
 
 @dataclass(frozen=True, eq=False)
 class HostNormalisation(ABC):
     """scale, bias: float32 [neurons]; what they mean is the subclass's."""
 
-    scale: Array
-    bias: Array
+    scale: Floats
+    bias: Floats
 
-    def normalise(self, x: Array) -> tuple[Array, Array, Array]:
+    def normalise(self, x: Floats) -> tuple[Floats, Floats, Floats]:
         """Windows [batch, context, neurons] -> normalised, offset, factor [batch, 1, neurons]."""
         work, found = self.workspace(x.shape[1], len(x)), np.empty_like(x)
         self.normalise_into(x, found, work)
         return found, work.offset, work.factor
 
-    def restore(self, y: Array, offset: Array, factor: Array) -> Array:
+    def restore(self, y: Floats, offset: Floats, factor: Floats) -> Floats:
         """The inverse of `normalise`, for a forecast y [batch, horizon, neurons]."""
         restored = np.array(y)
         self.restore_in_place(restored, Workspace(offset, factor, offset))
@@ -51,11 +51,11 @@ class HostNormalisation(ABC):
         return Workspace(offset, factor, np.zeros((batch, context, neurons), np.float32))
 
     @abstractmethod
-    def normalise_into(self, x: Array, found: Array, work: Workspace) -> None:
+    def normalise_into(self, x: Floats, found: Floats, work: Workspace) -> None:
         """As `normalise`, into arrays that are there: no memory is taken for each window."""
 
     @abstractmethod
-    def restore_in_place(self, y: Array, work: Workspace) -> None:
+    def restore_in_place(self, y: Floats, work: Workspace) -> None:
         """As `restore`, of the windows that `work` was last used for."""
 
     @abstractmethod

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zapdeploy.arrays import Floats
 from zapdeploy.errors import ModelError
 
 KEY = "zapdeploy.golden"
@@ -24,9 +25,8 @@ MOST_VALUES = 2**18  # of the input, and of the output, that are kept
 FLOAT_SHARE = 1e-4  # of the output's range: what float networks may differ by
 QUANTIZED_SHARE = 1e-2  # what a few steps of rounding at a tie come to
 FLOAT, QUANTIZED = "float", "quantized"
-Array = NDArray[np.float32]
 # Inputs by name, one window each -> forecast [1, horizon, neurons] of the network itself.
-Run = Callable[[Mapping[str, Array]], Array]
+Run = Callable[[Mapping[str, Floats]], Floats]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,21 +36,21 @@ class Golden:
     computed by: the float network, or a quantized one.
     """
 
-    traces: Array
-    covariates: Array | None
-    output: Array
+    traces: Floats
+    covariates: Floats | None
+    output: Floats
     kept: NDArray[np.int64]
     neurons: int
     form: str = FLOAT
 
     @property
-    def context(self) -> Array:
+    def context(self) -> Floats:
         """What the forecaster is given: [1, context, neurons]."""
         columns = np.arange(self.neurons) % self.traces.shape[1]
         return self.traces[None][:, :, columns]
 
     @property
-    def ahead(self) -> Array:
+    def ahead(self) -> Floats:
         """The covariates it is given: [1, horizon, any number]."""
         if self.covariates is None:
             return np.zeros((1, len(self.output), 0), np.float32)
@@ -62,9 +62,9 @@ class Golden:
         share = FLOAT_SHARE if self.form == FLOAT else QUANTIZED_SHARE
         return share * float(np.ptp(self.output) or 1.0)
 
-    def difference(self, forecast: Array) -> Array:
+    def difference(self, forecast: Floats) -> Floats:
         """Of a forecast [1, horizon, neurons] from the output that is kept."""
-        found: Array = forecast[0][:, self.kept] - self.output
+        found: Floats = forecast[0][:, self.kept] - self.output
         return found
 
     def notes(self) -> dict[str, str]:
@@ -77,7 +77,7 @@ class Golden:
 
 
 def make_golden(
-    context: Array, covariates: Array | None, forecast: Callable[[Array, Array], Array]
+    context: Floats, covariates: Floats | None, forecast: Callable[[Floats, Floats], Floats]
 ) -> Golden:
     """From a window [context, neurons] and the covariates to come [horizon, any number]."""
     frames, neurons = context.shape
@@ -88,7 +88,7 @@ def make_golden(
     return kept_output(made, forecast(made.context, given))
 
 
-def kept_output(golden: Golden, forecast: Array) -> Golden:
+def kept_output(golden: Golden, forecast: Floats) -> Golden:
     """With the output of a forecast [1, horizon, neurons], of evenly spread neurons."""
     count = max(1, min(golden.neurons, MOST_VALUES // forecast.shape[1]))
     kept = _kept(golden.neurons, count)
@@ -140,12 +140,12 @@ def _kept(neurons: int, count: int) -> NDArray[np.int64]:
     return np.arange(count, dtype=np.int64) * neurons // count
 
 
-def _packed(values: Array) -> dict[str, Any]:
+def _packed(values: Floats) -> dict[str, Any]:
     data = zlib.compress(np.ascontiguousarray(values, "<f4").tobytes(), 6)
     return {"shape": list(values.shape), "data": base64.b64encode(data).decode("ascii")}
 
 
-def _unpacked(held: Mapping[str, Any]) -> Array:
+def _unpacked(held: Mapping[str, Any]) -> Floats:
     shape = tuple(int(size) for size in held["shape"])
     limit = 4 * int(np.prod(shape))
     if limit > 8 * MOST_VALUES * 4:

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from zapdeploy.arrays import Floats
 from zapdeploy.errors import ModelError
-from zapdeploy.host_part.base import Array, HostNormalisation, Notes, Workspace
+from zapdeploy.host_part.base import HostNormalisation, Notes, Workspace
 
 KEY = "zapdeploy.revin"
 VARIANCE_FLOOR = 1e-5
@@ -29,7 +30,7 @@ class RevIN(HostNormalisation):
     What is normalised already comes out of it as it went in, but for the variance floor.
     """
 
-    def normalise_into(self, x: Array, found: Array, work: Workspace) -> None:
+    def normalise_into(self, x: Floats, found: Floats, work: Workspace) -> None:
         """By each window's own mean (the offset) and deviation (the factor)."""
         np.mean(x, axis=1, keepdims=True, out=work.offset)
         np.subtract(x, work.offset, out=found)
@@ -41,7 +42,7 @@ class RevIN(HostNormalisation):
         np.multiply(found, self.scale, out=found)
         np.add(found, self.bias, out=found)
 
-    def restore_in_place(self, y: Array, work: Workspace) -> None:
+    def restore_in_place(self, y: Floats, work: Workspace) -> None:
         np.subtract(y, self.bias, out=y)
         np.divide(y, self.scale + np.float32(VARIANCE_FLOOR**2), out=y)
         np.multiply(y, work.factor, out=y)

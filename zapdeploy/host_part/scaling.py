@@ -18,8 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from zapdeploy.arrays import Floats
 from zapdeploy.errors import ModelError
-from zapdeploy.host_part.base import Array, HostNormalisation, Notes, Workspace
+from zapdeploy.host_part.base import HostNormalisation, Notes, Workspace
 
 KEY = "zapdeploy.scaling"
 LIMIT = 6.0  # of a forecast on the network's scale: 200 spreads
@@ -29,7 +30,7 @@ LIMIT = 6.0  # of a forecast on the network's scale: 200 spreads
 class FixedScaling(HostNormalisation):
     """scale, bias: float32 [neurons], each neuron's spread and centre in the data's unit."""
 
-    def normalise_into(self, x: Array, found: Array, work: Workspace) -> None:
+    def normalise_into(self, x: Floats, found: Floats, work: Workspace) -> None:
         """Offset: the last frame, to which the network's answer is a change; factor: the spread."""
         np.subtract(x, self.bias, out=found)
         np.divide(found, self.scale, out=found)
@@ -37,7 +38,7 @@ class FixedScaling(HostNormalisation):
         np.copyto(work.offset, found[:, -1:])
         np.copyto(work.factor, self.scale)
 
-    def restore_in_place(self, y: Array, work: Workspace) -> None:
+    def restore_in_place(self, y: Floats, work: Workspace) -> None:
         np.add(y, work.offset, out=y)
         np.clip(y, -LIMIT, LIMIT, out=y)
         np.sinh(y, out=y)

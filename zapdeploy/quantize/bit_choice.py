@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from zapdeploy.arrays import Arrays
 from zapdeploy.progress import Progress
 from zapdeploy.quantize.assembling import assemble
 from zapdeploy.quantize.before_saturation import before_saturation, with_outputs_of
@@ -26,7 +27,6 @@ from zapdeploy.quantize.recipe import Recipe
 from zapdeploy.quantize.recipes import BitChoice
 from zapdeploy.quantize.record import Aim, BitsChosen
 from zapdeploy.quantize.rounding import look_at
-from zapdeploy.quantize.samples import Arrays
 from zapdeploy.quantize.widths import assign_widths, chosen_widths, edge_layers
 
 CHOICES = (BitChoice(2, 4), BitChoice(4, 4), BitChoice(4, 8), BitChoice(8, 4), WIDEST)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from zapdeploy.arrays import Arrays
 from zapdeploy.errors import DataError
 from zapdeploy.quantize.execution import runner, sample_batches
 from zapdeploy.quantize.network import Network, attribute
 from zapdeploy.quantize.ranges import BINS, Histogram, count_values
-from zapdeploy.quantize.samples import Arrays
 from zapdeploy.simplify.onnx_operators import CONVOLUTIONS
 
 

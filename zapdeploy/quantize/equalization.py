@@ -15,9 +15,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, numpy_helper
 
-from zapdeploy.quantize.execution import Floats, runner, sample_batches
+from zapdeploy.arrays import Arrays, Floats
+from zapdeploy.quantize.execution import runner, sample_batches
 from zapdeploy.quantize.network import Network, attribute
-from zapdeploy.quantize.samples import Arrays
 from zapdeploy.simplify.onnx_operators import CONVOLUTIONS
 
 STRONGEST = 64.0  # factor; beyond it a channel was hardly seen to move

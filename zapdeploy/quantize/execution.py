@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from zapdeploy.arrays import Arrays, Floats
 from zapdeploy.errors import DataError
 from zapdeploy.onnxruntime_sessions import Purpose, open_session
 from zapdeploy.quantize.network import Network
@@ -28,12 +27,11 @@ from zapdeploy.quantize.parts import (
     reads,
     tensor_types,
 )
-from zapdeploy.quantize.samples import Arrays, sample_runs
+from zapdeploy.quantize.samples import sample_runs
 
 if TYPE_CHECKING:
     import onnxruntime
 
-Floats = NDArray[np.float32]
 Values = dict[str, Floats]
 Run = Callable[[Mapping[str, Floats]], Iterator[tuple[str, Floats]]]
 

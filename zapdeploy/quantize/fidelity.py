@@ -10,11 +10,11 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from zapdeploy.arrays import Arrays
 from zapdeploy.errors import UsageError
 from zapdeploy.quantize.execution import runner, sample_batches
 from zapdeploy.quantize.network import Network, Role
 from zapdeploy.quantize.plan import Plan
-from zapdeploy.quantize.samples import Arrays
 from zapdeploy.quantize.widths import layer_name
 
 LOST_DB = 10.0  # with more than a tenth of its power in noise an output has lost its meaning

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zapdeploy.arrays import Arrays
 from zapdeploy.errors import DataError
 from zapdeploy.quantize.network import Network
-from zapdeploy.quantize.samples import Arrays, input_shapes, run_counts, take_runs
+from zapdeploy.quantize.samples import input_shapes, run_counts, take_runs
 
 FEWEST = 8  # under so many none is spared
 SHARE = 4  # one in so many

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zapdeploy.arrays import Floats
 from zapdeploy.quantize.ranges import Quantizer
 
 ActivationScales = Literal["auto", "per tensor", "per neuron"]
@@ -25,8 +25,6 @@ MANY_VALUES = 4096  # ... until so many of each index were seen
 NARROWEST_SHARE = 2.0**-10  # of the widest index's range: what was seen of an index may be nothing
 LEAST_VALUES = 512  # seen of an index, below which "auto" does not judge
 WORTH = 0.7  # of the error with one scale: less than that pays for the scales' storage
-
-Floats = NDArray[np.float32]
 
 
 @dataclass

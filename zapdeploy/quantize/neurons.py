@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 
 from onnx import NodeProto
 
-from zapdeploy.quantize.execution import Floats, runner, sample_batches
+from zapdeploy.arrays import Arrays, Floats
+from zapdeploy.quantize.execution import runner, sample_batches
 from zapdeploy.quantize.index_ranges import ActivationScales, IndexRanges, Trial
 from zapdeploy.quantize.network import Network, Role, numbers
 from zapdeploy.quantize.ranges import Quantizer
-from zapdeploy.quantize.samples import Arrays
 from zapdeploy.quantize.widths import Site
 from zapdeploy.simplify.onnx_operators import CLAMPS
 

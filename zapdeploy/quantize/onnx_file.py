@@ -12,7 +12,7 @@ from typing import Any, Literal
 import onnx
 from numpy.typing import NDArray
 
-from zapdeploy.arrays import named
+from zapdeploy.arrays import Arrays, named
 from zapdeploy.errors import ModelError, UsageError
 from zapdeploy.files import atomic_write
 from zapdeploy.host_part import host_normalisation, normalised_inputs
@@ -28,13 +28,7 @@ from zapdeploy.quantize.plan import Plan, make_plan
 from zapdeploy.quantize.recipe import Form, Recipe
 from zapdeploy.quantize.record import LayerBits, QuantizeRecord
 from zapdeploy.quantize.rounding import look_at
-from zapdeploy.quantize.samples import (
-    Arrays,
-    check_samples,
-    digest,
-    random_samples,
-    sample_count,
-)
+from zapdeploy.quantize.samples import check_samples, digest, random_samples, sample_count
 from zapdeploy.quantize.source import FILE_LIMIT_BYTES, read_prepared
 from zapdeploy.quantize.widths import layer_name
 from zapdeploy.simplify import InputShapes

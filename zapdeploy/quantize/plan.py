@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto
 
+from zapdeploy.arrays import Arrays
 from zapdeploy.quantize.calibration import assumed, measure
 from zapdeploy.quantize.network import Network, attribute, numbers
 from zapdeploy.quantize.neurons import per_neuron
 from zapdeploy.quantize.ranges import CLIP_RATIOS, WHOLE, Quantizer, choose_quantizer
 from zapdeploy.quantize.recipe import Recipe
 from zapdeploy.quantize.rounding import Rounding
-from zapdeploy.quantize.samples import Arrays
 from zapdeploy.quantize.weights import LayerInput, QuantizedWeight, quantize_weight
 from zapdeploy.quantize.widths import Widths, assign_widths, shared_tensors
 

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zapdeploy.arrays import Arrays, Floats
 from zapdeploy.progress import Progress
 from zapdeploy.quantize.assembling import assemble
-from zapdeploy.quantize.execution import Floats, Values, sample_batches
+from zapdeploy.quantize.execution import Values, sample_batches
 from zapdeploy.quantize.network import Network
 from zapdeploy.quantize.plan import Planner
 from zapdeploy.quantize.ranges import Quantizer
 from zapdeploy.quantize.recipes import BitChoice
-from zapdeploy.quantize.samples import Arrays
 from zapdeploy.quantize.walking import Walk
 from zapdeploy.quantize.widths import chosen_widths
 

@@ -14,18 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto
 
+from zapdeploy.arrays import Arrays, Floats
 from zapdeploy.quantize.execution import runner, sample_batches
 from zapdeploy.quantize.network import Network, attribute, numbers
 from zapdeploy.quantize.ranges import Quantizer
-from zapdeploy.quantize.samples import Arrays
 from zapdeploy.quantize.weights import Rounder
 
 MOST_COLUMNS = 4_608  # inputs of a layer, beyond which its weights go to the nearest code
 POSITIONS = 8_192  # looked at in each layer at most, evenly spread
 BLOCK = 128  # columns corrected at once; the rest after them
 DAMPING = 0.01  # of the mean second moment, so that H can be inverted
-
-Floats = NDArray[np.float32]
 
 
 class Rounding:

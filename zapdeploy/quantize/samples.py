@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import helper
 
+from zapdeploy.arrays import Arrays
 from zapdeploy.errors import DataError
 from zapdeploy.quantize.network import Network
 from zapdeploy.simplify.onnx_operators import COPIES, MOVES
-
-Arrays = Mapping[str, NDArray[Any]]
 
 RANDOM_SAMPLES = 8
 

@@ -15,8 +15,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper
 
+from zapdeploy.arrays import Floats
 from zapdeploy.onnxruntime_sessions import Purpose, open_session
-from zapdeploy.quantize.execution import Floats, Values, part_session, run_part
+from zapdeploy.quantize.execution import Values, part_session, run_part
 from zapdeploy.quantize.network import Network
 from zapdeploy.quantize.parts import Part, batch_size, grouped, tensor_types
 

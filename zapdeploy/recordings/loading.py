@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy import platforms
+from zapdeploy.arrays import Floats
 from zapdeploy.errors import DataError, UsageError
 from zapdeploy.progress import Progress
 from zapdeploy.recordings.source import Source
@@ -22,12 +23,11 @@ from zapdeploy.recordings.source import Source
 BLOCK_BYTES = 64 * 2**20
 MEMORY_SHARE = 0.5
 READING = "reading the recording, parts"
-Traces = NDArray[np.float32]
 
 
 def load_traces(
     source: Source, columns: NDArray[np.int64], progress: Progress, *, writable: bool
-) -> Traces:
+) -> Floats:
     """The columns as float32 [frames, neurons], in the order given. writable: a copy of their own
     that may be changed.
     """
@@ -41,7 +41,7 @@ def load_traces(
     return traces
 
 
-def new_array(shape: tuple[int, int]) -> Traces:
+def new_array(shape: tuple[int, int]) -> Floats:
     """float32, in memory if it is less than half of what is free, else in a file that goes with
     the process.
     """
@@ -70,7 +70,7 @@ def free_memory_bytes() -> int:
 
 
 def _in_tiles(
-    source: Source, columns: NDArray[np.int64], traces: Traces, progress: Progress
+    source: Source, columns: NDArray[np.int64], traces: Floats, progress: Progress
 ) -> None:
     """Tile by tile, so that no chunk of the file is read or unpacked twice."""
     first = source.neurons_first

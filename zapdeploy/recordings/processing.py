@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from zapdeploy.arrays import Floats
 from zapdeploy.errors import DataError
 from zapdeploy.progress import Progress
 from zapdeploy.recordings.conditions import Condition
@@ -28,7 +29,6 @@ NEURONS_AT_ONCE, PAGE_NEURONS, BLOCK_BYTES = 64, 1024, 2**28
 SEEN_FRAMES, SEEN_NEURONS, LEAST_OF_AN_AXIS = 4096, 512, 8  # by which axes are judged
 ALIKE, MORE_ALIKE = 0.2, 0.2  # correlation of neighbouring frames; of neighbouring neurons, beyond
 DOUBTED_AXES = "axes doubtful"
-Traces = NDArray[np.float32]
 
 
 def averaged(source: Source, count: int) -> Source:
@@ -65,7 +65,7 @@ def averaged(source: Source, count: int) -> Source:
     return with_processing(changed, f"{count} frames averaged to one")
 
 
-def repaired(traces: Traces, nan: str, where: str, columns: NDArray[np.int64]) -> tuple[str, ...]:
+def repaired(traces: Floats, nan: str, where: str, columns: NDArray[np.int64]) -> tuple[str, ...]:
     """Refuse what is not finite, or put something in its place, in place; what was done."""
     bad = 0
     for start in range(0, len(traces), FRAMES_AT_ONCE):
@@ -90,7 +90,7 @@ def repaired(traces: Traces, nan: str, where: str, columns: NDArray[np.int64]) -
     return (f"{bad:,} values that were not finite set to 0",)
 
 
-def _interpolate(traces: Traces, where: str, columns: NDArray[np.int64]) -> None:
+def _interpolate(traces: Floats, where: str, columns: NDArray[np.int64]) -> None:
     """The last finite value before, which is known at the microscope; at the start the first."""
     for start, block in _neurons_in_blocks(traces):
         finite = np.isfinite(block)
@@ -107,7 +107,7 @@ def _interpolate(traces: Traces, where: str, columns: NDArray[np.int64]) -> None
             traces[:, start + row] = block[row, last]
 
 
-def _neurons_in_blocks(traces: Traces) -> Iterator[tuple[int, Traces]]:
+def _neurons_in_blocks(traces: Floats) -> Iterator[tuple[int, Floats]]:
     """(first neuron, [neurons, frames]): copies of so many neurons that traces which are mapped
     from disk are read in whole pages.
     """
@@ -117,7 +117,7 @@ def _neurons_in_blocks(traces: Traces) -> Iterator[tuple[int, Traces]]:
 
 
 def relative_to_baseline(
-    traces: Traces, options: ReadOptions, rate_hz: float | None, where: str, progress: Progress
+    traces: Floats, options: ReadOptions, rate_hz: float | None, where: str, progress: Progress
 ) -> tuple[str, ...]:
     """(F - F0) / F0 in place, F0 the running percentile of the seconds before; what was done."""
     if options.baseline is None:
@@ -164,7 +164,7 @@ def _shortened(condition: Condition, count: int, frames: int) -> Condition:
     return replace(condition, blocks=kept)
 
 
-def doubted_axes(traces: Traces) -> str | None:
+def doubted_axes(traces: Floats) -> str | None:
     """What to say where the axes look swapped, in a sentence; None where they do not.
 
     Activity changes little from frame to frame, while neurons that are stored side by side need

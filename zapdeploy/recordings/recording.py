@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zapdeploy.arrays import Floats
 from zapdeploy.errors import DataError
 from zapdeploy.progress import Progress
 from zapdeploy.recordings import zapbench
@@ -31,7 +32,6 @@ SYNTHETIC, ZAPBENCH = "synthetic", "zapbench"
 IN_MEMORY = "memory"  # the format of what was never in a file
 
 Neurons = int | Sequence[int] | NDArray[np.integer[Any]] | None
-Traces = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class Recording:
     the file has times.
     """
 
-    traces: Traces
+    traces: Floats
     stimuli: NDArray[np.float32]
     conditions: tuple[Condition, ...] = ()
     source: str = "memory"
@@ -105,13 +105,13 @@ class Recording:
         """What the traces are in."""
         return self.description.unit
 
-    def contexts(self, starts: Sequence[int] | NDArray[np.int64], context: int) -> Traces:
+    def contexts(self, starts: Sequence[int] | NDArray[np.int64], context: int) -> Floats:
         """What a forecaster is given: [windows, context, neurons]."""
         return np.stack([self.traces[s : s + context] for s in starts])
 
     def targets(
         self, starts: Sequence[int] | NDArray[np.int64], context: int, horizon: int
-    ) -> Traces:
+    ) -> Floats:
         """What it should forecast: [windows, horizon, neurons]."""
         return np.stack([self.traces[s + context : s + context + horizon] for s in starts])
 
@@ -192,7 +192,7 @@ def _location(data: str, neurons: Neurons, seed: int, progress: Progress) -> tup
 
 def _traces(
     source: Source, columns: NDArray[np.int64], options: ReadOptions, where: str, progress: Progress
-) -> tuple[Traces, tuple[str, ...]]:
+) -> tuple[Floats, tuple[str, ...]]:
     """The traces, and what was done to them beyond reading."""
     writable = options.nan != "refuse" or options.dff is not None
     traces = load_traces(source, columns, progress, writable=writable)

@@ -8,8 +8,9 @@ from math import prod
 import numpy as np
 from onnx import NodeProto
 
+from zapdeploy.arrays import Array
 from zapdeploy.simplify.registry import expands
-from zapdeploy.simplify.walking import Array, Place
+from zapdeploy.simplify.walking import Place
 
 
 @expands("GatherND")

@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, TypeProto, helper, numpy_helper
 
+from zapdeploy.arrays import Array
 from zapdeploy.errors import ModelError
 from zapdeploy.simplify.onnx_operators import NEVER_FOLDED, SHAPES
 from zapdeploy.simplify.registry import STANDARD, expansion_of
 
-Array = NDArray[Any]
 SMALL_ELEMENTS = 4096  # tensors up to this size are known by value
 ORIGIN = "zapdeploy.from"  # metadata of a node that was put in the place of another: its name
 

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, numpy_helper
 
+from zapdeploy.arrays import Array, Floats
 from zapdeploy.simplify.graphs import all_nodes
 from zapdeploy.simplify.onnx_operators import CLAMPS, MOVES, PRODUCTS, RECURRENT
 from zapdeploy.simplify.registry import MICROSOFT, expands
 from zapdeploy.simplify.walking import Place
 from zapdeploy.small_integers import unpack
-
-Array = NDArray[Any]
-Floats = NDArray[np.float32]
 
 # What hands on numbers as they are, so that a product behind it reads what was dequantized.
 _HANDED_ON = MOVES | CLAMPS | {"MaxPool", "Pad"}

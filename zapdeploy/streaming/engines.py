@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zapdeploy.arrays import Floats
 from zapdeploy.benchmarks.accuracy.contenders import (
     contender_session,
     named_inputs,
@@ -22,7 +22,6 @@ from zapdeploy.benchmarks.accuracy.contenders import (
 from zapdeploy.errors import DataError, ModelError, UsageError
 from zapdeploy.host_part import HostNormalisation, host_normalisation
 
-Array = NDArray[np.float32]
 CPU, GPU, SIMULATOR = "cpu", "gpu", "northpole-sim"
 ENGINES = (CPU, GPU, SIMULATOR)
 Shapes = Mapping[str, tuple[int, ...]]
@@ -31,9 +30,9 @@ Shapes = Mapping[str, tuple[int, ...]]
 class Network(Protocol):
     """A network with arrays of its own to read from and write to: input [1, context, neurons]."""
 
-    input: Array
-    covariates: Array | None
-    output: Array
+    input: Floats
+    covariates: Floats | None
+    output: Floats
 
     def run(self) -> None:
         """From `input` and `covariates` to `output` [1, horizon, neurons]."""
@@ -67,7 +66,7 @@ class Engine:
             )
         self._work = None if normalisation is None else normalisation.workspace(self.context)
 
-    def run(self, window: Array, covariates: Array | None = None) -> Array:
+    def run(self, window: Floats, covariates: Floats | None = None) -> Floats:
         """A window [1, context, neurons] -> forecast [1, horizon, neurons], overwritten next time.
 
         Raises DataError where the network reads covariates and there are none that fit.
@@ -90,7 +89,7 @@ class Engine:
         self._network.input.fill(0)
         self._network.run()
 
-    def _take_covariates(self, given: Array | None) -> None:
+    def _take_covariates(self, given: Floats | None) -> None:
         wanted = self._network.covariates
         if wanted is None:
             return
@@ -142,7 +141,7 @@ class _SessionNetwork:
         self._bind(self._binding.bind_output, output.name, self.output)
 
     @staticmethod
-    def _bind(bind: Any, name: str, array: Array) -> None:
+    def _bind(bind: Any, name: str, array: Floats) -> None:
         bind(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
 
     def run(self) -> None:

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from zapdeploy.arrays import Floats
 from zapdeploy.errors import DataError
 from zapdeploy.streaming.engines import CPU, Engine, open_engine
-
-Array = NDArray[np.float32]
 
 
 class Forecaster:
@@ -32,7 +31,7 @@ class Forecaster:
         self._engine: Engine = open_engine(Path(model), engine, threads)
         context, neurons = self._engine.context, self._engine.neurons
         # Every frame stands here twice, so that the last `context` of them lie in one piece.
-        self._ring: Array = np.zeros((2 * context, neurons), np.float32)
+        self._ring: Floats = np.zeros((2 * context, neurons), np.float32)
         self._place = self._seen = 0
         self.marks_ns = [0] * 4  # begin, window ready, engine asked, engine answered
 
@@ -61,7 +60,7 @@ class Forecaster:
         """Whether enough frames have been seen for a forecast."""
         return self._seen >= self.context
 
-    def push(self, frame: NDArray[np.generic], covariates: Array | None = None) -> Array | None:
+    def push(self, frame: NDArray[np.generic], covariates: Floats | None = None) -> Floats | None:
         """Take a frame [neurons] in and forecast; None until `context` frames have been seen.
 
         covariates: [horizon, covariates] of the frames to come, where the network reads some.
@@ -81,7 +80,7 @@ class Forecaster:
         self._ring[self._place + context] = self._ring[self._place]
         self._seen += 1
 
-    def forecast(self, covariates: Array | None = None) -> Array:
+    def forecast(self, covariates: Floats | None = None) -> Floats:
         """The forecast [horizon, neurons] from the frames seen. Raises DataError while too few."""
         if not self.ready:
             raise DataError(

@@ -26,13 +26,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zapdeploy.arrays import Floats
 from zapdeploy.errors import DataError
 from zapdeploy.streaming.extras import require
 
 FLOAT32 = "<f4"
 MONOTONIC = "monotonic"
 LARGEST_BYTES = 1 << 30
-Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class Frame:
     time_ns: int | None = None
     clock: str = ""
     run: str | int | None = None
-    covariates: Array | None = None
+    covariates: Floats | None = None
 
     @property
     def transport_ns(self) -> int | None:
@@ -60,7 +60,7 @@ class Forecast:
     """values: float32 [horizon, neurons], of the frames after number `frame`."""
 
     frame: int
-    values: Array
+    values: Floats
     latency_ns: int
     time_ns: int | None = None
     clock: str = ""
@@ -73,7 +73,7 @@ def pack_frame(
     time_ns: int | None = None,
     clock: str = MONOTONIC,
     run: str | int | None = None,
-    covariates: Array | None = None,
+    covariates: Floats | None = None,
 ) -> bytes:
     """A frame as it travels. values: [neurons], of any real type."""
     values = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))

@@ -20,12 +20,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zapdeploy.arrays import Floats
 from zapdeploy.errors import UsageError
 from zapdeploy.streaming.messages import Frame
 
-Array = NDArray[np.float32]
 LATE, MISSING, NAN, SLOW_SINK = (
     ("skip", "queue"),
     ("hold", "reset"),
@@ -84,17 +83,17 @@ class Intake:
     """
 
     def __init__(self, neurons: int, context: int, policies: Policies, tally: Tally) -> None:
-        self.values: Array = np.zeros(neurons, np.float32)
+        self.values: Floats = np.zeros(neurons, np.float32)
         self.held = 0
         self.anew = False
-        self._before: Array = np.zeros(neurons, np.float32)
+        self._before: Floats = np.zeros(neurons, np.float32)
         self._finite = np.ones(neurons, np.bool_)
         self._context, self._policies, self._tally = context, policies, tally
         self._last: int | None = None
         self._run: object = None
 
     @property
-    def before(self) -> Array:
+    def before(self) -> Floats:
         """The frame before this one, which stands for those that were lost in between."""
         return self._before
 

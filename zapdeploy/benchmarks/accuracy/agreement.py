@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zapdeploy.arrays import Floats
 from zapdeploy.benchmarks.models.workloads import Workload
 from zapdeploy.onnxruntime_sessions import Purpose, open_session
-
-Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Agreement:
         )
 
 
-def agreement(reference: Array, found: Array) -> Agreement:
+def agreement(reference: Floats, found: Floats) -> Agreement:
     """Outputs [images, classes] of the float network and of another form of it."""
     choices = reference.argmax(axis=1)
     signal = np.square(reference, dtype=np.float64).sum()
@@ -52,7 +50,7 @@ def agreement(reference: Array, found: Array) -> Agreement:
     )
 
 
-def unseen_images(workload: Workload, count: int) -> Array:
+def unseen_images(workload: Workload, count: int) -> Floats:
     """Images of another seed than those that the network was made and calibrated with.
 
     float32 [count, 3, height, width].
@@ -63,7 +61,7 @@ def unseen_images(workload: Workload, count: int) -> Array:
     return images
 
 
-def outputs(path: Path, images: Array, *, simulate: bool = False) -> Array:
+def outputs(path: Path, images: Floats, *, simulate: bool = False) -> Floats:
     """What a network of one input and a batch of 1 says of every image: float32 [images, classes].
 
     simulate: in the functional simulator, else in ONNX Runtime.
@@ -72,18 +70,18 @@ def outputs(path: Path, images: Array, *, simulate: bool = False) -> Array:
     return np.concatenate([run(image[None]) for image in images])
 
 
-def _in_onnxruntime(path: Path) -> Callable[[Array], Array]:
+def _in_onnxruntime(path: Path) -> Callable[[Floats], Floats]:
     session = open_session(path, Purpose.INTEGER)
     (given,) = session.get_inputs()
 
-    def run(image: Array) -> Array:
-        found: Array = session.run(None, {given.name: image})[0]
+    def run(image: Floats) -> Floats:
+        found: Floats = session.run(None, {given.name: image})[0]
         return found
 
     return run
 
 
-def _simulated(path: Path) -> Callable[[Array], Array]:
+def _simulated(path: Path) -> Callable[[Floats], Floats]:
     from zapdeploy.compile.frontend import import_model
     from zapdeploy.sim.functional import Network
 

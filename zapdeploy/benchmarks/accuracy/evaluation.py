@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zapdeploy.arrays import Floats
 from zapdeploy.benchmarks.accuracy.contenders import BASELINE, Contender, contenders, horizon_of
 from zapdeploy.documents import Document
 from zapdeploy.errors import DataError
@@ -24,7 +24,6 @@ from zapdeploy.recordings.columns import check_columns
 from zapdeploy.recordings.recording import Recording
 from zapdeploy.recordings.zapbench import HORIZON
 
-Array = NDArray[np.float32]
 NAIVE, LAST, AUTOREGRESSION = "naive mean", "last value", "autoregression"
 
 
@@ -78,7 +77,7 @@ def evaluate_models(
     *,
     windows: int | None = None,
     simulate: bool = False,
-    response: Array | None = None,
+    response: Floats | None = None,
     horizon: int | None = None,
     lead: int = 0,
     progress: Progress = lambda what, done, total: None,

@@ -15,13 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from zapdeploy.compile.mapping.prices import (
-    LEVELS,
-    SAMPLES,
-    FloatArray,
-    price_samples,
-    spread_over,
-)
+from zapdeploy.arrays import FloatArray
+from zapdeploy.compile.mapping.prices import LEVELS, SAMPLES, price_samples, spread_over
 from zapdeploy.hardware_targets import Figure, Target
 from zapdeploy.quantities import Estimate, Provenance
 from zapdeploy.sim.results import Result

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from zapdeploy.arrays import Array
 from zapdeploy.compile.kernels.gather import Gather
 from zapdeploy.compile.kernels.product import Layer
 from zapdeploy.compile.kernels.requantization import requantize_columns
-
-Array = npt.NDArray[Any]
 
 CHUNK_BYTES = 4 << 20  # of gathered inputs at a time, to stay in the cache
 MOST_FLOAT32_PARTS = 2  # a float64 product takes twice the time of a float32 one

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from zapdeploy.arrays import Array, IntArray
 from zapdeploy.compile.kernels.jit import compiled
 from zapdeploy.compile.kernels.prepare import require_integers
 from zapdeploy.compile.kernels.requantization import Requantization, requantize_columns
-
-Array = npt.NDArray[Any]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

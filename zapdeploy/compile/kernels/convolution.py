@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from zapdeploy.arrays import Array
 from zapdeploy.compile.kernels import depthwise
 from zapdeploy.compile.kernels.gather import Window, convolution_gather
 from zapdeploy.compile.kernels.layout import to_channels_first, to_channels_last
@@ -22,8 +23,6 @@ from zapdeploy.compile.kernels.prepare import (
 from zapdeploy.compile.kernels.product import Layer, Product
 from zapdeploy.compile.kernels.requantization import Requantization
 from zapdeploy.errors import DataError
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from zapdeploy.arrays import Array
 from zapdeploy.compile.kernels.gather import Gather
 from zapdeploy.compile.kernels.jit import compiled
 from zapdeploy.compile.kernels.product import Layer
 from zapdeploy.compile.kernels.requantization import requantize_columns
 from zapdeploy.compile.kernels.threads import run_parts
-
-Array = npt.NDArray[Any]
 
 
 @compiled

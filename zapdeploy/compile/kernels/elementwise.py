@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from zapdeploy.arrays import Array
 from zapdeploy.compile.kernels.jit import compiled, fma, round_half_even
 from zapdeploy.compile.kernels.layout import dense, flat, like
 from zapdeploy.errors import DataError
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zapdeploy.arrays import Floats
 from zapdeploy.compile.kernels.jit import compiled
-
-Floats = NDArray[np.float32]
 
 
 def erf(x: Floats) -> Floats:

@@ -6,12 +6,9 @@ that work value by value take such arrays as they are and answer in the same lay
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from zapdeploy.arrays import Array
 
 
 def axes_by_stride(x: Array) -> tuple[int, ...]:

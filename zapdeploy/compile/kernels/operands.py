@@ -10,11 +10,9 @@ from math import prod
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from zapdeploy.arrays import Array
 from zapdeploy.compile.kernels.gather import Window
-
-Array = npt.NDArray[Any]
 
 
 def shift_between(given: np.dtype[Any], wanted: np.dtype[Any]) -> int:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from zapdeploy.arrays import Array
 from zapdeploy.compile.kernels.gather import Gather
 from zapdeploy.compile.kernels.instruction_sets import InstructionSet
 from zapdeploy.compile.kernels.operands import shift_between
 from zapdeploy.compile.kernels.product import Layer
 from zapdeploy.compile.kernels.threads import LINE_BYTES, parts_of, run_kernel
 from zapdeploy.compile.kernels.tile import Arguments, tile_kernel
-
-Array = npt.NDArray[Any]
 
 WEIGHT_BYTES = 2 << 20  # read in all by the parts of a layer that is shared, if it has fewer itself
 

@@ -6,19 +6,16 @@ The answers have the channels as neighbours in memory.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from zapdeploy.arrays import Array
 from zapdeploy.compile.kernels.elementwise import Quantization
 from zapdeploy.compile.kernels.gather import Window, convolution_gather
 from zapdeploy.compile.kernels.jit import compiled
 from zapdeploy.compile.kernels.layout import to_channels_first, to_channels_last
 from zapdeploy.compile.kernels.operands import padded
 from zapdeploy.compile.kernels.requantization import Requantization, requantize
-
-Array = npt.NDArray[Any]
 
 
 def global_average_pool(x: Array, x_is: Quantization, out_is: Quantization) -> Array:

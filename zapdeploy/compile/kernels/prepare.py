@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
+from zapdeploy.arrays import Array
 from zapdeploy.compile.kernels import blas, packed
 from zapdeploy.compile.kernels.instruction_sets import host_instruction_sets
 from zapdeploy.compile.kernels.product import Layer, Product
 from zapdeploy.errors import DataError
-
-Array = npt.NDArray[Any]
-
 
 _chosen: str | None = None
 

@@ -17,10 +17,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from zapdeploy.arrays import Array
 from zapdeploy.compile.kernels.gather import Gather
 from zapdeploy.compile.kernels.requantization import Requantization
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,17 +13,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from zapdeploy.arrays import Array
 from zapdeploy.compile.kernels.jit import compiled, round_half_even
 from zapdeploy.compile.kernels.layout import axes_by_stride, dense, flat
 from zapdeploy.compile.kernels.threads import run_parts
 from zapdeploy.errors import DataError
-
-Array = npt.NDArray[Any]
 
 OPERATIONS = 16  # multiply-accumulates that take as long as one value here, to judge by
 

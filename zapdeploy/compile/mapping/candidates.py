@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from zapdeploy.arrays import FloatArray
 from zapdeploy.compile.layers import Layer
-from zapdeploy.compile.mapping.cost import FloatArray, core_work, parameter_slices
+from zapdeploy.compile.mapping.cost import core_work, parameter_slices
 from zapdeploy.compile.mapping.tiling import Cuts, Space, enumerate_cuts
 from zapdeploy.compile.regions import IntArray
 from zapdeploy.hardware_targets import Target

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zapdeploy.arrays import FloatArray
 from zapdeploy.compile.graph import Call, Graph, Value
 from zapdeploy.compile.layers import Layer, Read
 from zapdeploy.compile.mapping.tiling import Cuts
@@ -26,7 +27,6 @@ from zapdeploy.compile.regions import IntArray, Region, Slices
 from zapdeploy.errors import ModelError
 from zapdeploy.hardware_targets import Target
 
-FloatArray = NDArray[np.float64]
 PARTIAL_SUM_BYTES = 4  # accumulators are int32
 PER_CHANNEL_BYTES = 4  # a requantization multiplier is float32
 PER_INDEX_BYTES = 4  # a scale of one index of an activation is float32, its zero point int32

@@ -14,13 +14,12 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zapdeploy.arrays import FloatArray
 from zapdeploy.compile.mapping.prices import SAMPLES, spread_over
 from zapdeploy.hardware_targets import Figure, Target
 from zapdeploy.hardware_targets.activity import ProductShares, Shares, WordShares
 
-FloatArray = NDArray[np.float64]
 Level = tuple[float, float, float]
 Levels = Mapping[str, Level]  # by event; events that are not named are at RANDOM
 RANDOM: Level = (1.0, 1.0, 1.0)

@@ -19,19 +19,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from zapdeploy.arrays import FloatArray
 from zapdeploy.compile.graph import Value
 from zapdeploy.compile.layers import Layer
 from zapdeploy.compile.mapping.candidates import NEIGHBOURS, rank_cuts, with_neighbours
-from zapdeploy.compile.mapping.cost import (
-    FloatArray,
-    Loads,
-    own_loads,
-    read_region,
-    read_slices,
-    storage_bits,
-)
+from zapdeploy.compile.mapping.cost import Loads, own_loads, read_region, read_slices, storage_bits
 from zapdeploy.compile.mapping.pricing import price_loads
-from zapdeploy.compile.mapping.select import Choice, Table, choose
+from zapdeploy.compile.mapping.select import Choice, choose
 from zapdeploy.compile.mapping.tiling import Cuts, space_of
 from zapdeploy.compile.noc.transfers import (
     Traffic,
@@ -177,7 +171,7 @@ class Mapper:
         """Factors of each layer's candidates, in the order of `estimates`."""
         return [[tuple(int(f) for f in row) for row in p.cuts.factors] for p in self._priced]
 
-    def estimates(self) -> tuple[list[FloatArray], dict[tuple[int, int], Table]]:
+    def estimates(self) -> tuple[list[FloatArray], dict[tuple[int, int], FloatArray]]:
         """What is minimised: a table for each layer, and for pairs (source, reader) of layers."""
         return [self._own_cost(i, 0.0) for i in range(len(self.layers))], self._pair_costs()
 
@@ -281,15 +275,15 @@ class Mapper:
         energy = self.target.energy
         return energy.price(energy.static_power) / self.target.clock_hz
 
-    def _pair_costs(self, least: bool = False) -> dict[tuple[int, int], Table]:
-        pairs: dict[tuple[int, int], Table] = {}
+    def _pair_costs(self, least: bool = False) -> dict[tuple[int, int], FloatArray]:
+        pairs: dict[tuple[int, int], FloatArray] = {}
         for edge in self._edges:
             pair = (edge.source, edge.reader)
             elements = edge.transfer.least if least else edge.transfer.elements
             pairs[pair] = pairs.get(pair, 0.0) + self._edge_cost(edge, elements)
         return pairs
 
-    def _edge_cost(self, edge: _Edge, elements: FloatArray) -> Table:
+    def _edge_cost(self, edge: _Edge, elements: FloatArray) -> FloatArray:
         """What a transfer adds to the reader's time: the part that its own work does not hide.
 
         Several transfers of one layer share the hiding equally, which never understates their sum.
@@ -337,7 +331,7 @@ class Mapper:
         return LayerMapping(self.layers[index], cuts, loads, tuple(traffic), self._forms[index])
 
 
-def _least_cost(own: list[FloatArray], pairs: dict[tuple[int, int], Table]) -> float:
+def _least_cost(own: list[FloatArray], pairs: dict[tuple[int, int], FloatArray]) -> float:
     """A sum that no choice undercuts: the minimum, or each table's own where that is too large."""
     choice = choose(own, pairs)
     if choice.exact:

@@ -15,11 +15,10 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zapdeploy.arrays import FloatArray
 from zapdeploy.hardware_targets import Figure, Target
 
-FloatArray = NDArray[np.float64]
 Bracket = tuple[float, float, float]
 SAMPLES = 10_000
 LEVELS = (0.05, 0.95)

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zapdeploy.arrays import FloatArray
 from zapdeploy.compile.mapping.levels import RANDOM, Levels, factor, factor_samples
 from zapdeploy.compile.mapping.prices import price_figures, price_samples
 from zapdeploy.hardware_targets import Target
 from zapdeploy.quantities import Estimate, Provenance
 
 if TYPE_CHECKING:
-    from zapdeploy.compile.mapping.cost import FloatArray, Loads
+    from zapdeploy.compile.mapping.cost import Loads
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Table = NDArray[np.float64]
+from zapdeploy.arrays import FloatArray
+
 LARGEST_TABLE = 4_000_000
 
 
@@ -32,10 +32,10 @@ class Choice:
 @dataclass(frozen=True, eq=False)
 class _Factor:
     variables: tuple[int, ...]
-    table: Table
+    table: FloatArray
 
 
-def choose(own: Sequence[Table], pairs: Mapping[tuple[int, int], Table]) -> Choice:
+def choose(own: Sequence[FloatArray], pairs: Mapping[tuple[int, int], FloatArray]) -> Choice:
     """Minimise sum(own[i][x_i]) + sum(pairs[i, j][x_i, x_j]) over all x."""
     factors = [_Factor((i,), np.asarray(table, np.float64)) for i, table in enumerate(own)]
     factors += [_Factor(pair, np.asarray(table, np.float64)) for pair, table in pairs.items()]

@@ -12,7 +12,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-FloatTable = NDArray[np.float64]
+from zapdeploy.arrays import FloatArray
+
 BoolTable = NDArray[np.bool_]
 Cut = tuple[tuple[int, int], ...]
 
@@ -20,15 +21,15 @@ Cut = tuple[tuple[int, int], ...]
 def cut(
     allowed: BoolTable,
     stages: int,
-    interval: FloatTable | float = 0.0,
-    latency: FloatTable | float = 0.0,
+    interval: FloatArray | float = 0.0,
+    latency: FloatArray | float = 0.0,
 ) -> Cut | None:
     """As `partition`, of allowed stages only."""
     slow, late = (np.where(allowed, table, np.inf) for table in (interval, latency))
     return partition(slow, late, stages)
 
 
-def partition(interval: FloatTable, latency: FloatTable, stages: int) -> Cut | None:
+def partition(interval: FloatArray, latency: FloatArray, stages: int) -> Cut | None:
     """Borders (first, end) of `stages` consecutive stages; None where there is no such cut.
 
     Of all cuts, one whose largest `interval` is smallest; of those, one whose `latency` adds up to
@@ -48,7 +49,7 @@ def partition(interval: FloatTable, latency: FloatTable, stages: int) -> Cut | N
     return tuple(pairwise(reversed(borders)))
 
 
-def _last(join: np.ufunc, table: FloatTable, stages: int) -> list[FloatTable]:
+def _last(join: np.ufunc, table: FloatArray, stages: int) -> list[FloatArray]:
     """The best of cutting the first j items into k stages, k = 0 to `stages` [k][items + 1]."""
     start = np.full(len(table), np.inf)
     start[0] = 0.0

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from zapdeploy.arrays import IntArray
 from zapdeploy.compile.layers import Layer
 from zapdeploy.compile.mapping.memory import CapacityViolation
 from zapdeploy.compile.multichip.chain_partition import BoolTable, cut
-from zapdeploy.compile.multichip.stages import Demands, IntTable
+from zapdeploy.compile.multichip.stages import Demands
 from zapdeploy.compile.program.capacity import (
     parameter_bytes,
     parameters_and_programs,
@@ -64,7 +65,7 @@ def _violation(
     return CapacityViolation(layers[0].name, what, demanded, limit, hints)
 
 
-def _least_of_the_largest(allowed: BoolTable, sizes: IntTable, chips: int) -> tuple[int, int]:
+def _least_of_the_largest(allowed: BoolTable, sizes: IntArray, chips: int) -> tuple[int, int]:
     """The largest stage of the cut whose largest is smallest: its size, and its first layer."""
     borders = cut(allowed, chips, sizes.astype(np.float64))
     assert borders is not None, "chips are no more than layers"

@@ -13,10 +13,11 @@ from functools import cached_property
 
 import numpy as np
 
+from zapdeploy.arrays import FloatArray
 from zapdeploy.compile.graph import Graph
 from zapdeploy.compile.layers import group_layers
 from zapdeploy.compile.mapping.memory import CapacityViolation
-from zapdeploy.compile.multichip.chain_partition import FloatTable, cut
+from zapdeploy.compile.multichip.chain_partition import cut
 from zapdeploy.compile.multichip.chip_capacity import chips_violation, without_chips
 from zapdeploy.compile.multichip.pipeline import Pipeline, pipeline_of
 from zapdeploy.compile.multichip.stages import (
@@ -135,7 +136,7 @@ class Partitioner:
         return next((n for n in numbers if cut(self._possible, n) is not None), None)
 
     @cached_property
-    def _seconds(self) -> tuple[FloatTable, FloatTable]:
+    def _seconds(self) -> tuple[FloatArray, FloatArray]:
         """Between micro-batches, and of one alone, of every stage; estimated until compiled."""
         cycles = unconstrained_cycles(
             self._graph, self._target, self._options.objective, self._progress

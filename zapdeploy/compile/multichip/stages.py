@@ -12,17 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zapdeploy.arrays import FloatArray, IntArray
 from zapdeploy.compile.graph import Graph, Node, Value
 from zapdeploy.compile.layers import Layer, host_nodes, network_inputs, network_outputs, stored
 from zapdeploy.compile.mapping.cost import storage_bits
-from zapdeploy.compile.multichip.chain_partition import BoolTable, FloatTable
+from zapdeploy.compile.multichip.chain_partition import BoolTable
 from zapdeploy.compile.program.capacity import parameters_and_programs
 from zapdeploy.compile.state import states
 from zapdeploy.hardware_targets import Target
-
-IntTable = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +61,7 @@ def size_on_chip(value: Value, target: Target) -> int:
 
 def bytes_in_and_out(
     found: Sequence[Crossing], layers: int, target: Target
-) -> tuple[IntTable, IntTable]:
+) -> tuple[IntArray, IntArray]:
     """Bytes that the stage of layers i to j - 1 gets from the host, and sends there.
 
     Two int64 tables [layers + 1, layers + 1], indexed [i, j].
@@ -162,8 +160,8 @@ def border_bytes(graph: Graph, target: Target) -> tuple[int, int]:
 
 
 def stage_seconds(
-    cycles: FloatTable, into: IntTable, out: IntTable, target: Target
-) -> tuple[FloatTable, FloatTable]:
+    cycles: FloatArray, into: IntArray, out: IntArray, target: Target
+) -> tuple[FloatArray, FloatArray]:
     """Seconds between micro-batches, and of one alone, of stages that take so many cycles.
 
     The three take turns where the framebuffer holds only one set of inputs and outputs.
@@ -205,8 +203,8 @@ class Demands:
     compiling tells.
     """
 
-    held: IntTable
-    moved: IntTable
+    held: IntArray
+    moved: IntArray
     memory: int
     framebuffer: int
 
@@ -221,7 +219,7 @@ class Demands:
         return self.there & (self.held <= self.memory) & (self.moved <= self.framebuffer)
 
 
-def demands(layers: Sequence[Layer], moved: IntTable, target: Target) -> Demands:
+def demands(layers: Sequence[Layer], moved: IntArray, target: Target) -> Demands:
     """The demands of all stages of consecutive layers, which move so many bytes."""
     programs = parameters_and_programs((), target)
     own = [parameters_and_programs((layer,), target) - programs for layer in layers]

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from zapdeploy.arrays import FloatArray
 from zapdeploy.compile.regions import IntArray
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

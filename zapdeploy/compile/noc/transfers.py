@@ -14,10 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from zapdeploy.arrays import FloatArray
 from zapdeploy.compile.noc.multicast import numbered
 from zapdeploy.compile.regions import IntArray, Region, Slices, wanted_volume
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

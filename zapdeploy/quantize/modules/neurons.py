@@ -15,8 +15,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, fx, nn
 
+from zapdeploy.arrays import Floats
 from zapdeploy.progress import Progress
-from zapdeploy.quantize.index_ranges import ActivationScales, Floats, IndexRanges, Trial
+from zapdeploy.quantize.index_ranges import ActivationScales, IndexRanges, Trial
 from zapdeploy.quantize.modules.calibration import Watcher, batches
 from zapdeploy.quantize.modules.roles import Role, Roles
 from zapdeploy.quantize.modules.sites import METADATA, Placement, Site

@@ -6,8 +6,9 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
+from zapdeploy.arrays import FloatArray
 from zapdeploy.compile.mapping.mapper import Mapper
-from zapdeploy.compile.mapping.select import Table, choose
+from zapdeploy.compile.mapping.select import choose
 from zapdeploy.sim.search.scoring import Factors, Scorer
 
 Seen = dict[tuple[Factors, tuple[Factors, ...]], float]
@@ -62,11 +63,11 @@ class Estimates:
             return float(np.mean(of_this))
         return min(seen.values(), default=0.0)
 
-    def _shifts(self, index: int) -> Table:
+    def _shifts(self, index: int) -> FloatArray:
         seen = self._seen.get(self._scorer.form(index), {})
         return np.array([self._shift(seen, factors) for factors in self.candidates[index]])
 
-    def _corrected(self, pair: tuple[int, int], table: Table) -> Table:
+    def _corrected(self, pair: tuple[int, int], table: FloatArray) -> FloatArray:
         """Pairs that were scheduled cost what they did then."""
         source, reader = pair
         sources = self._scorer.sources(reader)

@@ -18,12 +18,12 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from zapdeploy.arrays import Floats
 from zapdeploy.benchmarks.experiments.package_networks import pictures
 from zapdeploy.benchmarks.experiments.package_networks.efficientnet import write_efficientnet
 from zapdeploy.errors import UsageError
 
 Answers = Sequence[object]
-Floats = NDArray[np.float32]
 # The truth of each input, None where it is not known.
 Inputs = tuple[NDArray[Any], list[object] | None]
 

@@ -14,6 +14,7 @@ import onnx
 from numpy.typing import NDArray
 
 from zapdeploy.api import ESTIMATE, compile_model, simulate
+from zapdeploy.arrays import Floats
 from zapdeploy.benchmarks.experiments.package_networks.tasks import Answers, Task
 from zapdeploy.documents import Document
 from zapdeploy.errors import ZapdeployError
@@ -25,8 +26,6 @@ from zapdeploy.simplify import InputShapes, lengths_of, simplify
 CALIBRATION = 64
 VARIANTS = ("float", "onnxruntime int8", "int8", "int4")
 MIN_SNR_DB = 25.0
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
