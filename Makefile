@@ -56,13 +56,14 @@ coverage: $(READY)
 # COVERED="tests/cli tests/quantize" is quicker than all of them.
 COVERED ?= tests --ignore tests/speed
 
-# Random graphs, damaged files and ended commands; goes on where it stopped: make fuzz COUNT=20000
+# Random graphs, damaged files, absurd calls and ended commands; goes on where it stopped: make fuzz COUNT=20000
 COUNT ?= 1000
 SEED ?= 1
 fuzz: $(READY)
 	mkdir -p .benchmarks
 	$(BIN)/python -W ignore -m tests.fuzz.graphs --count $(COUNT) --seed $(SEED) --resume .benchmarks/fuzz-graphs-$(SEED).json
 	$(BIN)/python -W ignore -m tests.fuzz.files --count $(COUNT) --seed $(SEED) --resume .benchmarks/fuzz-files-$(SEED).json
+	$(BIN)/python -W ignore -m tests.fuzz.commands --count $(COUNT) --seed $(SEED) --resume .benchmarks/fuzz-commands-$(SEED).json
 	$(BIN)/python -W ignore -m tests.fuzz.kills --count $(COUNT) --seed $(SEED) --resume .benchmarks/fuzz-kills-$(SEED).json
 
 # What ONNX Runtime judges, on an emulated processor without AVX-512 VNNI.

@@ -104,6 +104,9 @@ def run(arguments: list[str]) -> int:
             return _complain(f"{message()}; see --help")
         if debug:
             raise
+        if isinstance(error, OSError) and error.strerror is not None:
+            where = "" if error.filename is None else f" ({error.filename})"
+            return _complain(f"files must be within reach, not refused: {error.strerror}{where}")
         _complain(f"internal error: {type(error).__name__}: {error}; run again with --debug")
         return INTERNAL_ERROR
     return status if isinstance(status, int) else 0

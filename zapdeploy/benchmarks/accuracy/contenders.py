@@ -92,10 +92,14 @@ def contenders(
         program = load_pipeline(path)
         yield _simulated_contender(path, program.graph, program.origin.notes, neurons)
     else:
-        raise UsageError(
-            f"model must be a folder from zapdeploy train, an .onnx or .zap file, mean, mean:W or "
-            f"stimulus, not '{model}'"
-        )
+        raise _no_model(model)
+
+
+def _no_model(model: str) -> UsageError:
+    return UsageError(
+        f"model must be a folder from zapdeploy train, an .onnx or .zap file, mean, mean:W or "
+        f"stimulus, not '{model}'"
+    )
 
 
 def neurons_to_read(models: Sequence[str]) -> Neurons:
@@ -135,7 +139,7 @@ def horizon_of(model: str) -> int | None:
 
 def neurons_of(model: str) -> tuple[int, Columns | None] | None:
     """How many neurons a model forecasts, and which columns they are where it says so; None for a
-    baseline.
+    baseline. Raises UsageError for what is neither.
     """
     path = Path(model)
     if is_forecaster_folder(path):
@@ -151,7 +155,11 @@ def neurons_of(model: str) -> tuple[int, Columns | None] | None:
         program = load_pipeline(path)
         shape = program.graph.values[program.graph.inputs[0]].shape
         return shape[-1], noted_columns(program.origin.notes, model)
-    return None
+    if model in (MEAN, STIMULUS) or model.startswith(f"{MEAN}:"):
+        return None
+    if path.suffix in (".onnx", ".zap"):
+        raise ModelError(f"model must be a file, not missing ({model}); check the path")
+    raise _no_model(model)
 
 
 def _window(model: str) -> int:
