@@ -7,6 +7,7 @@ nothing is left over; with `--json` and 0 there is one JSON document.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import shutil
@@ -156,7 +157,7 @@ def judge(pick: Callable[[int], int]) -> str:
         out.mkdir()
         call = drawn(pick, folder, out)
         quiet, printed = files._quiet()
-        with quiet:
+        with quiet, contextlib.chdir(out):  # some verbs write beside where they are called
             said = sys.stdout
             status = run_cli(call)
         text = printed.getvalue()
