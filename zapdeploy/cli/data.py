@@ -1,4 +1,4 @@
-"""zapdeploy data show PATH; zapdeploy data synthesize -o DIR"""
+"""zapdeploy data show PATH; zapdeploy data synthesize -o DIR; synthesize-volume"""
 
 from __future__ import annotations
 
@@ -204,4 +204,43 @@ def _synthesize(
         print("  fewer frames than neurons: read it with --axes time,neurons")
     if connectome is None:
         print(f"wrote {document['connectome']} ({wiring.edges:,} edges, synthetic)")
+    return 0
+
+
+@_verbs.command("synthesize-volume")
+def _synthesize_volume(
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="A recording with its volume.")
+    ],
+    neurons: Annotated[int, typer.Option("--neurons")] = 128,
+    volume: Annotated[
+        str, typer.Option("--volume", metavar="D,H,W", help="Depth, height, width in voxels.")
+    ] = "8,24,24",
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+) -> int:
+    """Make a recording and the imaged volume that its traces are the segments' means of.
+
+    Example: zapdeploy data synthesize-volume --neurons 128 --volume 8,24,24 -o fish
+    """
+    from zapdeploy.recordings.synthetic_volume import write_synthetic_volume
+    from zapdeploy.recordings.zapbench import FRAMES
+
+    shape = options.voxels("--volume", volume)
+    with show.progress(not as_json) as progress:
+        made = write_synthetic_volume(str(output), neurons, shape, seed, progress)
+    owned = float((made.segments > 0).mean())
+    document = {
+        "folder": str(output), "neurons": neurons, "frames": FRAMES, "volume": list(shape),
+        "voxels_of_neurons": owned, "synthetic": True, "seed": seed,
+    }  # fmt: skip
+    if as_json:
+        show.print_json(document)
+        return 0
+    print(
+        f"wrote {output} ({FRAMES:,} frames of {' x '.join(map(str, shape))} voxels, {neurons:,} "
+        f"neurons in {owned:.0%} of them, synthetic)"
+    )
     return 0

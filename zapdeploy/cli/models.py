@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from zapdeploy.cli import options, show
-from zapdeploy.errors import UsageError
 
 _commands = typer.Typer(help="Networks to deploy: list them, export them.", no_args_is_help=True)
 
@@ -80,7 +79,7 @@ def _export(
     """
     from zapdeploy.forecasters import export_model
 
-    voxels = None if volume is None else _volume(volume)
+    voxels = None if volume is None else options.voxels("--volume", volume)
     written = [output]
     with show.progress(not as_json) as progress:
         progress(f"exporting {name}", 0, 1)
@@ -104,17 +103,6 @@ def _export(
     else:
         print("\n".join(f"wrote {path}" for path in written))
     return 0
-
-
-def _volume(text: str) -> tuple[int, int, int]:
-    """Depth, height and width from "72,1152,2048"."""
-    sizes = text.split(",")
-    if len(sizes) != 3 or not all(size.strip().isdigit() for size in sizes):
-        raise UsageError(
-            f"--volume must be depth, height and width as in 72,1152,2048, not '{text}'"
-        )
-    depth, height, width = map(int, sizes)
-    return depth, height, width
 
 
 def _write_samples(name: str, model: Path, path: Path, count: int, **size: Any) -> None:

@@ -240,3 +240,14 @@ def constants_of(given: list[str] | None) -> dict[str, float]:
         if not name:
             raise UsageError(f"--constant must be NAME=NUMBER, not '{text}'")
     return found
+
+
+def voxels(option: str, text: str) -> tuple[int, int, int]:
+    """Depth, height and width from "72,1152,2048"."""
+    sizes = text.split(",")
+    if len(sizes) != 3 or not all(size.strip().isdigit() for size in sizes):
+        raise UsageError(
+            f"{option} must be depth, height and width as in 72,1152,2048, not '{text}'"
+        )
+    depth, height, width = map(int, sizes)
+    return depth, height, width

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zapdeploy.cli import options, show
+from zapdeploy.cli.train_video import VideoRequest, train_video_network
 from zapdeploy.errors import UsageError
 
 if TYPE_CHECKING:
@@ -129,6 +130,13 @@ def _train(
     global_state: Annotated[
         int, typer.Option("--global-state", help="Wired: numbers of a pooled state of all neurons.")
     ] = 0,
+    crop: Annotated[
+        str | None,
+        typer.Option("--crop", metavar="D,H,W", help="Video model: voxels of a sample (all)."),
+    ] = None,
+    blocks: Annotated[
+        int | None, typer.Option("--blocks", help="Video model: residual blocks (2).")
+    ] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Forget what DIR holds.")] = False,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
@@ -145,6 +153,23 @@ def _train(
 
     require("torch", "safetensors", "tensorstore")
     use_threads(threads)
+    if forecaster == "video-nunet":
+        return train_video_network(
+            VideoRequest(data, output, context, width, blocks, crop, seed, device, restart),
+            {
+                "steps": steps,
+                "batch": batch,
+                "learning_rate": learning_rate,
+                "schedule": schedule,
+                "weight_decay": weight_decay,
+                "validate_every": validate_every,
+                "patience": patience,
+                "min_improvement": min_improvement,
+            },
+            as_json=as_json,
+        )
+    if crop is not None or blocks is not None:
+        raise UsageError(f"--crop and --blocks must go with video-nunet, not with {forecaster}")
     family, own_context = _family(forecaster, context)
     if neurons is not None and neuron_list is not None:
         raise UsageError("--neurons and --neuron-list must not be given together; choose one")

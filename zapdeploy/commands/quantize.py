@@ -103,7 +103,8 @@ def quantize(
     exported = _exported(str(model))
     if exported is not None:
         given = given or _own_calibration(Path(model))
-        activation_scales = activation_scales or "auto"
+        if activation_scales is None and not _is_video(model):
+            activation_scales = "auto"
     if is_onnx(str(model)) or exported is not None:
         torch_only = (qat, checkpoint, max_energy, max_latency)
         if any(v is not None for v in torch_only) or powers_of_two or percentile:
@@ -219,11 +220,21 @@ def _exported(model: str) -> Path | None:
     from zapdeploy.forecasters.export import export_model
     from zapdeploy.forecasters.folder import trained_spec
     from zapdeploy.forecasters.registry import FAMILIES
+    from zapdeploy.forecasters.video import export_video, is_video_folder
 
+    if is_video_folder(Path(model)):
+        return export_video(Path(model), Path(model) / "float.onnx")
     spec = trained_spec(model)
     if spec is None or not FAMILIES[spec.info.family].onnx_only:
         return None
     return export_model(spec.name, Path(model) / "float.onnx", checkpoint=model)
+
+
+def _is_video(model: str | Path) -> bool:
+    """Whether a folder's forecaster reads volumes, whose voxels share their scales."""
+    from zapdeploy.forecasters.video import is_video_folder
+
+    return is_video_folder(Path(model))
 
 
 def _own_calibration(folder: Path) -> Arrays:

@@ -7,7 +7,8 @@ are in the unit of the traces.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,9 +24,20 @@ from zapdeploy.recordings.zapbench import HORIZON
 
 Array = NDArray[np.float32]
 Errors = NDArray[np.float64]
+
+
+class FromRecording(ABC):
+    """A forecaster that reads more of a recording than its traces."""
+
+    @abstractmethod
+    def windows(self, recording: Recording, starts: Sequence[int], horizon: int) -> Array:
+        """Forecasts [windows, horizon, neurons] from contexts that begin at these frames."""
+
+
 # Contexts [windows, context, neurons], covariates to come [windows, horizon, any number] ->
 # forecasts [windows, horizon, neurons].
-Forecast = Callable[[Array, Array], Array]
+FromTraces = Callable[[Array, Array], Array]
+Forecast = FromTraces | FromRecording
 
 
 @dataclass(frozen=True)
@@ -203,8 +215,11 @@ def _forecasts(
     forecast: Forecast, recording: Recording, starts: list[int], context: int, horizon: int
 ) -> tuple[Array, Array]:
     """Forecasts and what came, [windows, horizon, neurons] each."""
-    given = recording.contexts(starts, context), recording.covariates(starts, context, horizon)
-    found = forecast(*given)
+    if isinstance(forecast, FromRecording):
+        found = forecast.windows(recording, starts, horizon)
+    else:
+        contexts = recording.contexts(starts, context)
+        found = forecast(contexts, recording.covariates(starts, context, horizon))
     wanted = recording.targets(starts, context, horizon)
     if found.shape != wanted.shape:
         raise DataError(f"forecast must be {list(wanted.shape)}, not {list(found.shape)}")

@@ -82,7 +82,9 @@ class VideoNunet(nn.Module):
     stimuli: features of a frame's stimulus, 0 for none; forward() then takes those of the context
     [batch, context, stimuli] and of the frame to come [batch, 1, stimuli], too. resample: factors
     by which the volume is pooled, level by level; `blocks` residual blocks run at every level on
-    the way back, and what was pooled is added, or joined where `joins`.
+    the way back, and what was pooled is added, or joined where `joins`. skips: a weighted mean of
+    the context's frames is added to the forecast, which then begins as the naive mean; not in the
+    published one.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class VideoNunet(nn.Module):
         *,
         joins: bool = False,
         stimuli: int = 0,
+        skips: bool = False,
     ) -> None:
         super().__init__()
         if min(context, width, blocks) < 1:
@@ -103,6 +106,7 @@ class VideoNunet(nn.Module):
             )
         self.context, self.resample, self.joins = context, tuple(resample), joins
         self.stimuli = stimuli
+        self.skip = _mean_of_frames(context) if skips else None
         features = [STIMULUS_FEATURES, STIMULUS_FEATURES] if stimuli else []
         features.append(LEAD_FEATURES)
         if stimuli:
@@ -120,6 +124,9 @@ class VideoNunet(nn.Module):
         self.films = nn.ModuleList(Film(each, width) for each in features)
         self.swish = nn.SiLU()
         self.leave = nn.Conv3d(width, 1, 3, padding=1)
+        if skips:  # begin as the mean of the frames
+            nn.init.zeros_(self.leave.weight)
+            nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
 
     @property
     def factor(self) -> Factor:
@@ -150,13 +157,21 @@ class VideoNunet(nn.Module):
         for film, each in zip(self.films, known, strict=True):
             y = film(y, each)
         forecast: Tensor = self.leave(self.swish(y))
-        return forecast
+        return forecast if self.skip is None else forecast + self.skip(x)
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
     """32 groups, or as many as there are channels where these are fewer."""
     groups = next(count for count in range(min(GROUPS, channels), 0, -1) if channels % count == 0)
     return nn.GroupNorm(groups, channels, EPSILON)
+
+
+def _mean_of_frames(context: int) -> nn.Conv3d:
+    skip = nn.Conv3d(context, 1, 1)
+    nn.init.constant_(skip.weight, 1 / context)
+    assert skip.bias is not None
+    nn.init.zeros_(skip.bias)
+    return skip
 
 
 def _upsample(x: Tensor, factor: Factor) -> Tensor:

@@ -127,17 +127,27 @@ def chunks_of(store: Any) -> tuple[int, int] | None:
 
 
 def create_store(
-    location: str, name: str, shape: tuple[int, int], chunk: tuple[int, int], driver: str
+    location: str,
+    name: str,
+    shape: Sequence[int],
+    chunk: Sequence[int],
+    driver: str,
+    *,
+    kind: str = "float32",
+    axes: Sequence[str] = ("t", "f"),
 ) -> Any:
-    """A new float32 array, uncompressed, for writing: zarr3 or zarr (version 2)."""
+    """A new array, uncompressed, for writing: zarr3, or zarr (version 2; float32 alone).
+
+    kind: of its elements, as zarr3 spells it. axes: their names, where the format has some.
+    """
     metadata: dict[str, Any] = {"shape": list(shape)}
     if driver == "zarr3":
         metadata |= {
-            "data_type": "float32",
+            "data_type": kind,
             "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(chunk)}},
             "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}],
-            "fill_value": 0.0,
-            "dimension_names": ["t", "f"],
+            "fill_value": 0,
+            "dimension_names": list(axes),
         }
     else:
         metadata |= {"dtype": "<f4", "chunks": list(chunk), "compressor": None}

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zapdeploy.benchmarks.accuracy.video import Run, VideoForecast, run_in_torch, video_of
 from zapdeploy.benchmarks.models.onnx_model import load_model, model_facts
 from zapdeploy.errors import DataError, ModelError, UsageError
-from zapdeploy.forecasters.evaluation import Forecast, mean_forecast
+from zapdeploy.forecasters.evaluation import Forecast, FromTraces, mean_forecast
 from zapdeploy.forecasters.export import COVARIATES_NAME
 from zapdeploy.forecasters.folder import is_forecaster_folder, read_description
 from zapdeploy.forecasters.loading import load_forecaster
+from zapdeploy.forecasters.video import VideoSpec, is_video_folder
 from zapdeploy.host_part import host_normalisation
 from zapdeploy.onnxruntime_sessions import (
     CPU_PROVIDER,
@@ -82,6 +84,8 @@ def contenders(
         yield Contender(model, BASELINE, "float", window, 8, forecast, horizon=horizon)
     elif is_forecaster_folder(path):
         yield _torch_contender(path, neurons)
+    elif (video := video_of(model)) is not None:
+        yield from _video_contenders(path, video, simulate=simulate)
     elif path.suffix == ".onnx":
         yield _onnx_contender(path, neurons)
         if simulate and model_facts(path).precision != FLOAT32:
@@ -127,6 +131,8 @@ def horizon_of(model: str) -> int | None:
     path = Path(model)
     if is_forecaster_folder(path):
         return read_description(path)[0].horizon
+    if video_of(model) is not None:
+        return HORIZON
     if path.suffix == ".onnx" and path.is_file():
         return int(open_session(path, Purpose.PLAIN).get_outputs()[0].shape[1])
     if path.suffix == ".zap" and path.is_file():
@@ -145,6 +151,8 @@ def neurons_of(model: str) -> tuple[int, Columns | None] | None:
     if is_forecaster_folder(path):
         spec = read_description(path)[0]
         return spec.neurons, spec.columns
+    if (video := video_of(model)) is not None:
+        return video.neurons, None
     if path.suffix == ".onnx" and path.is_file():
         session = open_session(path, Purpose.PLAIN)
         shape = next(iter(session_shapes(session).values()))
@@ -190,6 +198,39 @@ def _torch_contender(path: Path, neurons: int) -> Contender:
     )
 
 
+def _video_contenders(path: Path, spec: VideoSpec, *, simulate: bool) -> Iterator[Contender]:
+    """A video model in the forms that its file or folder has."""
+
+    def contender(run: Run, runner: str, precision: str) -> Contender:
+        forecast = VideoForecast(run, spec, str(path))
+        return Contender(str(path), runner, precision, spec.context, 1, forecast)
+
+    def simulated(graph: Graph) -> Contender:
+        from zapdeploy.sim.functional import Network
+
+        network, (output,) = Network.of(graph), graph.outputs
+        run = lambda inputs: network.run(inputs)[output]  # noqa: E731
+        return contender(run, SIMULATOR, _graph_precision(graph))
+
+    if is_video_folder(path):
+        yield contender(run_in_torch(path), TORCH, "float")
+    elif path.suffix == ".onnx":
+        session, bits = contender_session(path), _stored_bits(path)
+        precision = _precision(bits) if bits else model_facts(path).precision
+        yield contender(lambda i: session.run(None, dict(i))[0], ONNXRUNTIME, precision)
+        if simulate and precision != FLOAT32:
+            yield simulated(_imported(path)[0])
+    else:
+        from zapdeploy.compile.multichip.pipeline_file import load_pipeline
+
+        yield simulated(load_pipeline(path).graph)
+
+
+def _graph_precision(graph: Graph) -> str:
+    weights = [v.element for v in graph.values.values() if v.is_constant and v.quantization]
+    return _precision({element.bits for element in weights if element.bits <= 8})
+
+
 def _onnx_contender(path: Path, neurons: int) -> Contender:
     bits = _stored_bits(path)
     precision = _precision(bits) if bits else model_facts(path).precision
@@ -216,8 +257,7 @@ def _simulated_contender(
 ) -> Contender:
     from zapdeploy.sim.functional import Network
 
-    weights = [v.element for v in graph.values.values() if v.is_constant and v.quantization]
-    precision = _precision({element.bits for element in weights if element.bits <= 8})
+    precision = _graph_precision(graph)
     shapes = {name: graph.values[name].shape for name in graph.inputs}
     names = named_inputs(shapes, str(path), neurons)
     network = Network.of(graph)
@@ -295,7 +335,7 @@ def named_inputs(shapes: Shapes, where: str, neurons: int | None = None) -> tupl
 
 def _in_batches(
     run: Callable[[Mapping[str, Array]], Array], names: tuple[str, ...], shapes: Shapes
-) -> Forecast:
+) -> FromTraces:
     """A forecast for any number of windows, from a network with a batch of its own."""
     batch = shapes[names[0]][0]
 
@@ -311,7 +351,7 @@ def _in_batches(
     return forecast
 
 
-def _around(forecast: Forecast, notes: Mapping[str, str], where: str, neurons: int) -> Forecast:
+def _around(forecast: FromTraces, notes: Mapping[str, str], where: str, neurons: int) -> FromTraces:
     """With the normalisation that the file leaves to the host, where it does."""
     normalisation = host_normalisation(notes, where)
     if normalisation is None:

@@ -100,7 +100,7 @@ def verify(model: str) -> Verification:
 
 
 def _run(contender: Contender, golden: Golden) -> Verified:
-    assert contender.forecast is not None
+    assert callable(contender.forecast)  # what carries a golden input forecasts traces
     found = contender.forecast(golden.context, golden.ahead)
     difference = golden.difference(found)
     largest = float(np.abs(difference).max()) if np.isfinite(difference).all() else float("inf")
