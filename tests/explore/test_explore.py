@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 
 import zapdeploy as zd
@@ -52,6 +54,44 @@ def test_rows_are_what_separate_compilations_say(tmp_path: Path, timing: str) ->
         energy = result.at_frame_rate.energy_per_frame
         assert row["energy_at_frame_rate_j"] == energy.value
         assert row["throughput_fps_low"] < row["throughput_fps"] < row["throughput_fps_high"]
+
+
+def test_energy_by_values_is_what_simulate_says(
+    zapdeploy: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = spec_of(tmp_path, axes={"core": {"memory": ["768 KiB"]}, "batch": 2})
+    shape = onnx.load(spec["axes"]["model"]).graph.input[0].type.tensor_type.shape.dim
+    size = [8, *(d.dim_value for d in shape[1:])]
+    frames = np.random.default_rng(0).normal(size=size).astype(np.float32)
+    np.savez(tmp_path / "frames.npz", x=frames)
+    values = {"inputs": str(tmp_path / "frames.npz"), "frames": 4}
+    found = explore({**spec, "compute": {"values": values}}, tmp_path / "out", workers=0)
+    assert {row["values_reason"] for row in found.rows} == {""}
+    for row in found.rows[::2]:  # without the other frame rate, which shares it
+        key = {"networks.model.width": row["networks.model.width"]}
+        (tmp_path / "chip.toml").write_text(changed_target_text("northpole-sim", key))
+        zapdeploy("compile", row["model"], "--target", tmp_path / "chip.toml", "--batch", 2,
+                  "-o", tmp_path / "m.zap")  # fmt: skip
+        document = zapdeploy("simulate", tmp_path / "m.zap", "--level", "estimate", "--inputs",
+                             tmp_path / "frames.npz", "--activity", "--activity-frames", 4,
+                             "--json")  # fmt: skip
+        assert document.status == 0, document.err
+        document = document.json["activity"]
+        gating = "with_gating" if document["gates_zeros"] else "without_gating"
+        wanted = document["energy_per_frame_j"][gating]["actual"]
+        assert row["energy_by_values_j"] == pytest.approx(wanted["value"], rel=1e-12)
+        assert row["energy_by_values_j_low"] < wanted["value"] < row["energy_by_values_j_high"]
+        assert row["energy_by_values_j"] != row["energy_per_frame_j"]
+
+
+def test_values_of_other_shapes_leave_the_rest(tmp_path: Path) -> None:
+    np.savez(tmp_path / "frames.npz", input=np.zeros((2, 3), np.float32))
+    values = {"inputs": str(tmp_path / "frames.npz")}
+    found = explore(spec_of(tmp_path, compute={"values": values}), tmp_path / "out", workers=0)
+    done = [row for row in found.rows if row["status"] == "done"]
+    assert done
+    assert all(row["energy_by_values_j"] is None for row in done)
+    assert all("input" in row["values_reason"] for row in done)
 
 
 def test_nothing_is_computed_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,6 +184,7 @@ def test_a_store_may_have_several_writers(tmp_path: Path) -> None:
         ({"constraints": {"size": "<= 1"}}, r"constraints must be on one of peak_"),
         ({"limits": {"seconds": 0}}, r"limits.seconds input should be greater than 0, not 0"),
         ({"compute": {"timing": "x"}}, r"compute.timing input should be 'estimate' or 'schedule'"),
+        ({"compute": {"values": {"inputs": "none.npz"}}}, r"compute.values.inputs must be a file"),
         ({"serch": {}}, r"key 'serch' must be one of those known"),
         ({"axes": {"precision": ["int3"]}}, None),
         ({"axes": {"core": {"memry": ["1 B"]}}}, r"target key must be one that a chip's file has"),

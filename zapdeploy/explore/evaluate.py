@@ -8,18 +8,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from zapdeploy.api import ESTIMATE, TIMING, compile_network, simulate
+from zapdeploy.arrays import load_arrays
 from zapdeploy.compile.frontend import Imported, import_model
 from zapdeploy.compile.mapping.sharing import Kept, Shared, sharing
 from zapdeploy.errors import ZapdeployError
 from zapdeploy.explore.accuracy import AccuracyJob, accuracy_row
-from zapdeploy.explore.outcome import FAILED, INTERNAL, UNFIT, no_row, row_of
+from zapdeploy.explore.outcome import (
+    FAILED,
+    INTERNAL,
+    UNFIT,
+    WHY_NOT_BY_VALUES,
+    no_row,
+    row_by_values,
+    row_of,
+)
 from zapdeploy.explore.points import Job
 from zapdeploy.hardware_targets import Target, parse_target
 from zapdeploy.platforms import peak_memory_bytes
+from zapdeploy.sim.activity import measure_activity
+from zapdeploy.sim.activity.costs import ACTUAL
+from zapdeploy.sim.batches import in_batches
 from zapdeploy.sim.results import Result
 
 AnyJob = Job | AccuracyJob
@@ -67,7 +80,26 @@ class Workshop:
         found = self.result(network, file, job)
         if isinstance(found, str):
             return no_row(UNFIT, found, self._target(job.target_text))
-        return row_of(found, job.frame_rate_hz)
+        return row_of(found, job.frame_rate_hz) | self._by_values(network, found, job)
+
+    def _by_values(self, network: str, found: Result, job: Job) -> dict[str, Any]:
+        """The energy by what values some frames have; it is one for all frame rates."""
+        if job.values is None:
+            return {}
+        path, frames = job.values
+        key = (network, replace(job, digest="", frame_rate_hz=None))
+
+        def measured() -> dict[str, Any]:
+            interface = found.pipeline.interface
+            try:
+                given = in_batches(interface, load_arrays(Path(path), interface.inputs))
+                activity = measure_activity(found, given, frames)
+            except ZapdeployError as error:
+                return {WHY_NOT_BY_VALUES: str(error)}
+            return row_by_values(activity.energy(ACTUAL, activity.gated))
+
+        row: dict[str, Any] = self._results.get(key, measured)
+        return row
 
     def _made(self, network: str, file: Path, job: Job, chip: Target) -> Result | str:
         def read(batch: int | None) -> Imported:

@@ -14,13 +14,14 @@ INTERNAL = "internal error"  # the reason begins so where the fault is ours
 # Columns whose value has an interval beside it: NAME_low and NAME_high.
 INTERVALS = ("throughput_fps", "latency_s", "energy_per_frame_j", "power_w")
 AT_RATE = "energy_at_frame_rate_j"
+BY_VALUES, WHY_NOT_BY_VALUES = "energy_by_values_j", "values_reason"
 NUMBERS = (
     *("chips_used", "cycles", "bound_throughput_fps", "utilization", "mapping_gap"),
     *("busy_share", "weights_bytes", "per_core_peak_bytes", "per_core_limit_bytes"),
     *("total_core_memory_bytes", "total_memory_bandwidth", "total_wires_per_core_side"),
     *("total_peak_8bit_ops", "seconds", "peak_memory_bytes"),
 )
-TEXTS = ("status", "reason", "timing_kind", "limiter")
+TEXTS = ("status", "reason", "timing_kind", "limiter", WHY_NOT_BY_VALUES)
 FLAGS = ("keeps_up",)
 ACCURACY = ("mae", "mae_low", "mae_high")
 WHY_NO_MAE = "mae_reason"
@@ -30,7 +31,8 @@ OF_THE_RUN = ("seconds", "peak_memory_bytes")
 
 def columns() -> dict[str, type]:
     """Every column of a result with its type, in order."""
-    ends = (f"{name}{end}" for name in (*INTERVALS, AT_RATE) for end in ("", "_low", "_high"))
+    measured = (*INTERVALS, AT_RATE, BY_VALUES)
+    ends = (f"{name}{end}" for name in measured for end in ("", "_low", "_high"))
     found: dict[str, type] = dict.fromkeys(("digest", *TEXTS), str)
     found.update(dict.fromkeys(ends, float))
     found.update(dict.fromkeys(FLAGS, bool))
@@ -62,6 +64,11 @@ def row_of(result: Result, frame_rate_hz: float | None) -> dict[str, Any]:
         row |= _ends(AT_RATE, rate.energy_per_frame)
         row |= {"busy_share": rate.busy_share, "keeps_up": rate.keeps_up}
     return row
+
+
+def row_by_values(energy: Estimate) -> dict[str, Any]:
+    """The energy of a frame by the values that were run."""
+    return {**_ends(BY_VALUES, energy), WHY_NOT_BY_VALUES: ""}
 
 
 def no_row(status: str, reason: str, target: Target | None = None) -> dict[str, Any]:

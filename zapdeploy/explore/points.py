@@ -8,8 +8,10 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+from zapdeploy.benchmarks.models.workloads import file_digest
 from zapdeploy.compile.mapping.sharing import numbers_read
 from zapdeploy.errors import UsageError, ZapdeployError
 from zapdeploy.explore.axes import OPTIONS, Value
@@ -53,7 +55,10 @@ class Chip:
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker needs to compute a point, beside its network; all plain values."""
+    """What a worker needs to compute a point, beside its network; all plain values.
+
+    values: the file of frames whose bits are counted, and how many of them.
+    """
 
     digest: str
     target_text: str
@@ -64,6 +69,7 @@ class Job:
     effort: str
     frame_rate_hz: float | None
     timing: str
+    values: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -148,8 +154,11 @@ def _job(network: str, chip: Chip, values: Mapping[str, Any], compute: Compute) 
         "frame_rate_hz": None if rate is None else float(rate),
         "timing": compute.timing,
     }
-    parts = [code_digest(), network, chip.digest, options]
-    return Job(digest=digest_of(parts), target_text=chip.text, **options)
+    asked = compute.values
+    counted = None if asked is None else (asked.inputs, asked.frames)
+    seen = None if asked is None else [file_digest(Path(asked.inputs)), asked.frames]
+    parts = [code_digest(), network, chip.digest, options, seen]
+    return Job(digest=digest_of(parts), target_text=chip.text, values=counted, **options)
 
 
 def keeps_within(

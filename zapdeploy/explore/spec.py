@@ -29,11 +29,19 @@ class Accuracy(_Table):
     neurons: int | None = Field(default=None, ge=1)
 
 
+class Values(_Table):
+    """Frames whose bits are counted for the energy: an .npz as of `simulate --inputs`."""
+
+    inputs: str
+    frames: int = Field(default=2, ge=1)
+
+
 class Compute(_Table):
     """`timing`: the compiler's closed form, or a schedule of every unit and link."""
 
     timing: Literal["estimate", "schedule"] = "estimate"
     accuracy: Accuracy | None = None
+    values: Values | None = None
 
 
 class Limits(_Table):
@@ -113,12 +121,29 @@ def read_spec(raw: dict[str, Any], where: str = "spec", folder: Path = Path()) -
     axes, linked = raw.pop("axes", {}), raw.pop("linked", [])
     try:
         raw["axes"] = read_axes(axes, linked, folder)
-        return Spec.model_validate(raw)
+        return _beside(Spec.model_validate(raw), folder)
     except ValidationError as error:
         texts = "; ".join(_complaint(item) for item in error.errors())
         raise UsageError(f"{texts} ({where})") from None
     except ValueError as error:
         raise UsageError(f"{error} ({where})") from None
+
+
+def _beside(spec: Spec, folder: Path) -> Spec:
+    """Files that are named by relative paths, where they lie beside the spec."""
+    accuracy, values = spec.compute.accuracy, spec.compute.values
+
+    def found(name: str) -> str:
+        return str(folder / name) if (folder / name).exists() else name
+
+    if accuracy is not None:
+        accuracy = accuracy.model_copy(update={"data": found(accuracy.data)})
+    if values is not None:
+        values = values.model_copy(update={"inputs": found(values.inputs)})
+        if not Path(values.inputs).is_file():
+            raise ValueError(f"compute.values.inputs must be a file, not '{values.inputs}'")
+    compute = spec.compute.model_copy(update={"accuracy": accuracy, "values": values})
+    return spec.model_copy(update={"compute": compute})
 
 
 def _complaint(item: Any) -> str:
