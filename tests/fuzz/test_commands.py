@@ -69,3 +69,12 @@ def test_names_that_no_file_can_have(
     assert "internal error" not in printed
     assert printed.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_an_ending_says_nothing_of_a_models_form(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By its ending a file was read as JSON."""
+    (tmp_path / "net.json").write_text("one")
+    assert commands.run_cli(["quantize", str(tmp_path / "net.json"), "-o", "q.onnx"]) == 2
+    assert "internal error" not in capsys.readouterr().err

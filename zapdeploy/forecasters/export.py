@@ -154,7 +154,7 @@ def read_notes(path: Path) -> dict[str, str]:
     """The metadata of an ONNX file."""
     import onnx
 
-    model = onnx.load(path, load_external_data=False)
+    model = onnx.load(path, format="protobuf", load_external_data=False)
     return {entry.key: entry.value for entry in model.metadata_props}
 
 

@@ -58,7 +58,7 @@ def check_source(path: Path) -> tuple[onnx.ModelProto, tuple[str, ...]]:
     if not path.is_file():
         raise ModelError(f"model must be a file, not missing ({path}); check the path")
     try:
-        model = onnx.load(path, load_external_data=False)
+        model = onnx.load(path, format="protobuf", load_external_data=False)
     except (DecodeError, OSError, ValueError) as error:
         raise ModelError(
             f"model must be an ONNX file, not unreadable ({path}); export it again"

@@ -182,7 +182,7 @@ def _load(path: Path) -> onnx.ModelProto:
     from onnx.external_data_helper import load_external_data_for_tensor, uses_external_data
 
     try:
-        model = onnx.load(path, load_external_data=False)
+        model = onnx.load(path, format="protobuf", load_external_data=False)
         for tensor in model.graph.initializer:
             if uses_external_data(tensor) and np.prod(tensor.dims) <= _SMALL:
                 load_external_data_for_tensor(tensor, str(path.parent))

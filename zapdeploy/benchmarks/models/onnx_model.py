@@ -109,7 +109,7 @@ def load_model(path: Path) -> onnx.ModelProto:
     if not path.is_file():
         raise ModelError(f"model must be a file, not missing ({path}); check the path")
     try:
-        model = onnx.load(path)
+        model = onnx.load(path, format="protobuf")
     except Exception as error:  # protobuf's DecodeError, or a missing file of external data
         raise ModelError(
             f"model must be an ONNX file, not unreadable ({path}); export it again"
