@@ -11,8 +11,8 @@ import pytest
 
 from tests.networks import NetworkBuilder, compiled
 from zapdeploy.compile.graph import Graph
-from zapdeploy.compile.mapping.cost import blocks_and_vectors
-from zapdeploy.compile.mapping.pricing import Counts, dynamic_energy
+from zapdeploy.compile.mapping.cost import output_tiles_and_vectors
+from zapdeploy.compile.mapping.pricing import Counts, energy_of
 from zapdeploy.compile.ops.base import MatrixTile
 from zapdeploy.compile.program.layer import lower
 from zapdeploy.errors import ModelError, TargetError
@@ -74,8 +74,8 @@ def test_packed_taps_fill_the_vectors() -> None:
     one = np.ones((1, 1), np.int64)
     tile = MatrixTile(49 * one, one, 64 * one, 7 * one, 21 * one)
     packed = chip({"core.matrix_unit.packs_taps": True})
-    assert blocks_and_vectors(tile, 8, packed)[1] == 5
-    assert blocks_and_vectors(tile, 8, load_target("northpole-sim"))[1] == 7
+    assert output_tiles_and_vectors(tile, 8, packed)[1] == 5
+    assert output_tiles_and_vectors(tile, 8, load_target("northpole-sim"))[1] == 7
     assert cycles(packed) < cycles(chip({}))
 
 
@@ -109,7 +109,7 @@ def test_sixteen_bit_numbers_have_a_rate_and_a_price() -> None:
     assert [layer.bits for layer in program.layers] == [16, 16]
     counts = sum((layer.counts for layer in program.layers), Counts())
     assert counts.macs_16bit == sum(layer.macs for layer in program.layers)
-    priced = dynamic_energy(Counts(macs_16bit=10**12), wide)
+    priced = energy_of(Counts(macs_16bit=10**12), 0.0, wide)
     assert priced.low < 0.5 < priced.high
     assert cycles(wide) > cycles(chip({}))
 
@@ -189,10 +189,10 @@ def test_zero_gating_lowers_the_price_of_products_alone() -> None:
     gated = chip({"energy.zero_gating": "0.5"})
     base = chip({"energy.mac_8bit": {**number("0.069 pJ"), "low": "0.03 pJ", "high": "0.16 pJ"}})
     macs = Counts(macs_8bit=10**9)
-    saved = dynamic_energy(macs, gated).low / dynamic_energy(macs, base).low
+    saved = energy_of(macs, 0.0, gated).low / energy_of(macs, 0.0, base).low
     assert saved == pytest.approx(0.475, rel=0.01)
     others = Counts(memory_bytes=10**9)
-    assert dynamic_energy(others, gated) == dynamic_energy(others, base)
+    assert energy_of(others, 0.0, gated) == energy_of(others, 0.0, base)
 
 
 def test_latency_is_transfers_launch_and_array() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.networks import ORIGIN, northpole, resnet50_program, small_cnn, small_cnn_program
-from zapdeploy.compile.mapping.pricing import dynamic_energy, energy_of
+from zapdeploy.compile.mapping.pricing import energy_of
 from zapdeploy.compile.multichip.pipeline import Pipeline, single
 from zapdeploy.compile.multichip.pipeline_file import load_pipeline, save_pipeline
 from zapdeploy.compile.multichip.pipeline_partitioner import build_pipeline
@@ -62,7 +62,7 @@ def test_latency_lies_between_the_stages_one_by_one_and_all_in_turn(result: Resu
 def test_energy_is_all_chips_for_as_long_as_the_slowest_takes(result: Result) -> None:
     energy = northpole().energy
     static = 3 * energy.price(energy.static_power) * result.flow.interval_s
-    events = dynamic_energy(result.counts, northpole()).value
+    events = energy_of(result.counts, 0.0, northpole()).value
     assert 2 * result.energy_per_frame.value == pytest.approx(static + events)
     assert result.power_w.value > 3 * energy.price(energy.static_power)
 

@@ -16,7 +16,7 @@ from tests.networks import (
     resnet50_program,
     small_cnn_program,
 )
-from zapdeploy.compile.mapping.pricing import Counts, dynamic_energy, energy_of
+from zapdeploy.compile.mapping.pricing import Counts, energy_of
 from zapdeploy.compile.program.program import Program
 from zapdeploy.quantities import Provenance
 from zapdeploy.sim.documents import program_json
@@ -145,7 +145,7 @@ def test_energy_per_frame_by_hand(program: Program) -> None:
     result = summarize(program)
     energy = program.target.energy
     static = energy.price(energy.static_power) * result.flow.interval_s
-    events = dynamic_energy(result.counts, program.target).value
+    events = energy_of(result.counts, 0.0, program.target).value
     assert result.energy_per_frame.value == pytest.approx((events + static) / result.batch)
     assert result.energy_per_frame.kind is Provenance.MODELLED
 

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zapdeploy.arrays import FloatArray
 from zapdeploy.compile.mapping import select
-from zapdeploy.compile.mapping.select import Table, choose
+from zapdeploy.compile.mapping.select import choose
 
-Problem = tuple[list[Table], dict[tuple[int, int], Table]]
+Problem = tuple[list[FloatArray], dict[tuple[int, int], FloatArray]]
 
 
 @st.composite
@@ -28,12 +29,14 @@ def problems(draw: st.DrawFn) -> Problem:
     return own, pairs
 
 
-def cost_of(picks: tuple[int, ...], own: list[Table], pairs: dict[tuple[int, int], Table]) -> float:
+def cost_of(
+    picks: tuple[int, ...], own: list[FloatArray], pairs: dict[tuple[int, int], FloatArray]
+) -> float:
     alone = sum(table[pick] for table, pick in zip(own, picks, strict=True))
     return float(alone + sum(table[picks[a], picks[b]] for (a, b), table in pairs.items()))
 
 
-def least(own: list[Table], pairs: dict[tuple[int, int], Table]) -> float:
+def least(own: list[FloatArray], pairs: dict[tuple[int, int], FloatArray]) -> float:
     return min(cost_of(picks, own, pairs) for picks in product(*(range(len(t)) for t in own)))
 
 

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zapdeploy.compile.multichip.chain_partition import FloatTable, cut, partition
+from zapdeploy.arrays import FloatArray
+from zapdeploy.compile.multichip.chain_partition import cut, partition
 
 
-def best_of_all(interval: FloatTable, latency: FloatTable, stages: int) -> tuple[float, float]:
+def best_of_all(interval: FloatArray, latency: FloatArray, stages: int) -> tuple[float, float]:
     """The smallest largest interval, then the smallest sum of latencies; infinite without a cut."""
     items = len(interval) - 1
     costs = [(np.inf, np.inf)]
@@ -25,7 +26,7 @@ def best_of_all(interval: FloatTable, latency: FloatTable, stages: int) -> tuple
 
 
 @st.composite
-def tables(draw: st.DrawFn) -> tuple[FloatTable, FloatTable, int]:
+def tables(draw: st.DrawFn) -> tuple[FloatArray, FloatArray, int]:
     """Few different costs, so that ties are common; some stages are impossible."""
     items = draw(st.integers(1, 7))
     costs: Any = st.sampled_from((1.0, 2.0, 3.0, 4.0))
@@ -38,7 +39,7 @@ def tables(draw: st.DrawFn) -> tuple[FloatTable, FloatTable, int]:
 
 
 @given(tables())
-def test_no_cut_is_better(drawn: tuple[FloatTable, FloatTable, int]) -> None:
+def test_no_cut_is_better(drawn: tuple[FloatArray, FloatArray, int]) -> None:
     interval, latency, stages = drawn
     best = best_of_all(interval, latency, stages)
     found = partition(interval, latency, stages)

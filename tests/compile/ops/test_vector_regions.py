@@ -7,7 +7,7 @@ import pytest
 
 from tests.networks import NetworkBuilder, northpole, one_conv
 from zapdeploy.compile.layers import Layer, group_layers
-from zapdeploy.compile.mapping.cost import blocks_and_vectors
+from zapdeploy.compile.mapping.cost import output_tiles_and_vectors
 from zapdeploy.compile.mapping.tiling import Cuts, space_of
 from zapdeploy.compile.regions import Region
 
@@ -41,7 +41,7 @@ def read_by_vectors(name: str, inputs: int) -> tuple[Layer, Cuts, Region]:
 def test_as_many_vectors_as_the_matrix_unit_takes(name: str) -> None:
     layer, cuts, found = read_by_vectors(name, 32)
     (tile,) = layer.operator.matrix_tiles(layer.anchor, cuts.output, cuts.reduction)
-    vectors = blocks_and_vectors(tile, 8, northpole())[1]
+    vectors = output_tiles_and_vectors(tile, 8, northpole())[1]
     assert len(found.low) == vectors.max()
     busy = (found.volume > 0).sum(axis=0)
     assert (busy <= np.broadcast_to(vectors[0], busy.shape)).all()
