@@ -62,7 +62,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Table:
-    """Options by layer. rest_*: costs that belong to no layer; rest_damage: noise at 8 bits."""
+    """Options by layer. rest_*: costs that belong to no layer; rest_noise: noise at 8 bits."""
 
     layers: Mapping[str, Sequence[Option]]
     rest_energy_j: float = 0.0
