@@ -99,11 +99,11 @@ def network_outputs(graph: Graph) -> tuple[Value, ...]:
     What is constant it has already.
     """
     state = {after for _, after in graph.state}
-    sent = [left(graph, name) for name in graph.outputs if name not in state]
+    sent = [chip_output(graph, name) for name in graph.outputs if name not in state]
     return tuple({value.name: value for value in sent if not value.is_constant}.values())
 
 
-def left(graph: Graph, name: str) -> Value:
+def chip_output(graph: Graph, name: str) -> Value:
     """The tensor that the chip leaves for a graph output, before the host's own dequantizer."""
     node = graph.producers().get(name)
     hosted = node is not None and node.op == "Dequantize" and node.name in host_nodes(graph)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from zapdeploy.compile.graph import Graph, Value
-from zapdeploy.compile.layers import Layer, left, received
+from zapdeploy.compile.layers import Layer, chip_output, received
 from zapdeploy.compile.ops.base import Operator, operator
 from zapdeploy.errors import ModelError, UsageError
 
@@ -52,7 +52,7 @@ def states(graph: Graph) -> tuple[State, ...]:
 
 def _state(graph: Graph, before: str, after: str) -> State:
     where = f"state '{before}' -> '{after}'"
-    given, result = received(graph, before), left(graph, after)
+    given, result = received(graph, before), chip_output(graph, after)
     if len(given) > 1:
         names = " and ".join(f"'{value.name}'" for value in given)
         raise ModelError(f"{where} must be read in one form, not as {names}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from zapdeploy.compile.graph import Graph, Value
-from zapdeploy.compile.layers import left
+from zapdeploy.compile.layers import chip_output
 from zapdeploy.compile.mapping.memory import CapacityViolation
 from zapdeploy.compile.multichip.stages import size_on_chip
 from zapdeploy.compile.program.layer_records import layer_bars, layer_records, layer_table
@@ -149,7 +149,7 @@ def border_of(graph: Graph, target: Target) -> Border:
         inputs=tuple(_plain(graph.values[name]) for name in graph.inputs),
         outputs=tuple(_plain(graph.values[name]) for name in graph.outputs),
         state=graph.state,
-        sent_bytes=tuple(size_on_chip(left(graph, name), target) for name in graph.outputs),
+        sent_bytes=tuple(size_on_chip(chip_output(graph, name), target) for name in graph.outputs),
     )
 
 
