@@ -182,20 +182,48 @@ def compile_space(
     Raises:
         UsageError: The grid does not suit the network.
     """
-    _check_options(batch, chips, None, objective, effort)
-    if effort == "thorough":
-        raise UsageError("--effort must be quick or normal with --split space, not thorough")
     where, text = target_text(target)
     chip = parse_target(text, f"target file '{where}'")
-    imported = import_model(Path(model), batch=batch, shapes=shapes)
-    graph = replace(imported.graph, name=Path(model).stem)
-    cut = _grid(graph, chips, chip_grid)
-    options = Options(batch or frames_of(graph), cut.cards, objective, effort)
-    origin = Origin(imported.origin.file, imported.origin.sha256, imported.origin.notes)
-    found = build_space(graph, origin, chip, text, options, cut, progress)
+    found = cut_over_space(
+        lambda frames: import_model(Path(model), batch=frames, shapes=shapes),
+        Path(model).stem,
+        chip,
+        text,
+        chips=chips,
+        chip_grid=chip_grid,
+        batch=batch,
+        objective=objective,
+        effort=effort,
+        progress=progress,
+    )
     if output is not None and found.fits:
         return save_space(found, Path(output))
     return found
+
+
+def cut_over_space(
+    read: Callable[[int | None], Imported],
+    name: str,
+    chip: Target,
+    text: str,
+    *,
+    chips: int | None = None,
+    chip_grid: str | tuple[int, ...] | None = None,
+    batch: int | None = None,
+    objective: str = "throughput",
+    effort: str = "normal",
+    progress: Progress = lambda what, done, total: None,
+) -> SpaceProgram:
+    """Compile what `read` imports over space, as `compile_network` does over layers."""
+    _check_options(batch, chips, None, objective, effort)
+    if effort == "thorough":
+        raise UsageError("--effort must be quick or normal with --split space, not thorough")
+    imported = read(batch)
+    graph = replace(imported.graph, name=name)
+    cut = _grid(graph, chips, chip_grid)
+    options = Options(batch or frames_of(graph), cut.cards, objective, effort)
+    origin = Origin(imported.origin.file, imported.origin.sha256, imported.origin.notes)
+    return build_space(graph, origin, chip, text, options, cut, progress)
 
 
 def _grid(graph: Graph, chips: int | None, grid: str | tuple[int, ...] | None) -> Grid:

@@ -14,6 +14,7 @@ import zapdeploy as zd
 from tests.benchmarks.chips import small_model
 from tests.cli.conftest import Call
 from tests.cli.conftest import zapdeploy as zapdeploy  # a fixture
+from tests.compile.frontend.dialects import Style, Writer, residual_network
 from zapdeploy.explore import code
 from zapdeploy.explore.exploring import explore, plan_exploration
 from zapdeploy.explore.spec import read_spec
@@ -82,6 +83,34 @@ def test_energy_by_values_is_what_simulate_says(
         assert row["energy_by_values_j"] == pytest.approx(wanted["value"], rel=1e-12)
         assert row["energy_by_values_j_low"] < wanted["value"] < row["energy_by_values_j_high"]
         assert row["energy_by_values_j"] != row["energy_per_frame_j"]
+
+
+def test_networks_cut_over_space(tmp_path: Path) -> None:
+    model = residual_network(Writer(), Style())[0].save(tmp_path / "images.onnx")
+    axes = {
+        "model": str(model),
+        "batch": 1,
+        "core": {"memory": ["768 KiB"]},
+        "networks": {"model": {"width": ["64 B/cycle"]}},
+        "frame_rate": [1.0],
+    }
+    cuts = {"split": ["stages", "space", "space", "stages"], "chips": [1, 4, 4, 4]}
+    linked = [{**cuts, "chip_grid": ["suited", "suited", "1x4", "2x2"]}]
+    found = explore(spec_of(tmp_path, axes=axes, linked=linked), tmp_path / "out", workers=0)
+    whole, suited, given, wrong = found.rows
+    keys = {"core.memory": "768 KiB", "networks.model.width": "64 B/cycle"}
+    (tmp_path / "chip.toml").write_text(changed_target_text("northpole-sim", keys))
+    for row, grid in ((suited, None), (given, "1x4")):
+        program = zd.compile_space(model, tmp_path / "chip.toml", chips=4, chip_grid=grid, batch=1)
+        result = zd.simulate_space(program, level="estimate", frame_rate_hz=1.0)
+        assert (row["chips_used"], row["throughput_fps"]) == (4, result.throughput_fps)
+        assert row["energy_per_frame_j"] == result.energy_per_frame.value
+        assert result.energy_at_frame_rate is not None
+        assert row["energy_at_frame_rate_j"] == result.energy_at_frame_rate.value
+        assert row["throughput_fps_low"] is None
+    assert (whole["status"], whole["chips_used"]) == ("done", 1)
+    assert (wrong["status"], wrong["reason"][:25]) == ("failed", "chip_grid must go with sp")
+    assert found.tables()  # times without an interval are shown, too
 
 
 def test_values_of_other_shapes_leave_the_rest(tmp_path: Path) -> None:

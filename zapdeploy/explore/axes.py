@@ -14,6 +14,8 @@ from zapdeploy.hardware_targets.changes import is_number
 from zapdeploy.quantities import parse
 
 Value = str | int | float | bool | tuple[Any, ...] | None
+STAGES, SPACE = "stages", "space"
+SUITED = "suited"  # the grid of so many chips that has least to send
 # What is no key of a target, with the value that holds where nothing is said.
 OPTIONS: dict[str, Value] = {
     "model": None,
@@ -23,13 +25,15 @@ OPTIONS: dict[str, Value] = {
     "batch": 1,
     "target": "northpole-sim",
     "chips": None,
+    "split": STAGES,
+    "chip_grid": SUITED,
     "micro_batch": None,
     "objective": "throughput",
     "effort": "normal",
     "frame_rate": None,
 }
 _WHOLE = {"neurons", "width", "batch", "chips", "micro_batch"}
-_TEXTS = {"model", "precision", "target", "objective", "effort"}
+_TEXTS = {"model", "precision", "target", "objective", "effort", "split", "chip_grid"}
 _NUMBER = re.compile(r"\s*([-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)\s*(\S.*)?")
 MOST_VALUES = 100_000
 _FEW = 4  # whole numbers: a range without steps between closer ends is one of fractions
@@ -135,6 +139,8 @@ def _checked(name: str, value: Any) -> Value:
     elif name in _TEXTS:
         if not isinstance(value, str):
             raise ValueError(f"axis {name} must have texts, not {value!r}")
+        if name == "split" and value not in (STAGES, SPACE):
+            raise ValueError(f"axis split must be of {STAGES} and {SPACE}, not '{value}'")
     elif name == "frame_rate":
         if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
             raise ValueError(f"axis frame_rate must have numbers above 0 (Hz), not {value!r}")

@@ -7,17 +7,25 @@ so points that differ in memory sizes, the host or the frame rate cost next to n
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from zapdeploy.api import ESTIMATE, TIMING, compile_network, simulate
+from zapdeploy.api import (
+    ESTIMATE,
+    TIMING,
+    compile_network,
+    cut_over_space,
+    simulate,
+    simulate_space,
+)
 from zapdeploy.arrays import load_arrays
 from zapdeploy.compile.frontend import Imported, import_model
 from zapdeploy.compile.mapping.sharing import Kept, Shared, sharing
-from zapdeploy.errors import ZapdeployError
+from zapdeploy.errors import UsageError, ZapdeployError
 from zapdeploy.explore.accuracy import AccuracyJob, accuracy_row
+from zapdeploy.explore.axes import SPACE, SUITED
 from zapdeploy.explore.outcome import (
     FAILED,
     INTERNAL,
@@ -26,6 +34,7 @@ from zapdeploy.explore.outcome import (
     no_row,
     row_by_values,
     row_of,
+    row_over_space,
 )
 from zapdeploy.explore.points import Job
 from zapdeploy.hardware_targets import Target, parse_target
@@ -77,10 +86,36 @@ class Workshop:
     def _row(self, network: str, file: Path, job: AnyJob) -> dict[str, Any]:
         if isinstance(job, AccuracyJob):
             return accuracy_row(file, job)
+        if job.split == SPACE:
+            return self._row_over_space(network, file, job)
+        if job.chip_grid != SUITED:
+            raise UsageError(f"chip_grid must go with split space, not {job.split}")
         found = self.result(network, file, job)
         if isinstance(found, str):
             return no_row(UNFIT, found, self._target(job.target_text))
         return row_of(found, job.frame_rate_hz) | self._by_values(network, found, job)
+
+    def _row_over_space(self, network: str, file: Path, job: Job) -> dict[str, Any]:
+        """A point whose cards each hold a box of every tensor."""
+        if job.micro_batch is not None or job.values is not None:
+            raise UsageError("micro_batch and values must be left out with split space")
+        chip = self._target(job.target_text)
+        program = cut_over_space(
+            self._reading(network, file),
+            file.stem,
+            chip,
+            job.target_text,
+            chips=job.chips,
+            chip_grid=None if job.chip_grid == SUITED else job.chip_grid,
+            batch=job.batch,
+            objective=job.objective,
+            effort=job.effort,
+        )
+        if not program.fits:
+            return no_row(UNFIT, program.why_not, chip)
+        level = TIMING if job.timing == "schedule" else ESTIMATE
+        found = simulate_space(program, frame_rate_hz=job.frame_rate_hz, level=level)
+        return row_over_space(found)
 
     def _by_values(self, network: str, found: Result, job: Job) -> dict[str, Any]:
         """The energy by what values some frames have; it is one for all frame rates."""
@@ -102,12 +137,9 @@ class Workshop:
         return row
 
     def _made(self, network: str, file: Path, job: Job, chip: Target) -> Result | str:
-        def read(batch: int | None) -> Imported:
-            return self._imports.get((network, batch), lambda: self._imported(file, batch))
-
         with sharing(self.shared):
             program = compile_network(
-                read,
+                self._reading(network, file),
                 file.stem,
                 chip,
                 job.target_text,
@@ -120,6 +152,12 @@ class Workshop:
             if not program.fits:
                 return program.why_not
             return simulate(program, level=TIMING if job.timing == "schedule" else ESTIMATE)
+
+    def _reading(self, network: str, file: Path) -> Callable[[int | None], Imported]:
+        """Imports the network once for each batch."""
+        return lambda batch: self._imports.get(
+            (network, batch), lambda: self._imported(file, batch)
+        )
 
     def _imported(self, file: Path, batch: int | None) -> Imported:
         whole = {

@@ -8,6 +8,7 @@ from zapdeploy.benchmarks.simulated.rates import spread
 from zapdeploy.hardware_targets import Target
 from zapdeploy.quantities import Estimate
 from zapdeploy.sim.results import Result
+from zapdeploy.sim.space.results import SpaceResult
 
 DONE, UNFIT, FAILED, ENDED = "done", "does not fit", "failed", "ended"
 INTERNAL = "internal error"  # the reason begins so where the fault is ours
@@ -63,6 +64,27 @@ def row_of(result: Result, frame_rate_hz: float | None) -> dict[str, Any]:
         rate = result.at(frame_rate_hz)
         row |= _ends(AT_RATE, rate.energy_per_frame)
         row |= {"busy_share": rate.busy_share, "keeps_up": rate.keeps_up}
+    return row
+
+
+def row_over_space(result: SpaceResult) -> dict[str, Any]:
+    """A point that was cut over space and timed. How far its times may be off is not known: they
+    have no interval."""
+    target = result.program.target
+    row: dict[str, Any] = {"status": DONE, "reason": "", **_totals(target)}
+    row |= {"throughput_fps": result.throughput_fps, "latency_s": result.latency_s}
+    row |= _ends("energy_per_frame_j", result.energy_per_frame) | _ends("power_w", result.power_w)
+    row |= {
+        "chips_used": result.program.grid.cards,
+        "limiter": result.limiter,
+        "timing_kind": result.timing_kind.value,
+        "per_core_peak_bytes": max(each.memory.peak for each in result.program.programs),
+        "per_core_limit_bytes": max(each.memory.limit for each in result.program.programs),
+    }
+    if result.energy_at_frame_rate is not None and result.frame_rate_hz is not None:
+        row |= _ends(AT_RATE, result.energy_at_frame_rate)
+        busy = min(result.frame_rate_hz / result.throughput_fps, 1.0)
+        row |= {"busy_share": busy, "keeps_up": result.keeps_up}
     return row
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from zapdeploy.benchmarks.models.workloads import file_digest
 from zapdeploy.compile.mapping.sharing import numbers_read
 from zapdeploy.errors import UsageError, ZapdeployError
-from zapdeploy.explore.axes import OPTIONS, Value
+from zapdeploy.explore.axes import OPTIONS, STAGES, SUITED, Value
 from zapdeploy.explore.code import code_digest
 from zapdeploy.explore.spec import Bound, Compute, Spec
 from zapdeploy.hardware_targets import Target, parse_target
@@ -69,6 +69,8 @@ class Job:
     effort: str
     frame_rate_hz: float | None
     timing: str
+    split: str = STAGES
+    chip_grid: str = SUITED
     values: tuple[str, int] | None = None
 
 
@@ -121,7 +123,8 @@ class Points:
         network, precision = self._network_of(options)
         values = {**options, "precision": precision, **changes}
         job = _job(network, chip, values, self._spec.compute)
-        mapped = (job.batch, job.chips, job.micro_batch, job.objective, job.effort, chip.mapped)
+        cut = (job.chips, job.split, job.chip_grid, job.micro_batch)
+        mapped = (job.batch, *cut, job.objective, job.effort, chip.mapped)
         return Point(values, network, job, (network, *mapped), chip.error)
 
     def chip(self, target: str, changes: Mapping[str, Value]) -> Chip:
@@ -148,6 +151,8 @@ def _job(network: str, chip: Chip, values: Mapping[str, Any], compute: Compute) 
     options = {
         "batch": int(values["batch"]),
         "chips": values["chips"],
+        "split": values["split"],
+        "chip_grid": values["chip_grid"],
         "micro_batch": values["micro_batch"],
         "objective": values["objective"],
         "effort": values["effort"],

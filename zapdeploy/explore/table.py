@@ -100,9 +100,9 @@ class Exploration(Answer):
 
 
 def _interval(row: Row, name: str, unit: str) -> str:
-    shown = [row[f"{name}{end}"] for end in ("", "_low", "_high")]
-    value, low, high = (quantity(one, unit) if unit else count(one) for one in shown)
-    return f"{value} [{low}, {high}]"
+    ends = [row[f"{name}{end}"] for end in ("", "_low", "_high") if row.get(f"{name}{end}")]
+    value, *others = (quantity(one, unit) if unit else count(one) for one in ends)
+    return f"{value} [{', '.join(others)}]" if others else value
 
 
 def joined(plan: Plan, results: Mapping[str, Row]) -> Iterator[Row]:
