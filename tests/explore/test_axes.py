@@ -55,6 +55,8 @@ def test_linked_names_move_together() -> None:
     axes = read_axes({"model": ["a", "b"]}, linked, Path())
     assert combinations(axes) == 4
     assert axes[1].values == (("1 KiB", 1), ("2 KiB", 2))
+    again = read_axes({"model": "a"}, [{"batch": [1, 2, 3], "chips": [1, 1, 2]}], Path())
+    assert again[1].values == ((1, 1), (2, 1), (3, 2))  # a value may come back
 
 
 def test_patterns_and_files_lie_beside_the_spec(tmp_path: Path) -> None:

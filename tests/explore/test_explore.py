@@ -89,7 +89,7 @@ def test_networks_cut_over_space(tmp_path: Path) -> None:
     model = residual_network(Writer(), Style())[0].save(tmp_path / "images.onnx")
     axes = {
         "model": str(model),
-        "batch": 1,
+        "batch": 2,
         "core": {"memory": ["768 KiB"]},
         "networks": {"model": {"width": ["64 B/cycle"]}},
         "frame_rate": [1.0],
@@ -101,7 +101,7 @@ def test_networks_cut_over_space(tmp_path: Path) -> None:
     keys = {"core.memory": "768 KiB", "networks.model.width": "64 B/cycle"}
     (tmp_path / "chip.toml").write_text(changed_target_text("northpole-sim", keys))
     for row, grid in ((suited, None), (given, "1x4")):
-        program = zd.compile_space(model, tmp_path / "chip.toml", chips=4, chip_grid=grid, batch=1)
+        program = zd.compile_space(model, tmp_path / "chip.toml", chips=4, chip_grid=grid, batch=2)
         result = zd.simulate_space(program, level="estimate", frame_rate_hz=1.0)
         assert (row["chips_used"], row["throughput_fps"]) == (4, result.throughput_fps)
         assert row["energy_per_frame_j"] == result.energy_per_frame.value

@@ -79,6 +79,48 @@ def test_both_samplers_beat_luck(tmp_path: Path) -> None:
         assert np.mean([searched(tmp_path, sampler, seed) for seed in seeds]) > luck, sampler
 
 
+GOALS = ("latency_s", "energy_per_frame_j", "total_wires_per_core_side")
+REAL = {
+    "axes": {
+        "model": "time-mix-c4",
+        "neurons": 2000,
+        "precision": ["int8", "int4"],
+        "batch": [1, 2, 4, 8, 16, 32],
+        "objective": ["throughput", "latency", "energy"],
+        "core": {"memory": {"from": "256 KiB", "to": "2048 KiB", "scale": "log"}},
+        "array": {"clock": {"from": "200 MHz", "to": "800 MHz"}},
+        "host": {"bandwidth": {"from": "2 GB/s", "to": "32 GB/s", "scale": "log"}},
+        "networks": {
+            "model": {"width": {"from": "16 B/cycle", "to": "256 B/cycle", "scale": "log"}},
+            "activation": {"width": {"from": "16 B/cycle", "to": "256 B/cycle", "scale": "log"}},
+        },
+    }
+}
+
+
+@pytest.mark.slow
+def test_a_real_search_beats_luck(tmp_path: Path) -> None:
+    """60 points of a real problem, five seeds each; shown with `pytest -s`."""
+    found: dict[str, list[Any]] = {}
+    for sampler in ("random", "nsga2", "tpe"):
+        for seed in range(5):
+            search = {"points": 60, "minimize": GOALS, "sampler": sampler, "seed": seed}
+            spec = {"name": f"{sampler}{seed}", **REAL, "search": search}
+            rows = explore(spec, tmp_path, workers=0).rows
+            done = [[row[goal] for goal in GOALS] for row in rows if row["status"] == "done"]
+            found.setdefault(sampler, []).append(np.log(np.array(done)))
+    every = np.concatenate([logs for runs in found.values() for logs in runs])
+    low, high = every.min(axis=0), every.max(axis=0)
+    ones = np.ones(len(GOALS))
+    volumes = {
+        sampler: [hypervolume((logs - low) / (high - low), ones) for logs in runs]
+        for sampler, runs in found.items()
+    }
+    for sampler, of in volumes.items():
+        print(f"{sampler}: {np.mean(of):.3f} ({min(of):.3f} to {max(of):.3f})")
+    assert np.mean(volumes["tpe"]) > max(volumes["random"])
+
+
 def test_searches_that_are_wrong(tmp_path: Path) -> None:
     with pytest.raises(zd.UsageError, match=r"^search must be for columns among .*, not speed"):
         explore(spec_of(tmp_path, search={"points": 1, "minimize": ["speed"]}), tmp_path, workers=0)

@@ -103,7 +103,8 @@ def _axis(name: str, raw: Any, folder: Path) -> Axis:
     if isinstance(raw, dict):
         values, span = _range(name, raw)
         return Axis((name,), tuple((value,) for value in values), span)
-    return Axis((name,), tuple((value,) for value in _values(name, raw, folder)))
+    each_once = dict.fromkeys(_values(name, raw, folder))
+    return Axis((name,), tuple((value,) for value in each_once))
 
 
 def _linked(raw: Any, folder: Path) -> Axis:
@@ -129,7 +130,7 @@ def _values(name: str, raw: Any, folder: Path) -> list[Value]:
         found = [one for value in found for one in _models(str(value), folder)]
     if name == "target":
         found = [_beside(str(value), folder) for value in found]
-    return list(dict.fromkeys(found))
+    return found
 
 
 def _checked(name: str, value: Any) -> Value:
