@@ -36,6 +36,18 @@ def mapping(document: Any) -> Mapping[str, Any]:
     return typed(dict[str, Any], document)
 
 
+def other_schema(document: Mapping[str, Any], known: int) -> str:
+    """What is wrong with the version that a document says it has; empty: nothing.
+
+    Documents from before versions were written say none: they are of the first.
+    """
+    found = document.get("schema", 1)
+    if type(found) is int and found == known:
+        return ""
+    newer = type(found) is int and found > known
+    return f"schema {known}, not {found!r:.40}{', of a newer zapdeploy' if newer else ''}"
+
+
 def read_json(text: str | bytes) -> Any:
     """A document whose numbers are finite. Raises ValueError for any other text."""
     try:

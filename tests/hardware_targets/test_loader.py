@@ -92,7 +92,10 @@ def test_error_of_a_file_names_the_file(tmp_path: Path) -> None:
     path.write_text(TEXT.replace("schema = 1", "schema = 3"))
     with pytest.raises(TargetError) as error:
         load_target(path)
-    assert str(error.value) == f"target file '{path}': schema Input should be 1 or 2"
+    assert (
+        str(error.value) == f"target file '{path}': schema must be 1 or 2, not 3; "
+        "update zapdeploy, or write the file by 'zapdeploy targets init'"
+    )
 
 
 @pytest.mark.parametrize(

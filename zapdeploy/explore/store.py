@@ -17,6 +17,7 @@ from zapdeploy.errors import DataError
 from zapdeploy.explore.outcome import columns
 from zapdeploy.extras import load
 from zapdeploy.files import replacing
+from zapdeploy.text import one_line
 
 MANY = 64  # files that are joined
 Row = dict[str, Any]
@@ -31,6 +32,7 @@ class Store:
         self.folder = Path(folder) / "results"
         self._read: set[str] = set()
         self._rows: dict[str, Row] = {}
+        self._others: set[str] = set()  # files with columns of another version
 
     def rows(self) -> Mapping[str, Row]:
         """Every row by digest, other writers' new ones included."""
@@ -46,11 +48,18 @@ class Store:
             rows = self._parquet.read_table(path).to_pylist()
         except FileNotFoundError:
             return False
-        except self._arrow.ArrowInvalid as error:
+        except (self._arrow.ArrowException, OSError, ValueError) as error:
             raise DataError(
-                f"results must be a Parquet file: {error} ({path}); remove it"
+                f"results must be a Parquet file: {one_line(str(error), 200)} ({path}); remove it"
             ) from None
-        self._rows.update((row["digest"], row) for row in rows)
+        if rows and rows[0].keys() != columns().keys():
+            self._others.add(path.name)
+        if not all(isinstance(row.get("digest"), str) for row in rows):
+            raise DataError(
+                f"results must stand under digests, in a column of text ({path}); remove it, or "
+                "explore in a new folder"
+            )
+        self._rows.update((row["digest"], dict.fromkeys(columns()) | row) for row in rows)
         self._read.add(path.name)
         return True
 
@@ -62,11 +71,9 @@ class Store:
 
     def join(self) -> None:
         """Put many small files into one, where there are many."""
-        files = self._files()
-        if len(files) < MANY:
-            return
         self.rows()
-        if not {path.name for path in files} <= self._read:
+        files = [path for path in self._files() if path.name not in self._others]
+        if len(files) < MANY or not {path.name for path in files} <= self._read:
             return
         self._write(list(self._rows.values()))
         for path in files:

@@ -20,12 +20,13 @@ from zapdeploy.recordings.description import Description
 from zapdeploy.recordings.description import read_description as read_recording
 from zapdeploy.recordings.options import ReadOptions, read_options
 from zapdeploy.recordings.zapbench import HORIZON
-from zapdeploy.typed import mapping, read_json, typed
+from zapdeploy.typed import mapping, other_schema, read_json, typed
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 DESCRIPTION = "forecaster.json"
+SCHEMA_VERSION = 1
 WEIGHTS = WEIGHTS_FILE
 GOLDEN = "golden.json"
 MOST_OF_ANY = 10**9  # neurons, frames, hidden units
@@ -87,7 +88,12 @@ def save_forecaster(
 
 def write_description(folder: Path, spec: ForecasterSpec, record: Mapping[str, Any]) -> None:
     """Write forecaster.json."""
-    text = json.dumps({"forecaster": spec.as_json(), "training": dict(record)}, indent=2)
+    document = {
+        "schema": SCHEMA_VERSION,
+        "forecaster": spec.as_json(),
+        "training": dict(record),
+    }
+    text = json.dumps(document, indent=2)
     with atomic_write(folder / DESCRIPTION) as file:
         file.write(text.encode() + b"\n")
 
@@ -97,6 +103,11 @@ def read_description(folder: Path) -> tuple[ForecasterSpec, dict[str, Any]]:
     path = folder / DESCRIPTION
     try:
         document = mapping(read_json(path.read_text(encoding="utf-8")))
+        if wrong := other_schema(document, SCHEMA_VERSION):
+            raise DataError(
+                f"{DESCRIPTION} must have {wrong} ({path}); read it with the zapdeploy that wrote "
+                "it, or train it again"
+            )
         spec = _read_spec(mapping(document["forecaster"]))
         record = dict(mapping(document["training"]))
     except OSError as error:

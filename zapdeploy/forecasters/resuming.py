@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from zapdeploy.errors import DataError, UsageError
 from zapdeploy.forecasters.folder import write_tensors
+from zapdeploy.text import one_line
 
 if TYPE_CHECKING:
     import torch
@@ -80,13 +81,28 @@ def read_resume(
             f"{_difference(found, identity)} ({folder}); give another folder, or start over: "
             "--restart"
         )
+    try:
+        return _fill(network, optimizer, notes["state"], tensors)
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise DataError(
+            f"resume file must be of this version, not otherwise: {one_line(str(error), 200)} "
+            f"({path}); start over: --restart"
+        ) from None
+
+
+def _fill(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    text: str,
+    tensors: Mapping[str, Tensor],
+) -> Progressed:
     network.load_state_dict(_below("network/", tensors))
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in _below("optimizer/", tensors).items():
         index, entry = name.split("/")
         moments.setdefault(int(index), {})[entry] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
-    state = json.loads(notes["state"])
+    state = json.loads(text)
     history = tuple((int(step), float(error)) for step, error in state.pop("history"))
     return Progressed(**state, history=history)
 

@@ -113,6 +113,18 @@ def _read_count(raw: Any) -> Any:
 
 
 Number = Annotated[Figure, quantity("")]
+
+
+def _read_schema(raw: Any) -> Any:
+    if type(raw) is not int or raw not in (1, 2):
+        raise ValueError(
+            f"must be 1 or 2, not {raw!r:.40}; update zapdeploy, or write the file by "
+            "'zapdeploy targets init'"
+        )
+    return raw
+
+
+SchemaVersion = Annotated[Literal[1, 2], BeforeValidator(_read_schema)]
 Count = Annotated[Figure, BeforeValidator(_read_count)]
 Bytes = Annotated[Figure, quantity("byte")]
 BytesPerCycle = Annotated[Figure, _rate("byte/cycle")]

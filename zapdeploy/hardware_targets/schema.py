@@ -27,6 +27,7 @@ from zapdeploy.hardware_targets.figures import (
     Number,
     OpsPerCycle,
     Part,
+    SchemaVersion,
     Seconds,
     Volts,
     Watts,
@@ -261,7 +262,7 @@ def _is_text(raw: Any) -> Any:
 class Target(Part):
     """A core-array chip, as its file describes it."""
 
-    schema_version: Literal[1, 2] = Field(alias="schema")
+    schema_version: SchemaVersion = Field(alias="schema")
     kind: Literal["core-array"] = "core-array"
     name: Annotated[str, BeforeValidator(_is_text)]
     summary: str

@@ -15,7 +15,7 @@ from zapdeploy.errors import DataError, UsageError
 from zapdeploy.files import atomic_write
 from zapdeploy.formatting import interval, quantity
 from zapdeploy.tables import Answer, Table
-from zapdeploy.typed import mapping, read_json, typed
+from zapdeploy.typed import mapping, other_schema, read_json, typed
 
 SCHEMA_VERSION = 1
 ROWS_NAME, NOT_RUN_NAME, COMMON_NAME = "rows.jsonl", "not_run.jsonl", "benchmark.json"
@@ -168,7 +168,8 @@ class ResultFolder:
         for half_written in (self.folder / DETAILS_NAME).glob(".*"):
             half_written.unlink()
         with atomic_write(self.folder / COMMON_NAME) as file:
-            file.write(json.dumps(common, indent=2).encode() + b"\n")
+            document = {"schema": SCHEMA_VERSION, **common}
+            file.write(json.dumps(document, indent=2).encode() + b"\n")
 
     def common(self) -> dict[str, Any]:
         """Raises DataError unless the folder holds results."""
@@ -177,12 +178,17 @@ class ResultFolder:
             found = read_json(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             found = None
+        if isinstance(found, dict) and (wrong := other_schema(found, SCHEMA_VERSION)):
+            raise DataError(
+                f"{COMMON_NAME} must have {wrong} ({self.folder}); read the folder with the "
+                "zapdeploy that wrote it, or run the benchmark again in a new folder"
+            )
         if not _is_common(found):
             raise DataError(
                 f"folder must hold benchmark results, not lack a readable {COMMON_NAME} "
                 f"({self.folder}); give the folder that zapdeploy bench -o wrote"
             )
-        return found
+        return {name: part for name, part in found.items() if name != "schema"}
 
     def result(self) -> BenchmarkResult:
         """All that the folder holds now."""

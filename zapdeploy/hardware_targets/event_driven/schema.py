@@ -7,7 +7,15 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from zapdeploy.hardware_targets.figures import Count, Figure, Joules, Part, Seconds, figures_of
+from zapdeploy.hardware_targets.figures import (
+    Count,
+    Figure,
+    Joules,
+    Part,
+    SchemaVersion,
+    Seconds,
+    figures_of,
+)
 
 
 class Chip(Part):
@@ -52,7 +60,7 @@ class EventLatency(Part):
 class EventTarget(Part):
     """An event-driven chip, as its file describes it."""
 
-    schema_version: Literal[1, 2] = Field(alias="schema")
+    schema_version: SchemaVersion = Field(alias="schema")
     kind: Literal["event-driven"] = "event-driven"
     name: str
     summary: str
