@@ -268,3 +268,25 @@ def test_a_planted_circle_is_found() -> None:
     )
     (found,) = _circles(_edges(files))
     assert {"zapdeploy.compile.graph", "zapdeploy.compile.layers"} <= found
+
+
+# Names of types that all parts use: each is defined once.
+ALIASES = {
+    "arrays.py": {"Array", "Arrays", "Floats", "FloatArray", "IntArray"},
+    "progress.py": {"Progress", "StepProgress"},
+}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_common_types_have_one_name(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    defined = {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    where = path.relative_to(PACKAGE).as_posix()
+    for home, names in ALIASES.items():
+        assert where == home or not defined & names, f"import it from {home}"

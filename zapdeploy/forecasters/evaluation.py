@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zapdeploy.arrays import FloatArray, Floats
 from zapdeploy.errors import DataError, UsageError
 from zapdeploy.forecasters.baselines import MeanBaseline, stimulus_response
 from zapdeploy.progress import Progress
@@ -22,21 +23,18 @@ from zapdeploy.recordings.conditions import Condition, Split, check_window, fram
 from zapdeploy.recordings.recording import Recording
 from zapdeploy.recordings.zapbench import HORIZON
 
-Array = NDArray[np.float32]
-Errors = NDArray[np.float64]
-
 
 class FromRecording(ABC):
     """A forecaster that reads more of a recording than its traces."""
 
     @abstractmethod
-    def windows(self, recording: Recording, starts: Sequence[int], horizon: int) -> Array:
+    def windows(self, recording: Recording, starts: Sequence[int], horizon: int) -> Floats:
         """Forecasts [windows, horizon, neurons] from contexts that begin at these frames."""
 
 
 # Contexts [windows, context, neurons], covariates to come [windows, horizon, any number] ->
 # forecasts [windows, horizon, neurons].
-FromTraces = Callable[[Array, Array], Array]
+FromTraces = Callable[[Floats, Floats], Floats]
 Forecast = FromTraces | FromRecording
 
 
@@ -46,8 +44,8 @@ class Traced:
     absolute error [stretches, neurons], the mean over steps of each stretch of `length` windows.
     """
 
-    windows: Errors
-    neurons: Errors
+    windows: FloatArray
+    neurons: FloatArray
     lengths: NDArray[np.int64]
 
 
@@ -92,9 +90,9 @@ class Scores:
         return _mean([score.mse for score in self.trained])
 
     @property
-    def neuron_mae(self) -> Errors:
+    def neuron_mae(self) -> FloatArray:
         """[neurons]: the mean over conditions, windows and steps."""
-        found: Errors = np.mean(
+        found: FloatArray = np.mean(
             [
                 (s.traced.neurons * s.traced.lengths[:, None]).sum(axis=0) / s.windows
                 for s in self.trained
@@ -183,7 +181,7 @@ def mean_forecast(window: int, horizon: int = HORIZON) -> Forecast:
 
 def evaluate_response(
     recording: Recording,
-    response: Array | None = None,
+    response: Floats | None = None,
     *,
     horizon: int = HORIZON,
     lead: int = 1,
@@ -213,7 +211,7 @@ def evaluate_response(
 
 def _forecasts(
     forecast: Forecast, recording: Recording, starts: list[int], context: int, horizon: int
-) -> tuple[Array, Array]:
+) -> tuple[Floats, Floats]:
     """Forecasts and what came, [windows, horizon, neurons] each."""
     if isinstance(forecast, FromRecording):
         found = forecast.windows(recording, starts, horizon)
@@ -231,14 +229,14 @@ class _Sums:
 
     def __init__(self, horizon: int, neurons: int, stretch: int) -> None:
         self.horizon, self.stretch = horizon, stretch
-        self.absolute: list[Errors] = []
+        self.absolute: list[FloatArray] = []
         self.squared = np.zeros(horizon)
-        self.stretches: list[Errors] = []
+        self.stretches: list[FloatArray] = []
         self.lengths: list[int] = []
         self.neurons = neurons
         self.count = 0
 
-    def add(self, found: Array, wanted: Array) -> int:
+    def add(self, found: Floats, wanted: Floats) -> int:
         """Count these windows in; how many of the forecasts were NaN."""
         missing = int(np.isnan(found).sum())
         magnitude = np.nan_to_num(np.abs(found - wanted), nan=0.0, posinf=np.inf)

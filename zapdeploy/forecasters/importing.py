@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zapdeploy.arrays import load_arrays
+from zapdeploy.arrays import Arrays, load_arrays
 from zapdeploy.forecasters.checkpoint import WEIGHTS_FILE, check_and_fill, read_tensors
 from zapdeploy.forecasters.flax_names import benchmark_map
 from zapdeploy.forecasters.orbax import find_orbax, read_orbax
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 MAP_ENDING = ".map.json"
-Arrays = dict[str, NDArray[Any]]
 
 
 def load_checkpoint(module: nn.Module, path: Path, model: str) -> None:

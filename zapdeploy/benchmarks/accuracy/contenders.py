@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zapdeploy.arrays import Floats
 from zapdeploy.benchmarks.accuracy.video import Run, VideoForecast, run_in_torch, video_of
 from zapdeploy.benchmarks.models.onnx_model import load_model, model_facts
 from zapdeploy.errors import DataError, ModelError, UsageError
@@ -41,7 +41,6 @@ MEAN, STIMULUS = "mean", "stimulus"
 MEAN_WINDOW = 4
 FLOAT32 = "fp32"
 TORCH, ONNXRUNTIME, SIMULATOR, BASELINE = "torch", "onnxruntime", "functional simulator", "baseline"
-Array = NDArray[np.float32]
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -187,10 +186,10 @@ def _torch_contender(path: Path, neurons: int) -> Contender:
     if spec.neurons != neurons:
         raise _other_neurons(str(path), spec.neurons, neurons)
 
-    def forecast(contexts: Array, covariates: Array) -> Array:
+    def forecast(contexts: Floats, covariates: Floats) -> Floats:
         inputs = (contexts, covariates) if spec.info.covariates else (contexts,)
         with torch.inference_mode():
-            found: Array = trained.network(*map(torch.from_numpy, inputs)).numpy()
+            found: Floats = trained.network(*map(torch.from_numpy, inputs)).numpy()
         return found
 
     return Contender(
@@ -238,8 +237,8 @@ def _onnx_contender(path: Path, neurons: int) -> Contender:
     shapes = session_shapes(session)
     names = named_inputs(shapes, str(path), neurons)
 
-    def run(inputs: Mapping[str, Array]) -> Array:
-        found: Array = session.run(None, dict(inputs))[0]
+    def run(inputs: Mapping[str, Floats]) -> Floats:
+        found: Floats = session.run(None, dict(inputs))[0]
         return found
 
     first = shapes[names[0]]
@@ -262,8 +261,8 @@ def _simulated_contender(
     names = named_inputs(shapes, str(path), neurons)
     network = Network.of(graph)
 
-    def run(inputs: Mapping[str, Array]) -> Array:
-        found: Array = network.run(inputs)[graph.outputs[0]]
+    def run(inputs: Mapping[str, Floats]) -> Floats:
+        found: Floats = network.run(inputs)[graph.outputs[0]]
         return found
 
     first = shapes[names[0]]
@@ -334,12 +333,12 @@ def named_inputs(shapes: Shapes, where: str, neurons: int | None = None) -> tupl
 
 
 def _in_batches(
-    run: Callable[[Mapping[str, Array]], Array], names: tuple[str, ...], shapes: Shapes
+    run: Callable[[Mapping[str, Floats]], Floats], names: tuple[str, ...], shapes: Shapes
 ) -> FromTraces:
     """A forecast for any number of windows, from a network with a batch of its own."""
     batch = shapes[names[0]][0]
 
-    def forecast(contexts: Array, covariates: Array) -> Array:
+    def forecast(contexts: Floats, covariates: Floats) -> Floats:
         results = []
         for first in range(0, len(contexts), batch):
             parts = [array[first : first + batch] for array in (contexts, covariates)]
@@ -359,7 +358,7 @@ def _around(forecast: FromTraces, notes: Mapping[str, str], where: str, neurons:
     if normalisation.scale.size != neurons:
         raise _other_neurons(where, normalisation.scale.size, neurons)
 
-    def restored(contexts: Array, covariates: Array) -> Array:
+    def restored(contexts: Floats, covariates: Floats) -> Floats:
         normal, mean, deviation = normalisation.normalise(contexts)
         return normalisation.restore(forecast(normal, covariates), mean, deviation)
 

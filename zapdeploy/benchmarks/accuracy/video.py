@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zapdeploy.arrays import Floats
 from zapdeploy.benchmarks.accuracy.training_data import noted
 from zapdeploy.errors import DataError
 from zapdeploy.forecasters.evaluation import FromRecording
@@ -29,9 +29,8 @@ from zapdeploy.recordings.recording import SYNTHETIC, ZAPBENCH, Recording
 from zapdeploy.recordings.volume import Volume, open_volume
 from zapdeploy.recordings.zapbench import ZAPBENCH_URL
 
-Array = NDArray[np.float32]
 # By the ONNX file's input names, one volume and lead time -> its output [1, 1, *volume].
-Run = Callable[[Mapping[str, Array]], Array]
+Run = Callable[[Mapping[str, Floats]], Floats]
 
 
 def video_of(model: str) -> VideoSpec | None:
@@ -51,7 +50,7 @@ class VideoForecast(FromRecording):
     where: str
     volumes: dict[str, Volume] = field(default_factory=dict)
 
-    def windows(self, recording: Recording, starts: Sequence[int], horizon: int) -> Array:
+    def windows(self, recording: Recording, starts: Sequence[int], horizon: int) -> Floats:
         volume = self._volume(recording)
         columns = slice(None) if recording.columns is None else recording.columns
         found = np.empty((len(starts), horizon, recording.neurons), np.float32)
@@ -93,10 +92,10 @@ def run_in_torch(folder: Path) -> Run:
 
     _, network = load_video(folder)
 
-    def run(inputs: Mapping[str, Array]) -> Array:
+    def run(inputs: Mapping[str, Floats]) -> Floats:
         with torch.inference_mode():
             given = (torch.from_numpy(inputs[name]) for name in (INPUT_NAME, LEAD_NAME))
-            found: Array = network(*given).numpy()
+            found: Floats = network(*given).numpy()
         return found
 
     return run
