@@ -202,6 +202,27 @@ def test_a_store_may_have_several_writers(tmp_path: Path) -> None:
     assert set(Store(tmp_path).rows()) == set(one.rows())
 
 
+def test_large_files_are_not_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+    store.add([{"digest": f"first{i}", "status": "done", "reason": ""} for i in range(2000)])
+    (large,) = (tmp_path / "results").iterdir()
+    monkeypatch.setattr("zapdeploy.explore.store.LARGE_BYTES", large.stat().st_size)
+    for index in range(70):
+        store.add([{"digest": str(index), "status": "done", "reason": ""}])
+        store.join()
+    assert large.exists()
+    assert len(list((tmp_path / "results").iterdir())) < 10
+    assert len(Store(tmp_path).rows()) == 2070
+
+
+def test_a_point_that_was_computed_again_stays_done(tmp_path: Path) -> None:
+    for attempt in range(8):  # files are read in an order that nobody chose
+        folder = tmp_path / str(attempt)
+        Store(folder).add([{"digest": "a", "status": "failed", "reason": "for a while"}])
+        Store(folder).add([{"digest": "a", "status": "done", "reason": ""}])
+        assert Store(folder).rows()["a"]["status"] == "done"
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

@@ -2,8 +2,9 @@
 
 A writer puts a file of its own beside the others, whole or not at all, under a name that nobody
 else has; nothing is locked. A row stands under the digest of what it depends on, so that two rows
-of one digest say the same, and any of them will do. Many small files are joined into one now and
-then: the joined file is there before the others go.
+of one digest say the same, and any of them will do, but for one that failed: another may have been
+computed again. Many small files are joined into one now and then: the joined file is there before
+the others go.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from zapdeploy.errors import DataError
-from zapdeploy.explore.outcome import columns
+from zapdeploy.explore.outcome import ENDED, FAILED, columns
 from zapdeploy.extras import load
 from zapdeploy.files import replacing
 from zapdeploy.text import one_line
 
 MANY = 64  # files that are joined
+LARGE_BYTES = 4 * 2**20  # files from here on stay: to write all again and again takes long
 Row = dict[str, Any]
 
 
@@ -59,9 +61,15 @@ class Store:
                 f"results must stand under digests, in a column of text ({path}); remove it, or "
                 "explore in a new folder"
             )
-        self._rows.update((row["digest"], dict.fromkeys(columns()) | row) for row in rows)
+        self._learn(dict.fromkeys(columns()) | row for row in rows)
         self._read.add(path.name)
         return True
+
+    def _learn(self, rows: Iterable[Row]) -> None:
+        """A row that failed does not take the place of one that did not."""
+        for row in rows:
+            if row["digest"] not in self._rows or row["status"] not in (FAILED, ENDED):
+                self._rows[row["digest"]] = row
 
     def add(self, rows: Iterable[Row]) -> None:
         """Keep rows, whole or not at all."""
@@ -73,9 +81,15 @@ class Store:
         """Put many small files into one, where there are many."""
         self.rows()
         files = [path for path in self._files() if path.name not in self._others]
+        files = [path for path in files if _size(path) < LARGE_BYTES]
         if len(files) < MANY or not {path.name for path in files} <= self._read:
             return
-        self._write(list(self._rows.values()))
+        try:
+            tables = [self._parquet.read_table(path, columns=["digest"]) for path in files]
+        except FileNotFoundError:
+            return  # another client joins them
+        digests = dict.fromkeys(d for table in tables for d in table["digest"].to_pylist())
+        self._write([self._rows[digest] for digest in digests])
         for path in files:
             path.unlink(missing_ok=True)
 
@@ -89,7 +103,7 @@ class Store:
         with replacing(path) as temporary:
             self._parquet.write_table(table, temporary)
         self._read.add(path.name)
-        self._rows.update((row["digest"], row) for row in table.to_pylist())
+        self._learn(table.to_pylist())
 
     def table(self, rows: list[Row]) -> Any:
         """Rows as an Arrow table with every column of a result."""
@@ -103,3 +117,11 @@ def _plain(row: Row) -> Row:
     return {
         name: kind(row[name]) if row.get(name) is not None else None for name, kind in kinds.items()
     }
+
+
+def _size(path: Path) -> int:
+    """In bytes; 0 for a file that was joined meanwhile."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
