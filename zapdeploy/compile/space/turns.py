@@ -66,15 +66,21 @@ class Round:
         into, out = self.moved_elements
         return int((into.sum(axis=0) + out.sum(axis=0)).argmax())
 
-    def moved_bytes(self, target: Target) -> tuple[int, int]:
-        """Into all boxes together, and out of them."""
+    def box_bytes(self, target: Target) -> tuple[IntArray, IntArray]:
+        """Into each box, and out of it [boxes]."""
         found = []
         for names, elements in zip(
             (self.graph.inputs, self.graph.outputs), self.moved_elements, strict=True
         ):
             bits = [storage_bits(self.graph.values[name], target) for name in names]
-            found.append(sum(int(e.sum()) * b // 8 for e, b in zip(elements, bits, strict=True)))
+            sizes = -(-elements * np.array(bits, np.int64).reshape(-1, 1) // 8)
+            found.append(sizes.sum(axis=0, dtype=np.int64))
         return found[0], found[1]
+
+    def moved_bytes(self, target: Target) -> tuple[int, int]:
+        """Into all boxes together, and out of them."""
+        into, out = self.box_bytes(target)
+        return int(into.sum()), int(out.sum())
 
 
 def rounds_of(graph: Graph, grid: Grid) -> tuple[Round, ...]:
