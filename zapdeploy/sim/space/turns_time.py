@@ -116,5 +116,5 @@ def round_time(
         begins = np.maximum(arrived[here] + latency_s, np.maximum(ran[last], sent[free]))
         ran[here] = begins + steps[1, turn]
         sent[here] = np.maximum(sent[last], ran[here]) + steps[2, turn]
-    totals = steps.sum(axis=1).max(axis=1)
-    return RoundTime(*map(float, totals), float(sent[-1].max()) + latency_s)
+    link_in, array, link_out = map(float, steps.sum(axis=1).max(axis=1))
+    return RoundTime(link_in, array, link_out, float(sent[-1].max()) + latency_s)
