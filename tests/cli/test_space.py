@@ -34,18 +34,19 @@ def small_chip(tmp_path: Path) -> Path:
 def test_the_whole_way(zapdeploy: Call, model: Path, small_chip: Path) -> None:
     """Written, read back, proved, run core by core on all cards, timed."""
     program = model.with_suffix(".zap")
-    made = zapdeploy("compile", model, "--target", small_chip, "--chip-grid", "2x2", "--json").json
-    assert (made["split"], made["chips"], made["chip_grid"]) == ("space", 4, [2, 2])
-    found = zapdeploy("simulate", program, "--check", "--json").json
+    made = zapdeploy("compile", model, "--target", small_chip, "--chip-grid", "1x2", "--json").json
+    assert (made["split"], made["chips"], made["chip_grid"]) == ("space", 2, [1, 2])
+    often = ("--passes", 32, "--frame-rate", 1.09)
+    found = zapdeploy("simulate", program, "--check", *often, "--json").json
     assert found["core_array"]["equal"] == found["core_array"]["elements"] > 0
     assert found["check"]["passed"]
     assert found["digest"] == made["digest"]
     assert found["timing_level"] == "scheduled"
-    assert len(found["cards"]) == 4
+    assert len(found["cards"]) == 2
     assert all(proof["peak_bytes"] <= proof["limit_bytes"] for proof in found["certificate"])
-    often = zapdeploy("simulate", program, "--passes", 32, "--frame-rate", 1.09, "--json").json
-    assert often["throughput_fps"] == pytest.approx(found["throughput_fps"] / 32)
-    assert often["keeps_up"]
+    interval_s = 32 * max(found["pass_s"], found["link_s"])
+    assert found["throughput_fps"] == pytest.approx(found["batch"] / interval_s)
+    assert found["keeps_up"]
 
 
 def test_tables(zapdeploy: Call, model: Path) -> None:
