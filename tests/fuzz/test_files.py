@@ -61,6 +61,9 @@ def test_an_internal_error_is_found_and_shrunk(monkeypatch: pytest.MonkeyPatch) 
 # Seeds of longer runs that ended in an internal error, hung, or left something over: the kind, and
 # the smallest changes.
 FOUND = (
+    ("zap", 6001001, "262588"),
+    ("zap", 6002189, "463463"),
+    ("float onnx", 6000727, "372542,615814"),
     ("zap", 59, "977944"),
     ("zap", 3328, "511326"),
     ("zap", 1824, "430268"),

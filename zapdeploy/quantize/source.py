@@ -137,7 +137,7 @@ def raise_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     held = _take_out_weights(model)
     try:
         converted = version_converter.convert_version(model, opset)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, version_converter.ConvertError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(
             f"model must be convertible from opset {current} to {opset}, not refused: {reason}; "

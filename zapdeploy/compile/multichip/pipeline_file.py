@@ -10,9 +10,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from zapdeploy.compile.graph import ElementType, Value
+from zapdeploy.compile.graph import Value
 from zapdeploy.compile.mapping.memory import CapacityViolation
 from zapdeploy.compile.multichip.pipeline import Link, Pipeline
+from zapdeploy.compile.program.graph_document import element_of, shape_of
 from zapdeploy.compile.program.program import Options, Origin, Program
 from zapdeploy.compile.program.section import WRONG
 from zapdeploy.compile.program.zap_file import Writer, ZapFile, file_digest, open_zap
@@ -112,4 +113,4 @@ def _document(value: Value) -> list[Any]:
 
 def _value(item: list[Any]) -> Value:
     name, shape, element = item
-    return Value(str(name), tuple(map(int, shape)), ElementType(*element))
+    return Value(str(name), shape_of(shape), element_of(*element))

@@ -71,7 +71,7 @@ def graph_of(raw: dict[str, Any], arrays: list[Array]) -> Graph:
         return np.asarray(item, dtype)
 
     def value_from(item: dict[str, Any]) -> Value:
-        shape, element = tuple(map(operator.index, item["shape"])), _element(*item["element"])
+        shape, element = shape_of(item["shape"]), element_of(*item["element"])
         quantization, data = item["quantization"], item["data"]
         if quantization is not None:
             low, high = quantization["range"]
@@ -103,8 +103,19 @@ def graph_of(raw: dict[str, Any], arrays: list[Array]) -> Graph:
     )
 
 
-def _element(kind: str, bits: int) -> ElementType:
-    if kind not in ("int", "uint", "float", "bool") or not 1 <= operator.index(bits) <= 64:
+def shape_of(sizes: Any) -> tuple[int, ...]:
+    """What a document says of a shape; ValueError for a negative size."""
+    shape = tuple(map(operator.index, sizes))
+    if any(size < 0 for size in shape):
+        raise ValueError(f"no shape {list(shape)}")
+    return shape
+
+
+def element_of(kind: str, bits: int) -> ElementType:
+    """What a document says of one element; ValueError for no type that there is."""
+    narrow = () if kind in ("float", "bool") else range(1, 9)
+    widths = (*narrow, 16, 32, 64) if kind != "bool" else (8,)
+    if kind not in ("int", "uint", "float", "bool") or operator.index(bits) not in widths:
         raise ValueError(f"no element type {kind!r} of {bits!r} bits")
     return ElementType(kind, bits)
 

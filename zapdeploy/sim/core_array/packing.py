@@ -44,7 +44,9 @@ def unpack(cells: Cells, element: ElementType, bits: int) -> Array:
     if bits < 8:
         return np.asarray(small_integers.unpack(cells[0], bits, signed=element.kind == "int"))
     stored, size = bits // 8, element.numpy.itemsize
-    split = cells.reshape(len(cells), rows, -1, stored)[::-1].transpose(1, 2, 0, 3)
+    split = cells.reshape(len(cells), rows, cells.shape[2] // stored, stored)[::-1].transpose(
+        1, 2, 0, 3
+    )
     count = split.shape[1]
     raw = split.reshape(rows, count, len(cells) * stored)[..., -size:]
     return np.ascontiguousarray(raw).view(element.numpy).reshape(rows, count)
