@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -93,6 +94,17 @@ def test_work_in_a_process_of_its_own(capfd: pytest.CaptureFixture[str]) -> None
     with pytest.raises(WorkerError, match=r"status 3"):
         apart(os._exit, 3)
     assert capfd.readouterr().out == ""
+
+
+def _killed_at_first(marker: Path) -> str:
+    if not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "made"
+
+
+def test_work_whose_process_is_killed_is_done_again(tmp_path: Path) -> None:
+    assert apart(_killed_at_first, tmp_path / "marker") == "made"
 
 
 @pytest.mark.slow

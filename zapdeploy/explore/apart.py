@@ -22,20 +22,24 @@ _KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
     "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
 }
+_ATTEMPTS = 3
 
 
 def apart(work: Callable[..., Any], *given: Any) -> Any:
     """What `work(*given)` returns, or the ZapdeployError that it raises.
 
-    Raises WorkerError where its process ends in another way.
+    Raises WorkerError where its process ends in another way, or is killed again and again.
     """
-    called = subprocess.run(
-        [sys.executable, "-m", "zapdeploy.explore.apart"],
-        input=pickle.dumps((work, given)),
-        capture_output=True,
-        env={**os.environ, **_KEEP_MEMORY},
-        check=False,
-    )
+    for _ in range(_ATTEMPTS):
+        called = subprocess.run(
+            [sys.executable, "-m", "zapdeploy.explore.apart"],
+            input=pickle.dumps((work, given)),
+            capture_output=True,
+            env={**os.environ, **_KEEP_MEMORY},
+            check=False,
+        )
+        if called.returncode >= 0:  # else killed: by somebody, or for memory that others held
+            break
     if called.returncode != 0:
         said = called.stderr.decode(errors="replace").strip().splitlines() or ["nothing"]
         raise WorkerError(
