@@ -59,6 +59,20 @@ def test_trees_are_those_of_the_slow_mesh(rows_first: bool) -> None:
         assert ports == {*others, sender - MESH.cores}
 
 
+def test_many_trees_are_those_of_each_message() -> None:
+    """Their links outgrow the room that is made for them at first, several times."""
+    everyone = list(range(MESH.cores))
+    senders = everyone * 12
+    receivers = [[k for k in everyone if k != sender] for sender in senders]
+    found = trees(MESH, messages(senders, receivers))
+    assert found.first[-1] == len(found.links) > 4 * (len(senders) * 2 + 16)
+    for m, (sender, others) in enumerate(zip(senders, receivers, strict=True)):
+        alone = trees(MESH, messages([sender], [others]))
+        part = slice(found.first[m], found.first[m + 1])
+        assert np.array_equal(found.links[part], alone.links)
+        assert np.array_equal(found.hops[part], alone.hops)
+
+
 def test_from_the_framebuffer() -> None:
     """Into row 1 and along it; the first core is one hop away."""
     found = trees(MESH, messages([-2], [[5, 7]]))
