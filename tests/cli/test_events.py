@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import onnx
 import pytest
 
 pytest.importorskip("torch")
@@ -47,6 +48,32 @@ def test_the_curve(
     page = plot.read_text()
     assert "synaptic operations per frame" in page
     assert "https://cdn" not in page.split("<script", 1)[0]
+
+
+def test_open_dimensions_are_given(
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A file whose neurons are open is read with --shape as the one that says how many."""
+    monkeypatch.setattr(event_driven, "in_lava", run_reference)
+    network = onnx.load(model)
+    (source,) = network.graph.input
+    source.type.tensor_type.shape.dim[2].dim_param = "neurons"
+    opened = tmp_path / model.name
+    onnx.save(network, opened)
+    given = ["--thresholds", "0,8", "--frames", "10", "--json"]
+    capsys.readouterr()
+    assert run(["events", str(opened), *given]) != 0
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert f"give --shape '{source.name}=1,4,N'" in line
+    documents = []
+    for file, shape in ((model, []), (opened, ["--shape", f"{source.name}=1,4,12"])):
+        assert run(["events", str(file), *given, *shape]) == 0
+        documents.append(json.loads(capsys.readouterr().out))
+        del documents[-1]["northpole-sim"]["digest"]  # of the file, too
+    assert documents[0] == documents[1]
 
 
 @pytest.mark.parametrize(

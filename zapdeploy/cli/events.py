@@ -24,6 +24,7 @@ def _events(
     target: Annotated[
         str, typer.Option("--target", metavar="NAME", help="An event-driven chip.")
     ] = "loihi2-sim",
+    shape: options.Shape = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -64,17 +65,18 @@ def _events(
     from zapdeploy.recordings.zapbench import FRAME_PERIOD_S
 
     steps = _thresholds(thresholds)
+    shapes = options.shapes_of(shape)
     if frames is not None and frames < 1:
         raise UsageError(f"--frames must be at least 1, not {frames}; leave it out for all")
     with show.progress(not as_json) as progress:
         place, reading = data_to_read(str(model), data)
         recording = open_recording(
-            place, neurons or neurons_read(model), options=reading, progress=progress
+            place, neurons or neurons_read(model, shapes), options=reading, progress=progress
         )
-        stream = open_stream(model, recording, target, frames)
+        stream = open_stream(model, recording, target, frames, shapes)
         points = curve(stream, steps, progress=progress)
         rate = recording.frame_rate_hz or 1 / FRAME_PERIOD_S
-        dense = compile_model(model, "northpole-sim", batch=1, objective="latency")
+        dense = compile_model(model, "northpole-sim", batch=1, objective="latency", shapes=shapes)
         beside = simulate(dense, frame_rate_hz=rate) if dense.fits else None
     if plot is not None:
         _draw(plot, model.stem, points, beside)

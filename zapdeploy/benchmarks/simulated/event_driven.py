@@ -6,7 +6,7 @@ computes the integer graph's own forecasts; as the threshold rises it sends less
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ THRESHOLDS = (0, 2, 4, 8, 16, 32)
 MEAN_WINDOW = 4  # of the naive mean
 Run = Callable[[SigmaDeltaNetwork, Spikes], dict[str, IntArray]]
 Restore = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -126,24 +127,29 @@ class EventStream:
         return self.restore(output.reals(outputs_of(network, spikes, self.frames)[output.name]))
 
 
-def neurons_read(model: Path) -> Neurons:
+def neurons_read(model: Path, shapes: Shapes | None = None) -> Neurons:
     """What to open a recording with for a forecaster [1, context, neurons]: the columns it was
-    trained on, where it says so, or how many it reads.
+    trained on, where it says so, or how many it reads. `shapes`: of inputs with open dimensions.
     """
-    imported = import_model(model, batch=1)
+    imported = import_model(model, batch=1, shapes=shapes)
     columns = noted_columns(imported.origin.notes, str(model))
     return columns or int(network_inputs(imported.graph)[0].shape[-1])
 
 
 def open_stream(
-    model: Path, recording: Recording, target: str, frames: int | None = None
+    model: Path,
+    recording: Recording,
+    target: str,
+    frames: int | None = None,
+    shapes: Shapes | None = None,
 ) -> EventStream:
     """A quantized forecaster [1, context, neurons] and the stream it is fed with.
 
+    `frames`: of the stream, all by default; `shapes`: whole shapes of inputs with open dimensions.
     Raises ModelError when it cannot be converted or does not fit, TargetError for an unknown chip.
     """
     chip = load_event_target(target)
-    imported = import_model(model, batch=1)
+    imported = import_model(model, batch=1, shapes=shapes)
     graph = imported.graph
     (value,) = _single(network_inputs(graph))
     if len(value.shape) != 3 or value.shape[2] != recording.neurons:
