@@ -16,7 +16,7 @@ def typed(kind: type[T], document: object) -> T:
     from pydantic import ValidationError
 
     try:
-        found: T = _adapter(kind).validate_python(document)  # type: ignore[arg-type]
+        found: T = adapter(kind).validate_python(document)  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "document"
@@ -25,7 +25,8 @@ def typed(kind: type[T], document: object) -> T:
 
 
 @cache
-def _adapter(kind: Any) -> Any:
+def adapter(kind: Any) -> Any:
+    """What validates this type; made once, which takes longer than most that it validates."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(kind)

@@ -84,6 +84,7 @@ def pipeline_in(file: ZapFile) -> Pipeline:
 
 
 def _decode(file: ZapFile) -> Pipeline:
+    stages = _stages(file)  # first: whether the bytes are those that were written is soon known
     return Pipeline(
         model=file.read(str, "model"),
         target=parse_target(file.read(str, "target"), "target in the program"),
@@ -94,7 +95,7 @@ def _decode(file: ZapFile) -> Pipeline:
         outputs=tuple(map(_value, file.header["outputs"])),
         state=file.read(tuple[tuple[str, str], ...], "state"),
         origins=file.read(tuple[Origin, ...], "origins"),
-        stages=_stages(file),
+        stages=stages,
         links=file.read(tuple[Link, ...], "links"),
         violation=file.read(CapacityViolation | None, "violation"),
         version=file.read(str, "version"),

@@ -28,6 +28,7 @@ from zapdeploy.compile.graph import Array, Graph, verify
 from zapdeploy.compile.program.graph_document import graph_document, graph_of
 from zapdeploy.compile.program.program import LayerProgram, Program
 from zapdeploy.errors import ProgramError, ZapdeployError
+from zapdeploy.typed import adapter
 
 ALIGNMENT = 64
 _LENGTH = struct.Struct("<Q")
@@ -115,8 +116,6 @@ def _read_header(raw: memoryview, path: Path) -> tuple[dict[str, Any], int]:
 def _decode(
     header: dict[str, Any], raw: memoryview, at: int, digest: str, planned: bool
 ) -> Program:
-    from pydantic import TypeAdapter
-
     from zapdeploy.compile.layers import group_layers
     from zapdeploy.compile.mapping.memory import CapacityViolation, MemoryPlan
     from zapdeploy.compile.mapping.pricing import Counts
@@ -126,7 +125,7 @@ def _decode(
     arrays = list(_read_arrays(header["arrays"], raw, at))
 
     def read(kind: Any, key: str) -> Any:
-        return TypeAdapter(kind).validate_python(header[key])
+        return adapter(kind).validate_python(header[key])
 
     graph = graph_of(header["graph"], arrays)
     verify(graph)

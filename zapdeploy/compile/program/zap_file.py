@@ -37,6 +37,7 @@ from zapdeploy.compile.program.section import (
 )
 from zapdeploy.errors import ProgramError
 from zapdeploy.files import require_regular
+from zapdeploy.typed import adapter
 
 MAGIC = b"ZAPDEPLY"
 FORMAT_VERSION = 4
@@ -150,9 +151,7 @@ class ZapFile:
 
     def read(self, kind: Any, key: str) -> Any:
         """A part of the header as this type. Raises some error of Python's for any other."""
-        from pydantic import TypeAdapter
-
-        return TypeAdapter(kind).validate_python(self.header[key])
+        return adapter(kind).validate_python(self.header[key])
 
     def incomplete(self, error: Exception) -> ProgramError:
         """What to say of a header that lacks something."""
@@ -207,10 +206,8 @@ def _read_header(raw: memoryview, path: Path) -> tuple[dict[str, Any], int, str]
 
 def _sections(header: Mapping[str, Any], starts: int, path: Path) -> tuple[Section, ...]:
     """Where the Programs lie: one after the other, from the prefix up to the header."""
-    from pydantic import TypeAdapter
-
     try:
-        found = TypeAdapter(tuple[Section, ...]).validate_python(header["sections"])
+        found = adapter(tuple[Section, ...]).validate_python(header["sections"])
     except WRONG as error:
         raise incomplete(path, error) from None
     ends = [_PREFIX.size, *(section.end for section in found)]
