@@ -28,7 +28,7 @@ from zapdeploy.explore.sources import Sources
 from zapdeploy.explore.spec import Spec, load_spec, read_spec
 from zapdeploy.explore.store import Row, Store
 from zapdeploy.explore.table import Exploration, joined, save
-from zapdeploy.explore.tasks import Task
+from zapdeploy.explore.tasks import Task, networks_first
 from zapdeploy.explore.worker import Allowed
 from zapdeploy.platforms import usable_cores
 from zapdeploy.progress import Progress
@@ -187,7 +187,8 @@ class Runner:
         places = self._networks.alternating(task.network for task in tasks)
         tasks = sorted(tasks, key=lambda task: places[task.network])
         start = random.randrange(len(tasks))  # several clients meet late
-        take = pending_tasks([*tasks[start:], *tasks[:start]], have)
+        tasks = networks_first([*tasks[start:], *tasks[:start]])
+        take = pending_tasks(tasks, have)
         if self._workers == 0 and self._scheduler is None:
             in_process(take, self._file, keep)
             return

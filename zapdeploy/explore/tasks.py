@@ -36,6 +36,13 @@ def tasks_of(points: Sequence[Point], most_families: int = MOST_FAMILIES) -> lis
     return found
 
 
+def networks_first(tasks: Sequence[Task]) -> list[Task]:
+    """A task of each network, then the others: who has the first one makes the network, and as long
+    as any is left to be made, no other has to wait for that one."""
+    first = {task.network: task for task in reversed(tasks)}
+    return [task for one in (True, False) for task in tasks if (task is first[task.network]) == one]
+
+
 def _parts(jobs: list[AnyJob]) -> Iterator[list[AnyJob]]:
     for at in range(0, len(jobs), MOST_JOBS):
         yield jobs[at : at + MOST_JOBS]
