@@ -57,6 +57,26 @@ def test_mixed_shows_the_front(zapdeploy: Call, tmp_path: Path, calibration: Pat
     assert "mixed" in json.loads(output.with_suffix(".json").read_text())
 
 
+def test_mixed_by_what_the_values_cost(zapdeploy: Call, tmp_path: Path, calibration: Path) -> None:
+    """The energy it names is that of `simulate --activity` with the inputs it was chosen on."""
+    pytest.importorskip("brevitas")
+    output, zap = tmp_path / "q.onnx", tmp_path / "q.zap"
+    options = ("--weights", "mixed", "--min-snr", 20, "--calibration", calibration, "-o", output)
+    called = zapdeploy("quantize", FACTORY, *options, "--activity", "--json")
+    assert called.status == 0, called.err
+    mixed = called.json["mixed"]
+    assert mixed["energy_of"] == "values"
+    assert mixed["energy_j"]["predicted"] == pytest.approx(mixed["energy_j"]["compiled"], rel=1e-3)
+    assert zapdeploy("compile", output, "--batch", 1, "-o", zap).status == 0
+    asked = ("--activity", "--inputs", calibration, "--level", "estimate", "--json")
+    counted = zapdeploy("simulate", zap, *asked).json["activity"]
+    energy = counted["energy_per_frame_j"]
+    assert mixed["energy_j"]["compiled"] == pytest.approx(
+        energy["without_gating"]["actual"]["value"], rel=1e-9
+    )
+    assert mixed["energy_j"]["compiled"] < energy["constants"]["value"]
+
+
 @pytest.mark.parametrize("name", ["tsmixer-c4", "tide-c4"])
 def test_a_forecasters_folder_is_quantized_on_its_own_windows(
     zapdeploy: Call, tmp_path: Path, name: str
@@ -151,6 +171,7 @@ WRONG = {
         [FACTORY, "--activation-scales", "per tensor"],
         "--activation-scales must be auto, per-neuron, per-tensor, not 'per tensor'",
     ),
+    "stray values": ([FACTORY, "--activity"], "--activity must go with --weights mixed, not 8"),
     "stray budget": ([FACTORY, "--min-snr", "20"], "must go with --weights mixed, not 8"),
     "form": ([FACTORY, "--form", "qoperator"], "form must be 'qcdq' or 'packed'"),
     "rounding": ([FACTORY, "--rounding", "up"], "rounding must be one of nearest, gptq, gpfq, not"),

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from zapdeploy.benchmarks.simulated.layer_costs import compiled_costs
@@ -123,6 +124,27 @@ def test_predicted_costs_are_what_compile_reports(mixer_result, tmp_path: Path) 
     assert b"energy per frame" in (tmp_path / "front.html").read_bytes()
 
 
+def test_costs_by_values_are_those_of_the_bits(mixer_result, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Most of what zeros and noise save is saved in matrix layers, the rest behind and beside."""
+    from zapdeploy.quantize import write_module
+
+    prepared, found = mixer_result
+    write_module(prepared, found.quantized, tmp_path / "mixed.onnx")
+    by_value = {"random": compiled_costs(tmp_path / "mixed.onnx", "northpole-sim")}
+    shape = prepared.samples[0].shape
+    noise = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    for name, values in (("noise", noise), ("zeros", np.zeros(shape, np.float32))):
+        given = {onnx.load(tmp_path / "mixed.onnx").graph.input[0].name: values}
+        by_value[name] = compiled_costs(tmp_path / "mixed.onnx", "northpole-sim", given)
+    total = {name: costs.energy_j for name, costs in by_value.items()}
+    assert total["zeros"] < total["noise"] < total["random"]
+    for name, costs in by_value.items():
+        assert costs.latency_s == by_value["random"].latency_s
+        saved = sum(by_value["random"].layers[n][0] - costs.layers[n][0] for n in costs.layers)
+        whole = total["random"] - total[name]
+        assert 0.5 * whole <= saved <= whole * (1 + 1e-9)
+
+
 def test_without_plotly_the_front_is_printed_and_one_line_says_so(  # type: ignore[no-untyped-def]
     mixer_result,
     tmp_path: Path,
@@ -136,7 +158,7 @@ def test_without_plotly_the_front_is_printed_and_one_line_says_so(  # type: igno
     monkeypatch.setitem(sys.modules, "plotly.graph_objects", None)
     assert not draw_front(found, tmp_path / "front.html")
     assert not (tmp_path / "front.html").exists()
-    _say_mixed({**found.as_json(), "plot": None})
+    _say_mixed({**found.as_json(), "energy_of": "random data", "plot": None})
     printed = capsys.readouterr().out
     assert "Pareto front" in printed
     assert "no plot of it: Plotly is not installed; run: pip install" in printed

@@ -101,6 +101,12 @@ def _quantize(
         float | None,
         typer.Option("--max-latency", metavar="S", help="With mixed: the most time per frame."),
     ] = None,
+    activity: Annotated[
+        bool,
+        typer.Option(
+            "--activity", help="With mixed: energy by the bits of the calibration inputs."
+        ),
+    ] = False,
     metric: Annotated[
         str | None,
         typer.Option(
@@ -146,6 +152,7 @@ def _quantize(
             min_snr=min_snr,
             max_energy=max_energy,
             max_latency=max_latency,
+            activity=activity,
             metric=metric,
             seed=seed,
             progress=progress,
@@ -250,7 +257,8 @@ def _say_module(record: ModuleRecord, output: Path) -> None:
 def _say_mixed(mixed: Mapping[str, Any]) -> None:
     energy, uniform = mixed["energy_j"], mixed["uniform_int8"]["energy_j"]
     print(
-        f"energy per frame {show.quantity(energy['compiled'], 'J', 4)} (modelled; predicted "
+        f"energy per frame {show.quantity(energy['compiled'], 'J', 4)} (modelled, of "
+        f"{'these values' if mixed['energy_of'] == 'values' else 'random data'}; predicted "
         f"{show.quantity(energy['predicted'], 'J', 4)}), uniform int8 "
         f"{show.quantity(uniform, 'J', 4)}"
     )

@@ -42,6 +42,7 @@ def quantize(
     min_snr: float | None = None,
     max_energy: float | None = None,
     max_latency: float | None = None,
+    activity: bool = False,
     metric: str | None = None,
     seed: int = 0,
     progress: Progress = lambda what, done, total: None,
@@ -79,6 +80,7 @@ def quantize(
             returns how well a task is done, of the float and of the quantized file (ONNX only).
         max_energy: Most joules per frame, for "mixed".
         max_latency: Most seconds per frame, for "mixed".
+        activity: Energies of "mixed" by the bits of some calibration inputs, not of random data.
         seed: Of random inputs, and of training.
         progress: Called with what is done, how far, of how much.
 
@@ -107,11 +109,11 @@ def quantize(
             activation_scales = "auto"
     if is_onnx(str(model)) or exported is not None:
         torch_only = (qat, checkpoint, max_energy, max_latency)
-        if any(v is not None for v in torch_only) or powers_of_two or percentile:
+        if any(v is not None for v in torch_only) or powers_of_two or percentile or activity:
             raise UsageError(
                 "model must be a torch module for --qat, --checkpoint, --powers-of-two, "
-                "--percentile, --max-energy and --max-latency, not an ONNX file, nor a forecaster "
-                "that is quantized as one; give a folder of another forecaster or "
+                "--percentile, --max-energy, --max-latency and --activity, not an ONNX file, nor "
+                "a forecaster that is quantized as one; give a folder of another forecaster or "
                 "package.module:factory"
             )
         way = _way(bits, activations, edges, given, activation_scales, form, rounding, min_snr)
@@ -153,6 +155,7 @@ def quantize(
         min_snr_db=min_snr,
         max_energy_j=max_energy,
         max_latency_s=max_latency,
+        by_values=activity,
         seed=seed,
     )
     return quantize_job(job, given or _own_calibration(Path(model)), progress)

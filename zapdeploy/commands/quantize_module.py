@@ -43,6 +43,7 @@ class ModuleJob:
     min_snr_db: float | None = None
     max_energy_j: float | None = None
     max_latency_s: float | None = None
+    by_values: bool = False  # whether energies are those of the calibration inputs' bits
     seed: int = 0
 
     @property
@@ -68,6 +69,10 @@ class ModuleJob:
             raise UsageError(
                 "--weights mixed must have a budget, not none; give --min-snr DB, --max-energy J "
                 "or --max-latency S"
+            )
+        if self.weights is not None and self.by_values:
+            raise UsageError(
+                f"--activity must go with --weights mixed, not {self.weights}; leave it out"
             )
         base = recipe_of_bits(self.weights or 4, self.activations, self.keep_first_last)
         return replace(
@@ -125,6 +130,7 @@ def load_module(model: str, checkpoint: Path | None) -> nn.Module:
 
 def quantize_job(job: ModuleJob, calibration: Arrays, progress: Progress) -> ModuleRecord:
     """Quantize, write file and record, and return the record."""
+    from zapdeploy.benchmarks.simulated.layer_costs import compiled_costs
     from zapdeploy.forecasters.folder import folder_notes
     from zapdeploy.forecasters.tsmixer import take_out_norm
     from zapdeploy.quantize import build, distill, prepare_module, write_module
@@ -140,10 +146,12 @@ def quantize_job(job: ModuleJob, calibration: Arrays, progress: Progress) -> Mod
         )
     module = load_module(job.model, job.checkpoint)
     normalisation = take_out_norm(module)  # a chip's host does it; the file says so
-    prepared = prepare_module(module, normalised_inputs(calibration, normalisation))
+    inputs = normalised_inputs(calibration, normalisation)
+    prepared = prepare_module(module, inputs)
     mixed = None
     if job.weights is None:
-        mixed, quantized = _mixed(job, prepared, recipe, progress)
+        values = inputs if job.by_values else None
+        mixed, quantized = _mixed(job, prepared, recipe, values, progress)
     else:
         quantized = build(prepared, recipe, progress=progress)
     trained = None
@@ -162,6 +170,9 @@ def quantize_job(job: ModuleJob, calibration: Arrays, progress: Progress) -> Mod
         seed=job.seed,
     )
     if mixed is not None:
+        if job.by_values:  # whose bits the rounding on all inputs has changed a little
+            final = compiled_costs(job.output, job.target, inputs)
+            mixed["energy_j"]["compiled"] = final.energy_j
         record = replace(record, mixed=mixed)
         with atomic_write(job.output.with_suffix(".json")) as file:
             file.write(record.to_json().encode())
@@ -169,7 +180,11 @@ def quantize_job(job: ModuleJob, calibration: Arrays, progress: Progress) -> Mod
 
 
 def _mixed(
-    job: ModuleJob, prepared: Prepared, recipe: ModuleRecipe, progress: Progress
+    job: ModuleJob,
+    prepared: Prepared,
+    recipe: ModuleRecipe,
+    values: Arrays | None,
+    progress: Progress,
 ) -> tuple[dict[str, Any], Quantized]:
     """The least energy within the budgets, or the least noise where only costs are limited."""
     from zapdeploy.benchmarks.simulated.layer_costs import compiled_costs
@@ -180,10 +195,16 @@ def _mixed(
         prepared,
         recipe,
         job.budgets,
-        partial(compiled_costs, target=job.target),
+        partial(compiled_costs, target=job.target, values=values),
         objective=objective,  # type: ignore[arg-type]
         progress=progress,
     )
     page = job.output.with_suffix(".front.html")
-    drawn = draw_front(found, page)
-    return {**found.as_json(), "plot": page.name if drawn else None}, found.quantized
+    of_what = "bits of the calibration inputs" if values is not None else "random data"
+    drawn = draw_front(found, page, of_what)
+    document = {
+        **found.as_json(),
+        "energy_of": "values" if values is not None else "random data",
+        "plot": page.name if drawn else None,
+    }
+    return document, found.quantized

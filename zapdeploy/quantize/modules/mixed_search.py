@@ -314,10 +314,10 @@ def _layer_cost(costs: Costs, name: str) -> tuple[float, float]:
     )
 
 
-def draw_front(result: MixedResult, path: Path) -> bool:
+def draw_front(result: MixedResult, path: Path, energy_of: str = "random data") -> bool:
     """The Pareto front as an HTML page: signal-to-noise ratio over energy per frame.
 
-    Returns whether it was drawn: not without Plotly.
+    energy_of: what values the energy is of. Returns whether it was drawn: not without Plotly.
     """
     try:
         import plotly.graph_objects as go
@@ -336,9 +336,16 @@ def draw_front(result: MixedResult, path: Path) -> bool:
             go.Scatter(
                 x=[result.choice.energy_j], y=[snr_db(result.noise)], name="chosen (noise measured)"
             ),
+            go.Scatter(
+                x=[result.uniform.energy_j],
+                y=[snr_db(result.widest_noise)],
+                name="8 bits everywhere (noise measured)",
+            ),
         ]
     )
-    figure.update_layout(xaxis_title="energy per frame, J (modelled)", yaxis_title="output SNR, dB")
+    figure.update_layout(
+        xaxis_title=f"energy per frame, J (modelled, {energy_of})", yaxis_title="output SNR, dB"
+    )
     with atomic_write(path) as file:
         file.write(figure.to_html(include_plotlyjs=True).encode())
     return True
