@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zapdeploy.connectomes import spreading
 from zapdeploy.connectomes.activity import GAIN, synthetic_activity, true_weights
 from zapdeploy.connectomes.connectome import Connectome
 from zapdeploy.connectomes.controls import controlled
@@ -124,6 +125,37 @@ def test_the_partitioner_finds_hidden_blocks() -> None:
     assert before.share > 0.9
     assert after.blocks == 40
     assert after.fill == pytest.approx(len(inside) / BLOCK**2)
+
+
+def test_rows_are_spread_so_that_cores_hold_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    """40 cores with 5 rows each, of which the heaviest stand side by side: after it, none has more
+    than the margin over the mean, and cores hear no more senders together than before."""
+    monkeypatch.setattr(spreading, "CORES", 40)
+    random = np.random.default_rng(0)
+    near = np.abs(np.arange(200)[:, None] - np.arange(200)) % 197
+    reach = np.sort(random.lognormal(2.5, 0.6, 200))[:, None]
+    hears = random.random((200, 200)) < np.exp(-near / reach)
+    order = spreading.spread(hears, movable=199)
+
+    def loads(of: np.ndarray) -> np.ndarray:
+        return np.asarray(of.reshape(40, 5, 200).sum(axis=(1, 2)))
+
+    def heard(of: np.ndarray) -> int:
+        return int(of.reshape(40, 5, 200).any(axis=1).sum())
+
+    mean = hears.sum() / 40
+    assert np.array_equal(np.sort(order), np.arange(200))
+    assert order[-1] == 199
+    assert loads(hears).max() > 1.5 * mean
+    assert loads(hears[order])[:-1].max() <= np.ceil(spreading.MARGIN * mean)
+    assert heard(hears[order]) < 40 * 200 / 2
+    assert np.array_equal(spreading.spread(hears[:40], 40), np.arange(40))
+
+
+def test_a_block_that_is_not_full_stays_the_last() -> None:
+    given_ = made(260 * BLOCK + 5, 3)
+    found = ordering(given_, "spectral").order
+    assert np.array_equal(np.sort(found), np.arange(given_.neurons))
 
 
 def test_blocks_are_counted_as_by_hand() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from zapdeploy.compile.frontend import import_model
 from zapdeploy.connectomes.connectome import Connectome
-from zapdeploy.connectomes.ordering import BLOCK, ordering
+from zapdeploy.connectomes.ordering import BLOCK
 from zapdeploy.connectomes.synthetic import Plan, synthetic_connectome
 from zapdeploy.errors import UsageError
 from zapdeploy.forecasters import export, wired_blocks
@@ -24,7 +24,9 @@ from zapdeploy.forecasters.registry import find_model
 from zapdeploy.forecasters.wired import WiredForecaster
 from zapdeploy.forecasters.wired_blocks import block_parts
 from zapdeploy.forecasters.wiring import WiredOptions, Wiring
+from zapdeploy.onnxruntime_sessions import Purpose, open_session
 from zapdeploy.quantize import quantize_onnx
+from zapdeploy.sim.functional import run
 
 
 def network(connectome: Connectome, **options: object) -> WiredForecaster:
@@ -67,49 +69,59 @@ def test_blocks_hold_the_matrix_and_nothing_else(across: int, density: float, se
     dense[random.integers(size)], dense[:, random.integers(size)] = 0, 1
     post, pre = np.nonzero(dense)
     values = dense[post, pre].astype(np.float32)
-    again, row, held = np.zeros((size, size), np.float32), 0, 0
-    for part in block_parts(post, pre, values, size):
-        weights = part.weights.reshape(part.groups, BLOCK, -1, BLOCK)
-        for group, blocks in enumerate(part.blocks.reshape(part.groups, -1)):
+    again, held = np.zeros((size, size), np.float32), 0
+    parts = block_parts(post, pre, values, size)
+    for part in parts:
+        groups = part.receivers.size
+        weights = part.weights.reshape(groups, BLOCK, -1, BLOCK)
+        for group, blocks in enumerate(part.blocks.reshape(groups, -1)):
+            row = part.receivers[group] * BLOCK
             for slot, block in enumerate(blocks):
                 place = np.s_[row : row + BLOCK, block * BLOCK : (block + 1) * BLOCK]
                 again[place] += weights[group, :, slot]
                 held += bool(weights[group, :, slot].any())
-            row += BLOCK
-    assert row == size
+    receivers = np.concatenate([part.receivers for part in parts])
+    assert np.array_equal(np.sort(receivers), np.arange(across))
     assert np.array_equal(again, dense.astype(np.float32))
     assert held == (dense.reshape(across, BLOCK, across, BLOCK) != 0).any(axis=(1, 3)).sum()
 
 
 def test_large_matrices_are_split_where_it_saves() -> None:
-    """700 blocks of receivers of which the last hear twenty times as many: two products."""
-    post = np.repeat(np.arange(700) * BLOCK, np.where(np.arange(700) < 512, 1, 20))
-    pre = np.concatenate([np.arange(n) * BLOCK for n in np.where(np.arange(700) < 512, 1, 20)])
+    """700 blocks of receivers of which some hear twenty times as many: two products."""
+    heard = np.where(np.arange(700) % 64 < 47, 1, 20)
+    post = np.repeat(np.arange(700) * BLOCK, heard)
+    pre = np.concatenate([np.arange(n) * BLOCK for n in heard])
     parts = block_parts(post, pre, np.ones(post.size, np.float32), 700 * BLOCK)
-    assert [(p.groups, p.blocks.size // p.groups) for p in parts] == [(512, 1), (188, 20)]
+    sizes = [(p.receivers.size, p.blocks.size // p.receivers.size) for p in parts]
+    assert sizes == [(512, 1), (188, 20)]
+    assert (heard[parts[0].receivers] == 1).all()
 
 
-def test_a_large_order_puts_blocks_of_equal_load_together() -> None:
-    count = 520 * BLOCK
-    found = ordering(synthetic_connectome(Plan(count, 3)), "metis")
-    assert np.array_equal(np.sort(found.order), np.arange(count))
-
-
-def test_quantized_it_is_sparse_products_alone(tmp_path: Path, monkeypatch: Any) -> None:
-    """Gathers keep the scale of what they gather, so that each part of a product is found."""
+@pytest.mark.parametrize("bits", [8, 4])
+def test_quantized_it_is_one_sparse_product(tmp_path: Path, monkeypatch: Any, bits: int) -> None:
+    """Whatever convolutions the file has: gathers keep the scale of what they gather, parts are
+    joined in their order, and the codes are ONNX Runtime's."""
     monkeypatch.setattr(wired_blocks, "UNIT", 2)
-    post = np.repeat(np.arange(6) * BLOCK, (1, 1, 1, 1, 6, 6))
-    pre = np.concatenate([np.arange(n) * BLOCK + 1 for n in (1, 1, 1, 1, 6, 6)])
+    heard = (1, 6, 1, 1, 6, 1)
+    post = np.repeat(np.arange(6) * BLOCK, heard)
+    pre = np.concatenate([np.arange(n) * BLOCK + 1 for n in heard])
     nothing = synthetic_connectome(Plan(6 * BLOCK, 1))
     wired = nothing.with_edges(post, pre, np.ones(post.size), np.ones(post.size))
-    path, quantized = tmp_path / "wired.onnx", tmp_path / "int8.onnx"
+    path, quantized = tmp_path / "wired.onnx", tmp_path / "quantized.onnx"
     info = find_model("wired-c3")
     export_module(network(wired), info, path, neurons=wired.neurons, horizon=5)
-    quantize_onnx(path, quantized, weights=8, activations=8)
-    operators = [node.op for node in import_model(quantized).graph.nodes]
-    assert operators.count("BlockSparse") == 2
-    assert "Take" not in operators
-    assert "Requantize" not in operators
+    quantize_onnx(path, quantized, weights=bits, activations=8)
+    assert [n.op_type for n in onnx.load(quantized).graph.node].count("Concat") == 1
+    graph = import_model(quantized).graph
+    operators = [node.op for node in graph.nodes]
+    assert operators.count("BlockSparse") == 1
+    assert not {"Take", "Concat", "Requantize"} & set(operators)
+    (product,) = (node for node in graph.nodes if node.op == "BlockSparse")
+    assert np.diff(graph.call(product).ints("first")).tolist() == list(heard)
+    x = {"input": np.random.default_rng(0).standard_normal((1, 3, wired.neurons), np.float32)}
+    wanted = open_session(quantized, Purpose.PLAIN).run(None, x)[0]
+    (found,) = run(graph, x).values()
+    np.testing.assert_array_equal(found, wanted)
 
 
 def test_blocks_that_no_file_holds_are_refused(tmp_path: Path, monkeypatch: Any) -> None:

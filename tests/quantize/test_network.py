@@ -189,3 +189,19 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
         "weights must be finite, not NaN or infinite ('w', node 'Gemm_output'); "
         "repair the checkpoint and export it again"
     )
+
+
+def test_what_only_a_concat_reads_has_its_scale(tmp_path: Path) -> None:
+    """c1 is rounded once, to the scale of t; c2, which a sum reads too, has its own first."""
+    nodes = [
+        node("Conv", "input w1", "c1"),
+        node("Conv", "input w2", "c2"),
+        node("Concat", "c1 c2", "t", axis=1),
+        node("Conv", "t w3", "c3"),
+        node("Add", "c2 c3", "output"),
+    ]
+    weights = random_weights({"w1": (2, 3, 1, 1), "w2": (2, 3, 1, 1), "w3": (2, 4, 1, 1)})
+    network = load(save(tmp_path / "n.onnx", nodes, weights, ([1, 3, 8, 8], [1, 2, 8, 8])))
+    sites = assign_widths(network, Recipe(4, 4, "packed")).sites
+    assert [site.tensors for site in sites if "t" in site.tensors] == [("t", "c1")]
+    assert ("c2",) in [site.tensors for site in sites]

@@ -4,8 +4,9 @@ Two ways to cut the neurons into parts of BLOCK with few edges between them. A g
 (METIS, through pymetis) by recursive bisection, which numbers near parts alike. Or recursive
 spectral bisection (Pothen, Simon and Liou 1990): a few leading vectors of the normalised adjacency
 matrix, found by subspace iteration, place every neuron; sets of neurons are halved where they are
-widest. Where nobody says which, both are tried and the one with fewer blocks is taken. SciPy's
-reverse Cuthill-McKee orders by bandwidth.
+widest. Where nobody says which, both are tried and the one with fewer blocks is taken. Of more
+blocks than a chip has cores, those of receivers are then spread so that cores have about as many
+(`spreading`). SciPy's reverse Cuthill-McKee orders by bandwidth.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zapdeploy.arrays import IntArray
 from zapdeploy.connectomes.connectome import Connectome
+from zapdeploy.connectomes.spreading import CORES, spread
 from zapdeploy.errors import UsageError
 from zapdeploy.extras import load
 
 METIS, SPECTRAL, CUTHILL_MCKEE, AS_GIVEN = "metis", "spectral", "cuthill-mckee", "none"
 METHODS = (METIS, SPECTRAL, CUTHILL_MCKEE, AS_GIVEN)
 VECTORS, ROUNDS = 24, 8  # of the spectral bisection
-UNIT = 256  # blocks whose rows may be one product
 BLOCK = 32  # rows and columns of a block: the values of 8 bits that a vector unit takes at once
 
 
@@ -32,7 +34,7 @@ BLOCK = 32  # rows and columns of a block: the values of 8 bits that a vector un
 class Ordering:
     """order [neurons]: which neuron comes at each place. method: how it was found."""
 
-    order: NDArray[np.int64]
+    order: IntArray
     method: str
 
 
@@ -51,7 +53,7 @@ def ordering(connectome: Connectome, method: str | None = None, seed: int = 0) -
     if method == METIS:
         return Ordering(_by_parts(connectome, seed), METIS)
     if method == SPECTRAL:
-        return Ordering(_by_load(connectome, _spectral(connectome, seed)), SPECTRAL)
+        return Ordering(_over_cores(connectome, _spectral(connectome, seed)), SPECTRAL)
     from scipy.sparse.csgraph import reverse_cuthill_mckee
 
     both = connectome.matrix()
@@ -59,7 +61,7 @@ def ordering(connectome: Connectome, method: str | None = None, seed: int = 0) -
     return Ordering(order.astype(np.int64), CUTHILL_MCKEE)
 
 
-def _by_parts(connectome: Connectome, seed: int) -> NDArray[np.int64]:
+def _by_parts(connectome: Connectome, seed: int) -> IntArray:
     metis = load("pymetis", "connectomes", "put neurons into order")
     parts = round(connectome.neurons / BLOCK)
     if parts < 2:
@@ -70,10 +72,10 @@ def _by_parts(connectome: Connectome, seed: int) -> NDArray[np.int64]:
     _, part = metis.part_graph(
         parts, adjacency=adjacency, recursive=True, options=metis.Options(seed=seed)
     )
-    return _by_load(connectome, np.argsort(np.asarray(part), kind="stable"))
+    return _over_cores(connectome, np.argsort(np.asarray(part), kind="stable"))
 
 
-def _spectral(connectome: Connectome, seed: int) -> NDArray[np.int64]:
+def _spectral(connectome: Connectome, seed: int) -> IntArray:
     """Neurons halved again and again, by their places on the sphere of the leading vectors."""
     matrix = connectome.matrix(np.ones(connectome.edges, np.float32))
     both = (matrix + matrix.T).tocsr()
@@ -88,7 +90,7 @@ def _spectral(connectome: Connectome, seed: int) -> NDArray[np.int64]:
         places = np.asarray(np.linalg.qr(both @ places)[0], np.float32)
     length = np.linalg.norm(places, axis=1, keepdims=True)
     places = places / np.where(length > 0, length, np.float32(1))
-    done: list[NDArray[np.int64]] = []
+    done: list[IntArray] = []
     open_sets = [np.arange(count)]
     while open_sets:
         members = open_sets.pop()
@@ -103,21 +105,19 @@ def _spectral(connectome: Connectome, seed: int) -> NDArray[np.int64]:
     return np.concatenate(done)
 
 
-def _by_load(connectome: Connectome, order: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Blocks that hear equally many blocks in one stretch of UNIT, so that products of equal size
-    hold them; within a stretch as they were. A block that is not full stays the last."""
-    across = connectome.neurons // BLOCK
-    if across < 2 * UNIT:
+def _over_cores(connectome: Connectome, order: IntArray) -> IntArray:
+    """Blocks of receivers in an order in which cores have about as many blocks each. A block that
+    is not full stays the last."""
+    across = -(-connectome.neurons // BLOCK)
+    if across <= CORES:
         return order
     place = np.empty(order.size, np.int64)
     place[order] = np.arange(order.size)
-    key = place[connectome.post] // BLOCK * (across + 1) + place[connectome.pre] // BLOCK
-    hears = np.bincount(np.unique(key) // (across + 1), minlength=across + 1)[:across]
-    rank = np.empty(across, np.int64)
-    rank[np.argsort(hears, kind="stable")] = np.arange(across)
-    blocks = np.argsort(rank // UNIT, kind="stable")
-    full = order[: across * BLOCK].reshape(across, BLOCK)
-    return np.concatenate([full[blocks].reshape(-1), order[across * BLOCK :]])
+    hears = np.zeros((across, across), np.bool_)
+    hears[place[connectome.post] // BLOCK, place[connectome.pre] // BLOCK] = True
+    blocks = spread(hears, connectome.neurons // BLOCK)
+    places = (blocks[:, None] * BLOCK + np.arange(BLOCK)).reshape(-1)
+    return order[places[: order.size]]
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class BlockFacts:
         return self.edges / max(self.blocks * BLOCK * BLOCK, 1)
 
 
-def block_facts(connectome: Connectome, order: NDArray[np.int64]) -> BlockFacts:
+def block_facts(connectome: Connectome, order: IntArray) -> BlockFacts:
     """Blocks that hold an edge, with the neurons in an order."""
     place = np.empty(order.size, np.int64)
     place[order] = np.arange(order.size)

@@ -27,6 +27,7 @@ from zapdeploy.forecasters.volumes import Volume, build_volume_network, export_v
 from zapdeploy.recordings.zapbench import HORIZON, STIMULI
 
 if TYPE_CHECKING:
+    import onnx
     from torch import nn
 
 OPSET = 17
@@ -138,14 +139,18 @@ def export_module(
 
 
 def _append_notes(path: Path, notes: Mapping[str, str]) -> None:
-    """Add metadata to an ONNX file. A protobuf message after another is merged into it, so that the
-    weights need not be read again.
-    """
+    """Add metadata to an ONNX file."""
     import onnx
 
     added = onnx.ModelProto()
     for key, value in notes.items():
         added.metadata_props.add(key=key, value=value)
+    _append(path, added)
+
+
+def _append(path: Path, added: onnx.ModelProto) -> None:
+    """Add to an ONNX file. A protobuf message after another is merged into it, so that the weights
+    need not be read again."""
     with path.open("ab") as file:
         file.write(added.SerializeToString())
 
@@ -196,6 +201,7 @@ def _write_onnx(module: nn.Module, inputs: Mapping[str, tuple[int, ...]], path: 
     elif isinstance(module, WiredForecaster):
         module = BlockedWired(module)
         _check_blocks(module)
+    alone = isinstance(module, BlockedWired)
     with quiet_exporter(), torch.no_grad():
         torch.onnx.export(
             module,
@@ -205,4 +211,25 @@ def _write_onnx(module: nn.Module, inputs: Mapping[str, tuple[int, ...]], path: 
             output_names=[OUTPUT_NAME],
             opset_version=OPSET,
             dynamo=False,
+            export_params=not alone,
         )
+    if alone:
+        _append_weights(path, module)
+
+
+def _append_weights(path: Path, module: nn.Module) -> None:
+    """Turn the inputs of an ONNX file that are a module's weights into weights.
+
+    They are written one after the other, so that they are held in memory once more only one by one.
+    """
+    import onnx
+
+    model, held = onnx.load(path), module.state_dict()
+    inputs = list(model.graph.input)
+    del model.graph.input[:]
+    model.graph.input.extend(value for value in inputs if value.name not in held)
+    onnx.save(model, path)
+    for value in inputs:
+        if value.name in held:
+            tensor = onnx.numpy_helper.from_array(held[value.name].numpy(), value.name)
+            _append(path, onnx.ModelProto(graph=onnx.GraphProto(initializer=[tensor])))

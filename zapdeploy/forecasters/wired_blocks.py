@@ -3,33 +3,33 @@
 Neurons come in blocks of 32. A block of receivers gathers the blocks of senders that any of its
 neurons hears, and multiplies them with a small dense matrix: a convolution of as many groups as
 there are blocks of receivers. Blocks without an edge are in no gather. Groups of a convolution are
-equally large, so blocks of receivers that hear about equally many stand in one; what is filled up
-is gathered from block 0 and multiplied with zeros.
+equally large, so blocks of receivers that hear about equally many stand in one, and what is filled
+up is gathered from block 0 and multiplied with zeros. A last gather puts the receivers of several
+convolutions into their order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from zapdeploy.connectomes.ordering import BLOCK, UNIT
+from zapdeploy.connectomes.ordering import BLOCK
 from zapdeploy.forecasters.wired import WiredForecaster
 
-MOST_PARTS = 4  # convolutions that a product is split into
+UNIT = 64  # blocks of receivers after which another convolution may begin
 
 
 @dataclass(frozen=True, eq=False)
 class BlockPart:
-    """Some blocks of receivers. blocks [groups * most]: the blocks of senders that each gathers.
-    weights float32 [groups * BLOCK, most * BLOCK, 1]."""
+    """Some blocks of receivers [groups]. blocks [groups * most]: the blocks of senders that each
+    gathers. weights float32 [groups * BLOCK, most * BLOCK, 1]."""
 
-    groups: int
+    receivers: NDArray[np.int64]
     blocks: NDArray[np.int64]
     weights: NDArray[np.float32]
 
@@ -37,40 +37,54 @@ class BlockPart:
 def block_parts(
     post: NDArray[np.int64], pre: NDArray[np.int64], values: NDArray[np.float32], neurons: int
 ) -> tuple[BlockPart, ...]:
-    """A sparse matrix by its entries, one after the other over all blocks of receivers."""
+    """A sparse matrix by its entries; blocks of receivers by how many blocks they hear, where that
+    makes several parts."""
     across = -(-neurons // BLOCK)
-    pairs, place = np.unique(post // BLOCK * across + pre // BLOCK, return_inverse=True)
+    pairs, entry = np.unique(post // BLOCK * across + pre // BLOCK, return_inverse=True)
     receiver, sender = pairs // across, pairs % across
     count = np.bincount(receiver, minlength=across)
-    first = np.concatenate([[0], np.cumsum(count)])
+    first = np.cumsum(count) - count
     slot = np.arange(pairs.size) - first[receiver]  # of a pair, among those of its receiver
+    order = np.argsort(count, kind="stable")
+    ranges = _split(count[order])
+    if len(ranges) == 1:
+        order = np.arange(across)
+    place = np.empty(across, np.int64)
+    place[order] = np.arange(across)
     parts = []
-    for low, high in _split(count):
-        groups, most = high - low, max(int(count[low:high].max()), 1)
-        mine = (receiver >= low) & (receiver < high)
+    for low, high in ranges:
+        groups, most = high - low, max(int(count[order[low:high]].max()), 1)
+        group = place[receiver] - low
+        mine = (group >= 0) & (group < groups)
         blocks = np.zeros((groups, most), np.int64)
-        blocks[receiver[mine] - low, slot[mine]] = sender[mine]
-        entries = mine[place]
+        blocks[group[mine], slot[mine]] = sender[mine]
+        held = mine[entry]
+        pair = entry[held]
         weights = np.zeros((groups * BLOCK, most * BLOCK, 1), np.float32)
-        column = slot[place[entries]] * BLOCK + pre[entries] % BLOCK
-        weights[post[entries] - low * BLOCK, column, 0] = values[entries]
-        parts.append(BlockPart(groups, blocks.reshape(-1), weights))
+        row = group[pair] * BLOCK + post[held] % BLOCK
+        weights[row, slot[pair] * BLOCK + pre[held] % BLOCK, 0] = values[held]
+        parts.append(BlockPart(order[low:high], blocks.reshape(-1), weights))
     return tuple(parts)
 
 
 def _split(count: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Ranges of blocks of receivers so that filling each up to its most costs least, a further
-    range counted as a twentieth of all."""
-    ends = [*range(UNIT, count.size - UNIT // 2, UNIT), count.size]
-
-    def filled(borders: Sequence[int]) -> int:
-        ranges = zip((0, *borders), (*borders, count.size), strict=True)
-        return sum((high - low) * max(int(count[low:high].max()), 1) for low, high in ranges)
-
-    whole = filled(())
-    choices = [c for n in range(MOST_PARTS) for c in combinations(ends[:-1], n)]
-    best = min(choices, key=lambda c: filled(c) + len(c) * whole / 20)
-    return list(zip((0, *best), (*best, count.size), strict=True))
+    """Ranges of blocks of receivers, which hear ascending numbers of blocks, so that filling each
+    up to its most costs least; a range counts as a hundredth of all."""
+    ends = [0, *range(UNIT, count.size - UNIT // 2, UNIT), count.size]
+    heard = np.maximum(count, 1)
+    costs, best = [0.0], [0]
+    for k in range(1, len(ends)):
+        tried = [
+            costs[j] + (ends[k] - ends[j]) * heard[ends[k] - 1] + heard.sum() / 100
+            for j in range(k)
+        ]
+        best.append(int(np.argmin(tried)))
+        costs.append(tried[best[k]])
+    found, k = [], len(ends) - 1
+    while k:
+        found.append((ends[best[k]], ends[k]))
+        k = best[k]
+    return found[::-1]
 
 
 class BlockProduct(nn.Module):
@@ -78,7 +92,10 @@ class BlockProduct(nn.Module):
 
     def __init__(self, parts: Sequence[BlockPart]) -> None:
         super().__init__()
-        self.groups = [part.groups for part in parts]
+        self.groups = [part.receivers.size for part in parts]
+        order = np.argsort(np.concatenate([part.receivers for part in parts]))
+        self.places: Tensor
+        self.register_buffer("places", torch.from_numpy(order))
         for number, part in enumerate(parts):
             self.register_buffer(f"blocks{number}", torch.from_numpy(part.blocks))
             self.register_buffer(f"weights{number}", torch.from_numpy(part.weights))
@@ -92,8 +109,10 @@ class BlockProduct(nn.Module):
             weights = self.get_buffer(f"weights{number}")
             gathered = blocks.index_select(1, index).reshape(-1, groups * weights.shape[1], 1)
             found.append(nn.functional.conv1d(gathered, weights, groups=groups))
-        together = found[0] if len(found) == 1 else torch.cat(found, dim=1)
-        return together.reshape(-1, width, neurons)
+        if len(found) == 1:
+            return found[0].reshape(-1, width, neurons)
+        rows = torch.cat(found, dim=1).reshape(-1, neurons // BLOCK, BLOCK)
+        return rows.index_select(1, self.places).reshape(-1, width, neurons)
 
 
 class BlockedWired(nn.Module):

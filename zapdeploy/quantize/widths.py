@@ -121,12 +121,18 @@ def _leading_to_layers(network: Network) -> set[str]:
 def shared_tensors(network: Network) -> list[tuple[str, ...]]:
     """Quantized tensors grouped by the quantizer they share, first the one that is measured.
 
-    That is the group's first in topological order. State is measured where it is computed.
+    That is the group's first in topological order. State is measured where it is computed, and
+    what nothing but a Concat reads, in the Concat's output: rounded to its own scale first, it
+    would be rounded twice.
     """
     source = {name: name for name in network.quantized}
     for node in network.nodes:
         if network.role(node) is Role.PASSING:
             source[node.output[0]] = source[node.input[0]]
+    for node in reversed(network.nodes):
+        if node.op_type == "Concat" and network.role(node) is Role.COMBINING:
+            alone = [name for name in node.input if _read_by_alone(network, node, name, source)]
+            source |= dict.fromkeys(alone, source[node.output[0]])
     for before, after in network.state:
         if before in source and after in source:
             kept, one = source[before], source[after]
@@ -135,6 +141,18 @@ def shared_tensors(network: Network) -> list[tuple[str, ...]]:
     for name in network.quantized:
         groups.setdefault(source[name], []).append(name)
     return [(root, *(n for n in names if n != root)) for root, names in groups.items()]
+
+
+def _read_by_alone(network: Network, node: NodeProto, name: str, source: Mapping[str, str]) -> bool:
+    """Whether a tensor is a layer's result with no quantizer but its own, for this node alone."""
+    producer = network.producers.get(name)
+    return (
+        producer is not None
+        and network.role(producer) is not Role.PASSING
+        and source[name] == name
+        and network.consumers[name] == (node,)
+        and name not in network.output_names
+    )
 
 
 def layer_name(layer: NodeProto) -> str:

@@ -22,8 +22,9 @@ this order:
 14. merge_views: quantizers stand no longer between the views. Some of what is merged leads back to
     the shape it came from, hence remove_identity again.
 15. remove_dead: dequantizers and views that nobody reads any more.
-16. find_block_sparse: gathers and products are integer, and nobody else reads what is between. What
-    it took the place of is dead, hence remove_dead again.
+16. find_block_sparse: gathers and products are integer, and nobody else reads what is between;
+    then join_block_sparse, which puts those of one tensor together. What they took the place of is
+    dead, and views of theirs may follow one another, hence merge_views and remove_dead again.
 
 check_accumulators and check_scales run last, on their own: they need the final weights, ranges and
 scales, and an error about operators that are not supported comes first.
@@ -37,6 +38,7 @@ from zapdeploy.compile.passes.fold_batch_normalization import FoldBatchNormaliza
 from zapdeploy.compile.passes.fold_constants import FoldConstants
 from zapdeploy.compile.passes.fuse_integer import FuseInteger
 from zapdeploy.compile.passes.hoist_quantize import HoistQuantize
+from zapdeploy.compile.passes.join_block_sparse import JoinBlockSparse
 from zapdeploy.compile.passes.merge_views import MergeViews
 from zapdeploy.compile.passes.narrow_to_clip import NarrowToClip
 from zapdeploy.compile.passes.recognize_functions import RecognizeFunctions
@@ -69,6 +71,8 @@ IMPORT_PASSES: tuple[Pass, ...] = (
     RemoveIdentity(),
     RemoveDead(),
     FindBlockSparse(),
+    JoinBlockSparse(),
+    MergeViews(),
     RemoveDead(),
 )
 

@@ -7,7 +7,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from zapdeploy.compile.graph import Array, ElementType, Graph, Node, Quantization, Value, frozen
+from zapdeploy.compile.graph import (
+    Array,
+    Call,
+    ElementType,
+    Graph,
+    Node,
+    Quantization,
+    Value,
+    frozen,
+)
 from zapdeploy.compile.ops.selection import tables
 from zapdeploy.compile.passes.rewriting import (
     Names,
@@ -16,6 +25,7 @@ from zapdeploy.compile.passes.rewriting import (
     same_quantization,
     sources_of,
 )
+from zapdeploy.compile.regions import IntArray
 
 UINT16, INT32 = ElementType("uint", 16), ElementType("int", 32)
 
@@ -32,13 +42,15 @@ class _Found:
 @dataclass(frozen=True)
 class FindBlockSparse:
     """Conv(Reshape(Take(x))) becomes BlockSparse(x) where x [M, blocks, B] is taken along its
-    blocks and the convolution multiplies each group of outputs with blocks of its own.
+    blocks and the convolution multiplies each group of outputs with blocks of its own. Blocks at
+    equal distances are a Slice.
 
     Blocks of weights that are all zero, as fill a group up to the size of others, are left out.
     """
 
     def __call__(self, graph: Graph) -> Graph:
-        takes, reshapes = producer_of(graph, "Take"), producer_of(graph, "Reshape")
+        takes = producer_of(graph, "Take") | producer_of(graph, "Slice")
+        reshapes = producer_of(graph, "Reshape")
         names, values = Names.of(graph), dict(graph.values)
         nodes = []
         for node in graph.nodes:
@@ -70,8 +82,8 @@ def _fits(graph: Graph, found: _Found, reshapes: dict[str, Node]) -> bool:
     call, group = graph.call(found.conv), found.conv.attributes["group"]
     assert isinstance(group, int)
     return (
-        found.take.attributes["axes"] == (1,)
-        and len(x.shape) == 3
+        len(x.shape) == 3
+        and taken_blocks(graph.call(found.take)) is not None
         and read.shape == (x.shape[0], taken.shape[1] * x.shape[2], 1)
         and w.data is not None
         and w.element.is_integer
@@ -82,13 +94,24 @@ def _fits(graph: Graph, found: _Found, reshapes: dict[str, Node]) -> bool:
         and (w.quantization is None or not w.quantization.zero_point.any())
         and not any(found.conv.inputs[3:])
         and (*call.ints("strides"), *call.ints("dilations"), *call.ints("pads")) == (1, 1, 0, 0)
-        and _same_codes(x, taken)
-        and _same_codes(x, read)
+        and same_codes(x, taken)
+        and same_codes(x, read)
         and _is_last(graph, x, reshapes)
     )
 
 
-def _same_codes(a: Value, b: Value) -> bool:
+def taken_blocks(call: Call) -> IntArray | None:
+    """What a Take or a Slice takes along axis 1 of three, if it takes all of the others."""
+    if call.node.op == "Take":
+        return tables(call)[1] if call.ints("axes") == (1,) else None
+    before, after = call.input(0).shape, call.output.shape
+    (first, start, last), (_, step, _) = call.ints("starts"), call.ints("steps")
+    whole = (before[0], before[2]) == (after[0], after[2]) and first == last == 0
+    return start + step * np.arange(after[1]) if whole else None
+
+
+def same_codes(a: Value, b: Value) -> bool:
+    """Whether two values have the same type, and one meaning of their codes for all."""
     if a.quantization is None or b.quantization is None:
         return a.quantization is b.quantization and a.element == b.element
     return same_quantization(a, b) and a.element == b.element and a.quantization.axis is None
@@ -107,7 +130,8 @@ def _product(graph: Graph, found: _Found, names: Names, values: dict[str, Value]
     call, w = graph.call(found.conv), graph.values[found.conv.inputs[1]]
     group, x = call.int("group"), values[found.take.inputs[0]]
     assert w.data is not None
-    (taken,) = tables(graph.call(found.take)).values()
+    taken = taken_blocks(graph.call(found.take))
+    assert taken is not None
     parts = w.data.reshape(group, w.shape[0] // group, -1, x.shape[2]).swapaxes(1, 2)
     sparse = block_sparse(found.conv, x, (parts, taken.reshape(group, -1)), w, names, values)
     return replace(sparse, sources=sources_of((found.conv, found.reshape, found.take)))
@@ -142,11 +166,11 @@ def block_sparse(
         node,
         op="BlockSparse",
         inputs=(x.name, weights, bias, "", "", numbers),
-        attributes={"first": tuple(first.tolist()), "pattern": _digest(met[kept])},
+        attributes={"first": tuple(first.tolist()), "pattern": digest(met[kept])},
     )
 
 
-def _digest(blocks: Array) -> str:
+def digest(blocks: Array) -> str:
     """Tells layers of the same shape with other blocks apart."""
     return hashlib.sha256(blocks.astype(np.int64).tobytes()).hexdigest()[:16]
 

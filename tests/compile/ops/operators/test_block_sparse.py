@@ -92,12 +92,12 @@ class Drawn:
         """Which blocks hold a weight [groups, blocks]."""
         groups, blocks = (n // self.length for n in self.dense.shape)
         parts = self.dense.reshape(groups, self.length, blocks, self.length)
-        return parts.any(axis=(1, 3))
+        return np.asarray(parts.any(axis=(1, 3)))
 
-    def file(self, path: Path, *, as_blocks: bool) -> Path:
-        """Quantized input and output around gathered blocks, or one dense convolution."""
+    def file(self, path: Path, *, as_blocks: bool, parts: int = 1) -> Path:
+        """Quantized input and output around gathered blocks, or one dense convolution. parts:
+        convolutions in which the groups stand, in a drawn order, which a last Gather undoes."""
         file, columns = OnnxFile(), self.dense.shape[1]
-        element = f"int{self.bits}" if self.bits < 8 else ""
 
         def quantizer(real: str, scale: float) -> str:
             parameters = [file.constant(np.float32(scale)), file.constant(np.uint8(128))]
@@ -105,36 +105,49 @@ class Drawn:
                 "DequantizeLinear", [file.node("QuantizeLinear", [real, *parameters]), *parameters]
             )
 
+        def conv(x: str, codes: Array, groups: int) -> str:
+            element = f"int{self.bits}" if self.bits < 8 else ""
+            scale = file.constant(np.full(len(codes), 2.0**-6, np.float32))
+            zero = file.constant(np.zeros(len(codes), np.int8), element=element)
+            stored = file.constant(codes[..., None].astype(np.int8), element=element)
+            w = file.node("DequantizeLinear", [stored, scale, zero], axis=0)
+            flat = file.node("Reshape", [x, file.constant(np.array([self.batch, -1, 1]))])
+            return file.node("Conv", [flat, w], group=groups)
+
         x = quantizer(file.input("x", (self.batch, columns)), 2.0**-5)
-        codes, groups = self._blocks() if as_blocks else (self.dense, None)
-        scale = file.constant(np.full(len(codes), 2.0**-6, np.float32))
-        zero = file.constant(np.zeros(len(codes), np.int8), element=element)
-        stored = file.constant(codes[..., None].astype(np.int8), element=element)
-        w = file.node("DequantizeLinear", [stored, scale, zero], axis=0)
-        if groups is not None:
-            shape = file.constant(np.array([self.batch, -1, self.length]))
-            x = file.node("Reshape", [x, shape])
-            x = file.node("Gather", [x, file.constant(groups.reshape(-1))], axis=1)
-        flat = file.constant(np.array([self.batch, -1, 1]))
-        x = file.node("Reshape", [x, flat])
-        y = file.node("Conv", [x, w], group=1 if groups is None else len(groups), name="product")
+        if not as_blocks:
+            y = conv(x, self.dense, 1)
+        else:
+            by_block = file.constant(np.array([self.batch, -1, self.length]))
+            x = file.node("Reshape", [x, by_block])
+            order = np.random.default_rng(parts).permutation(len(self.met))
+            made = []
+            for mine in np.array_split(order if parts > 1 else np.sort(order), parts):
+                codes, met = self._blocks(mine)
+                taken = file.node("Gather", [x, file.constant(met.reshape(-1))], axis=1)
+                made.append(conv(taken, codes, mine.size))
+            y = made[0]
+            if parts > 1:
+                y = file.node("Reshape", [file.node("Concat", made, axis=1), by_block])
+                y = file.node("Gather", [y, file.constant(np.argsort(order))], axis=1)
+                y = file.node("Reshape", [y, file.constant(np.array([self.batch, -1, 1]))])
         file.output(quantizer(y, 2.0**-2))
         path.write_bytes(file.model().SerializeToString())
         return path
 
-    def _blocks(self) -> tuple[Array, Array]:
-        """Weights [outputs, most blocks of a group * length], and those blocks; filled up with
-        block 0 and zeros."""
-        met = self.met
+    def _blocks(self, groups: Array) -> tuple[Array, Array]:
+        """Weights [outputs, most blocks of a group * length] of some groups, and those blocks;
+        filled up with block 0 and zeros."""
+        met = self.met[groups]
         most = max(int(met.sum(axis=1).max()), 1)
         index = np.zeros((len(met), most), np.int64)
         codes = np.zeros((len(met), self.length, most, self.length), np.int64)
-        parts = self.dense.reshape(len(met), self.length, -1, self.length)
+        parts = self.dense.reshape(len(self.met), self.length, -1, self.length)[groups]
         for g, row in enumerate(met):
             own = np.flatnonzero(row)
             index[g, : own.size] = own
             codes[g, :, : own.size] = parts[g][:, own]
-        return codes.reshape(len(self.dense), -1), index
+        return codes.reshape(len(met) * self.length, -1), index
 
     def inputs(self) -> dict[str, Array]:
         random = np.random.default_rng(1)
@@ -161,13 +174,19 @@ def densities() -> st.SearchStrategy[float]:
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(seed=st.integers(0, 1 << 30), density=densities(), bits=st.sampled_from((8, 4)))
+@given(
+    seed=st.integers(0, 1 << 30),
+    density=densities(),
+    bits=st.sampled_from((8, 4)),
+    parts=st.integers(1, 3),
+)
 def test_sparse_equals_dense_in_every_bit(
-    tmp_path: Path, seed: int, density: float, bits: int
+    tmp_path: Path, seed: int, density: float, bits: int, parts: int
 ) -> None:
-    """Whole and core by core, under any cut; and ONNX Runtime's integers on the same file."""
+    """Whole and core by core, under any cut, and in however many convolutions the file has it; and
+    ONNX Runtime's integers on the same file."""
     one = drawn(seed, density, bits)
-    path = one.file(tmp_path / "sparse.onnx", as_blocks=True)
+    path = one.file(tmp_path / "sparse.onnx", as_blocks=True, parts=parts)
     sparse_graph = import_model(path).graph
     dense_graph = import_model(one.file(tmp_path / "dense.onnx", as_blocks=False)).graph
     assert [n.op for n in sparse_graph.nodes if n.op != "Reshape"][1:-1] == ["BlockSparse"]
