@@ -14,6 +14,7 @@ from zapdeploy.typed import typed
 
 if TYPE_CHECKING:
     from zapdeploy.hardware_targets import Figure, Target
+    from zapdeploy.sim.activity import ActivityResult
     from zapdeploy.sim.results import Result
 
 DETAILS_VERSION = 1
@@ -73,6 +74,32 @@ class Price:
     why: str
 
 
+@dataclass(frozen=True)
+class LayerBits:
+    """What the values of one layer do: shares of zeros and of operand bits that toggle; joules of
+    its events a frame with random data, and how much less they take."""
+
+    name: str
+    macs: int
+    zero_inputs_share: float
+    zero_weights_share: float
+    zero_products_share: float
+    operand_toggles_share: float
+    random_j: float
+    saved_share: float
+
+
+@dataclass(frozen=True, eq=False)
+class ValueCosts:
+    """Energy of a frame by what its bits do: by case, without and with zeros withheld."""
+
+    frames: int
+    gates_zeros: bool
+    without_gating: Mapping[str, Estimate]
+    with_gating: Mapping[str, Estimate]
+    layers: tuple[LayerBits, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Details:
     """The details of one row; energies per frame."""
@@ -91,6 +118,7 @@ class Details:
     price_keys: Mapping[str, str]
     figures: tuple[Price, ...]
     sources: Mapping[str, str]
+    values: ValueCosts | None = None
 
     @property
     def energy_j(self) -> float:
@@ -130,14 +158,16 @@ class Details:
             price_keys=keys,
             figures=figures,
             sources=typed(dict[str, str], chip["sources"]),
+            values=_value_costs(result["activity"]) if "activity" in result else None,
         )
 
 
-def details_json(result: Result) -> dict[str, Any]:
+def details_json(result: Result, activity: ActivityResult | None = None) -> dict[str, Any]:
     """The document to keep: the `simulate` command's, and what the report needs of the chip."""
+    counted = {} if activity is None else {"activity": activity.as_json()}
     return {
         "schema": DETAILS_VERSION,
-        "result": result.as_json(),
+        "result": result.as_json() | counted,
         "chip": _chip_json(result.pipeline.target),
     }
 
@@ -174,6 +204,31 @@ def _price(key: str, raw: Mapping[str, Any]) -> Price:
 
 def _layer(raw: Mapping[str, Any]) -> LayerDetail:
     return typed(LayerDetail, {**raw, "cut": " x ".join(str(parts) for parts in raw["cut"])})
+
+
+def _value_costs(raw: Mapping[str, Any]) -> ValueCosts:
+    """The entry `activity` of the `simulate` command's document."""
+    energies = {
+        name: {case: typed(Estimate, one) for case, one in raw["energy_per_frame_j"][name].items()}
+        for name in ("without_gating", "with_gating")
+    }
+    gated = typed(bool, raw["gates_zeros"])
+    own = "with_gating" if gated else "without_gating"
+    layers = [
+        {
+            **one["products"],
+            "name": one["name"],
+            "random_j": one["events_energy_j"][own]["random"],
+            "saved_share": one["saved_share"],
+        }
+        for one in raw["layers"]
+    ]
+    return ValueCosts(
+        frames=int(raw["sample"]["frames"]),
+        gates_zeros=gated,
+        layers=tuple(typed(LayerBits, one) for one in layers),
+        **energies,
+    )
 
 
 def _load(chip: int, array: Mapping[str, Any], raw: Mapping[str, Any]) -> CoreLoad:

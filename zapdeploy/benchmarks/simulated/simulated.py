@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zapdeploy.benchmarks.models.model_files import ModelFile, precision_file
+from zapdeploy.benchmarks.models.model_files import ModelFile, precision_file, sample_frames
+from zapdeploy.benchmarks.models.workloads import Workload
 from zapdeploy.benchmarks.request import WorkItem
 from zapdeploy.benchmarks.results.details import details_json
 from zapdeploy.benchmarks.results.rows import NotRun, Outcome, Row, Scenario
@@ -16,6 +17,7 @@ from zapdeploy.quantities import Estimate, Provenance
 
 if TYPE_CHECKING:
     from zapdeploy.compile.multichip.pipeline import Pipeline
+    from zapdeploy.sim.activity import ActivityResult
     from zapdeploy.sim.results import Result
 
 BATCHES = (1, 8, 32)
@@ -88,7 +90,8 @@ def simulated_outcome(
         "versions": versions,
     }
     best = _scheduled(max(results, key=lambda result: result.throughput_fps))
-    keep(best.pipeline.digest, details_json(best))
+    activity = _activity(workload, file, best) if single else None
+    keep(best.pipeline.digest, details_json(best, activity))
     return (_single_stream if single else _offline)(best, common)
 
 
@@ -97,6 +100,18 @@ def _scheduled(result: Result) -> Result:
     from zapdeploy.api import simulate
 
     return simulate(result.pipeline, frame_rate_hz=result.frame_rate_hz)
+
+
+def _activity(workload: Workload, file: ModelFile, result: Result) -> ActivityResult | None:
+    """Energy by the bits of two windows that training kept; None where weights or inputs are made
+    up, whose bits say nothing."""
+    from zapdeploy.sim.activity import FRAMES, measure_activity
+    from zapdeploy.sim.batches import in_batches
+
+    windows = None if workload.windows is None else sample_frames(workload, file, FRAMES)
+    if windows is None:
+        return None
+    return measure_activity(result, in_batches(result.pipeline.interface, windows))
 
 
 def _note(note: str, chips: int) -> str:

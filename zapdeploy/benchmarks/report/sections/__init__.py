@@ -16,9 +16,10 @@ from zapdeploy.benchmarks.report.sections.provenance import provenance
 from zapdeploy.benchmarks.report.sections.reproduce import reproduce
 from zapdeploy.benchmarks.report.sections.roofline import roofline
 from zapdeploy.benchmarks.report.sections.summary import summary
+from zapdeploy.benchmarks.report.sections.values import values
 
 _SECTIONS = (
-    *(answer, summary, energy, latency, accuracy, events, roofline, cores, layers),
+    *(answer, summary, energy, values, latency, accuracy, events, roofline, cores, layers),
     *(provenance, reproduce, not_run),
 )
 
