@@ -103,10 +103,12 @@ def _model(
     graph.node.extend(part.nodes)
     graph.initializer.extend(bare_weight(tensor) for tensor in weights)
     own = {value.name: value for value in network.model.graph.input}
+    own_outputs = {value.name: value for value in network.model.graph.output}
     for name in part.inputs:
         graph.input.append(own[name] if name in own else _value(name, types[name].element))
     for name in part.outputs:
-        element = types[name].element if name in types else TensorProto.FLOAT
+        declared = own_outputs[name].type.tensor_type.elem_type if name in own_outputs else 0
+        element = types[name].element if name in types else declared or TensorProto.FLOAT
         graph.output.append(_value(name, element))
     return model
 

@@ -10,6 +10,7 @@ operators, none between a layer and the activation it absorbs.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,9 +33,10 @@ class GraphParts:
     nodes: list[NodeProto] = field(default_factory=list)
     initializers: list[TensorProto] = field(default_factory=list)
 
-    def keep_used(self, initializers: dict[str, TensorProto]) -> None:
-        """Add those of the float network's constants that some node still reads."""
-        used = {name for node in self.nodes for name in node.input}
+    def keep_used(self, initializers: dict[str, TensorProto], outputs: Set[str]) -> None:
+        """Add those of the float network's constants that some node still reads, or that are
+        outputs."""
+        used = {name for node in self.nodes for name in node.input} | outputs
         self.initializers.extend(tensor for name, tensor in initializers.items() if name in used)
 
 
@@ -64,7 +66,7 @@ class _Writer:
                 self._quantize(name, name)
         for node in self.network.nodes:
             self._copy(node)
-        self.parts.keep_used(self.network.initializers)
+        self.parts.keep_used(self.network.initializers, self.network.output_names)
         return self.parts
 
     def _copy(self, node: NodeProto) -> None:

@@ -50,7 +50,7 @@ class _Writer:
         for name in self.network.output_names:
             if name in self.plan.quantizers:
                 self._dequantize(name)
-        self.parts.keep_used(self.network.initializers)
+        self.parts.keep_used(self.network.initializers, self.network.output_names)
         return self.parts
 
     def _convert(self, node: NodeProto) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import NodeProto, helper, numpy_helper
 
 from zapdeploy.quantize.parts import without_weights
@@ -90,8 +93,10 @@ class _Products:
 
     def _gemm(self, node: NodeProto) -> list[NodeProto]:
         """A product and, where what is added is computed, a sum; no transposed first operand."""
-        before, after = [], []
+        before, after = list[NodeProto](), list[NodeProto]()
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        if node.input[0] in self.constants and node.input[1] not in self.constants:
+            return self._gemm_of_left(node, attributes)
         if attributes.get("transA", 0) and node.input[0] not in self.constants:
             name = f"{node.output[0]}_turned"
             before.append(helper.make_node("Transpose", [node.input[0]], [name], name, perm=(1, 0)))
@@ -100,17 +105,7 @@ class _Products:
         added = node.input[2] if len(node.input) > 2 else ""
         if added and added not in self.constants:
             product, beta = f"{node.output[0]}_product", attributes.pop("beta", 1.0)
-            if beta != 1:
-                factor = numpy_helper.from_array(
-                    np.asarray(beta, np.float32), f"{node.output[0]}_beta"
-                )
-                self.graph.initializer.append(factor)
-                scaled = f"{node.output[0]}_scaled"
-                before.append(helper.make_node("Mul", [added, factor.name], [scaled], scaled))
-                added = scaled
-            after.append(
-                helper.make_node("Add", [product, added], list(node.output), f"{product}_sum")
-            )
+            after = self._plus(product, added, beta, node.output[0])
             node.output[0], added = product, ""
         if not added:
             del node.input[2:]
@@ -121,21 +116,61 @@ class _Products:
         node.attribute.extend(helper.make_attribute(k, v) for k, v in attributes.items())
         return [*before, node, *after]
 
+    def _gemm_of_left(self, node: NodeProto, attributes: dict[str, Any]) -> list[NodeProto]:
+        """A constant times x, and a sum: (x' W')' with a bias where one row is added to each."""
+        left = numpy_helper.to_array(self.constants[node.input[0]])
+        left = (left if attributes.get("transA", 0) else left.T) * attributes.get("alpha", 1.0)
+        output = node.output[0]
+        weights = self._added(np.ascontiguousarray(left, np.float32), f"{output}_left")
+        x, product, made = node.input[1], f"{output}_product", list[NodeProto]()
+        if not attributes.get("transB", 0):
+            x = f"{output}_x"
+            made.append(helper.make_node("Transpose", [node.input[1]], [x], x, perm=(1, 0)))
+        bias = self.constants.get(node.input[2]) if len(node.input) > 2 else None
+        one_each = bias is not None and list(bias.dims) == [left.shape[1], 1]
+        if one_each:
+            assert bias is not None
+            row = numpy_helper.to_array(bias).ravel() * attributes.get("beta", 1.0)
+            inputs = [x, weights, self._added(row.astype(np.float32), f"{output}_bias")]
+            made.append(helper.make_node("Gemm", inputs, [product], node.name or product))
+        else:
+            made.append(helper.make_node("MatMul", [x, weights], [product], node.name or product))
+        rest = len(node.input) > 2 and bool(node.input[2]) and not one_each
+        turned = f"{output}_sum" if rest else output
+        made.append(helper.make_node("Transpose", [product], [turned], turned, perm=(1, 0)))
+        if rest:
+            made += self._plus(turned, node.input[2], attributes.get("beta", 1.0), output)
+        return made
+
+    def _plus(self, name: str, added: str, beta: float, output: str) -> list[NodeProto]:
+        """A sum with beta times another tensor."""
+        made = []
+        if beta != 1:
+            factor = self._added(np.asarray(beta, np.float32), f"{output}_beta")
+            scaled = f"{output}_scaled"
+            made.append(helper.make_node("Mul", [added, factor], [scaled], scaled))
+            added = scaled
+        return [*made, helper.make_node("Add", [name, added], [output], f"{name}_sum")]
+
+    def _added(self, array: NDArray[Any], name: str) -> str:
+        """A new constant's name."""
+        tensor = numpy_helper.from_array(array, name)
+        self.graph.initializer.append(tensor)
+        self.constants[name] = tensor
+        return name
+
     def _turned(self, node: NodeProto, left: onnx.TensorProto) -> list[NodeProto]:
         """W x = (x' W')', where the dimensions before the last two stay."""
         rank = _ranks(self.model).get(node.input[1], 0)
         if rank < 2:
             return [node]
-        turned = numpy_helper.from_array(
-            np.ascontiguousarray(numpy_helper.to_array(left).T), f"{node.output[0]}_left"
-        )
-        self.graph.initializer.append(turned)
-        self.constants[turned.name] = turned
+        weights = np.ascontiguousarray(numpy_helper.to_array(left).T)
+        turned = self._added(weights, f"{node.output[0]}_left")
         x, product, output = f"{node.output[0]}_x", f"{node.output[0]}_product", node.output[0]
         perm = (*range(rank - 2), rank - 1, rank - 2)
         return [
             helper.make_node("Transpose", [node.input[1]], [x], x, perm=perm),
-            helper.make_node("MatMul", [x, turned.name], [product], node.name or product),
+            helper.make_node("MatMul", [x, turned], [product], node.name or product),
             helper.make_node("Transpose", [product], [output], f"{output}_turned", perm=perm),
         ]
 

@@ -16,8 +16,7 @@ from zapdeploy.simplify.walking import Place
 # Those that readers have no use for as a whole.
 EXPANDED = (
     "Attention", "RotaryEmbedding", "Celu", "Mish", "Shrink", "Softsign", "ThresholdedRelu",
-    "MeanVarianceNormalization", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp",
-    "ReduceSumSquare", "CenterCropPad",
+    "MeanVarianceNormalization", "CenterCropPad",
 )  # fmt: skip
 
 

@@ -213,26 +213,58 @@ def attention(place: Place) -> Iterable[NodeProto] | None:
         or attributes.get("unidirectional")
     ):
         return None
-    heads, width = attributes["num_heads"], place.length(place.input(1), 1) // 3
-    each = width // heads
+    width = place.length(place.input(1), 1) // 3
     joined = out.node("Add", out.node("MatMul", place.input(0), place.input(1)), place.input(2))
     split = out.constant("split", [width] * 3)
-    shape = out.constant("shape", [0, 0, heads, each])
-    parts = [
-        out.node("Transpose", out.node("Reshape", part, shape), perm=[0, 2, 1, 3])
-        for part in out.nodes_of("Split", (joined, split), ["", "", ""], axis=-1)
-    ]
-    keys = out.node("Transpose", parts[1], perm=[0, 1, 3, 2])
-    scale = out.constant("scale", attributes.get("scale") or 1 / sqrt(each))
-    scores = out.node("Mul", out.node("MatMul", parts[0], keys), scale)
+    parts = out.nodes_of("Split", (joined, split), ["", "", ""], axis=-1)
+    return _attended(place, out, parts, width, place.input(3), "")
+
+
+@expands("MultiHeadAttention", domains=(MICROSOFT,))
+def multi_head_attention(place: Place) -> Iterable[NodeProto] | None:
+    """Attention of queries, keys and values [batch, tokens, width], each with its part of a bias.
+
+    A mask [batch, keys] is 1 where a key counts; what is added to the scores comes last.
+    """
+    more = any(place.input(i) for i in (*range(6, 10),)) or place.output(1)
+    parts = [place.input(i) for i in range(3)]
+    if more or not all(parts) or place.attributes.get("unidirectional"):
+        return None
+    if any(len(place.shape(name)) != 3 for name in parts):
+        return None
+    out, width = place.writer(), place.length(parts[0], 2)
+    if place.length(parts[2], 2) != width:
+        return None
     if place.input(3):
-        if len(place.shape(place.input(3))) != 2:
+        split = out.constant("split", [width] * 3)
+        biases = out.nodes_of("Split", (place.input(3), split), ["", "", ""], axis=0)
+        parts = [out.node("Add", part, bias) for part, bias in zip(parts, biases, strict=True)]
+    return _attended(place, out, parts, width, place.input(4), place.input(5))
+
+
+def _attended(
+    place: Place, out: Writer, parts: list[str], width: int, mask: str, added: str
+) -> Iterable[NodeProto] | None:
+    """softmax(scale Q K' + added) V over heads, of [batch, tokens, width] each."""
+    attributes, heads = place.attributes, place.attributes["num_heads"]
+    each = width // heads
+    shape = out.constant("shape", [0, 0, heads, each])
+    q, k, v = (
+        out.node("Transpose", out.node("Reshape", part, shape), perm=[0, 2, 1, 3]) for part in parts
+    )
+    keys = out.node("Transpose", k, perm=[0, 1, 3, 2])
+    scale = out.constant("scale", attributes.get("scale") or 1 / sqrt(each))
+    scores = out.node("Mul", out.node("MatMul", q, keys), scale)
+    if mask:
+        if len(place.shape(mask)) != 2:
             return None
-        counted = out.unsqueeze(out.node("Cast", place.input(3), to=1), 1, 2)
+        counted = out.unsqueeze(out.node("Cast", mask, to=1), 1, 2)
         far = out.constant("far", attributes.get("mask_filter_value", -10000.0))
         away = out.node("Sub", out.constant("one", 1.0), counted)
         scores = out.node("Add", scores, out.node("Mul", away, far))
-    mixed = out.node("MatMul", out.node("Softmax", scores, axis=-1), parts[2])
+    if added:
+        scores = out.node("Add", scores, added)
+    mixed = out.node("MatMul", out.node("Softmax", scores, axis=-1), v)
     back = out.node("Transpose", mixed, perm=[0, 2, 1, 3])
     out.node("Reshape", back, out.constant("shape", [0, 0, width]), output=place.output(0))
     return out.nodes

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import onnx
 
 from zapdeploy.errors import ModelError, UsageError
+from zapdeploy.simplify.graphs import all_nodes
 
 Lengths = tuple[int, ...]
 UNNAMED = ("", "?", "-1", "None")  # what exporters write where they mean "some length"
@@ -46,8 +47,9 @@ def fix_inputs(
 
     The first dimension is the batch: as asked for, else the file's, else 1. A dimension that has
     the batch's name is the batch wherever it stands; one whose name has a length by `given` has
-    that length everywhere. `keep_batch` leaves an open batch open. Raises ModelError that names all
-    dimensions left open, UsageError for names and shapes that do not fit the file.
+    that length everywhere. What nobody reads has length 1. `keep_batch` leaves an open batch open.
+    Raises ModelError that names all dimensions left open, UsageError for names and shapes that do
+    not fit the file.
     """
     if shapes.batch is not None and shapes.batch < 1:
         raise UsageError(f"batch must be at least 1, not {shapes.batch}")
@@ -56,6 +58,8 @@ def fix_inputs(
     for value in inputs:
         _check_tensor(value)
     rule = _Rule.of(inputs, shapes)
+    read = {name for node in all_nodes(graph) for name in node.input}
+    read |= {value.name for value in graph.output}
     open_dimensions = []
     for value in inputs:
         for index, dimension in enumerate(value.type.tensor_type.shape.dim):
@@ -63,6 +67,8 @@ def fix_inputs(
                 dimension.dim_param = dimension.dim_param or "batch"
                 continue
             length = rule.length(value, index)
+            if length is None and value.name not in read:
+                length = 1
             if length is None:
                 open_dimensions.append((value, index))
             else:

@@ -16,6 +16,7 @@ from zapdeploy.simplify.precision import to_float32
 from zapdeploy.simplify.registry import expansion_of
 from zapdeploy.simplify.shapes import Batch, InputShapes, fix_inputs, network_inputs
 from zapdeploy.simplify.walking import Walk
+from zapdeploy.simplify.weights import constants_of
 
 # Their length in the file depends on the batch too: with these inside, the batch is fixed.
 _NEEDS_LENGTHS = CONTROL_FLOW | RECURRENT | {"DynamicQuantizeLSTM"}
@@ -42,6 +43,7 @@ def simplify(
     _set_constants(model.graph, shapes)
     operators = {node.op_type for node in all_nodes(model.graph)}
     keep_batch = keep_batch and shapes.batch is None and not operators & _NEEDS_LENGTHS
+    keep_batch = keep_batch and not _says_batch(model.graph)
     batch = fix_inputs(model.graph, shapes, keep_batch=keep_batch)
     notes = to_float32(model)
     if standard_opset(model) < OLDEST_OPSET:
@@ -50,6 +52,18 @@ def simplify(
     if any(expansion_of(node) for node in model.graph.node):
         _walk(model)
     return Simplified(model, batch, notes)
+
+
+def _says_batch(graph: onnx.GraphProto) -> bool:
+    """Whether a Reshape has a batch of its own, so that the network runs at no other."""
+    constants = constants_of(graph)
+    shapes = [
+        numpy_helper.to_array(constants[node.input[1]])
+        for node in graph.node
+        if node.op_type == "Reshape" and len(node.input) > 1
+        if node.input[0] not in constants and node.input[1] in constants
+    ]
+    return any(shape.size > 1 and shape.flat[0] > 0 for shape in shapes)
 
 
 def _inline_functions(model: onnx.ModelProto) -> None:
@@ -96,6 +110,7 @@ def _walk(model: onnx.ModelProto) -> None:
 def _write_back(graph: onnx.GraphProto, walk: Walk) -> None:
     """The walk's nodes, and the constants they read, in the place of the graph's own."""
     outputs = {value.name for value in graph.output}
+    _drop_dead(walk, outputs)
     graph_of_kept = onnx.GraphProto(node=walk.nodes)
     read = {name for node in all_nodes(graph_of_kept) for name in node.input} | outputs
     read |= {
@@ -111,3 +126,16 @@ def _write_back(graph: onnx.GraphProto, walk: Walk) -> None:
         else:
             graph.initializer.append(tensor)
     graph.node.extend(walk.nodes)
+
+
+def _drop_dead(walk: Walk, outputs: set[str]) -> None:
+    """Take away what nobody reads, such as what expansions have made superfluous."""
+    kept, read = list[onnx.NodeProto](), set(outputs)
+    for node in reversed(walk.nodes):
+        if not read.isdisjoint(node.output):
+            kept.append(node)
+            for inner in all_nodes(onnx.GraphProto(node=[node])):
+                read.update(inner.input)
+            for graph in inner_graphs(node):
+                read.update(value.name for value in graph.output)
+    walk.nodes[:] = reversed(kept)

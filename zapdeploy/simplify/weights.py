@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from math import prod
 
 import numpy as np
 import onnx
@@ -10,13 +11,14 @@ from onnx import NodeProto, TensorProto, numpy_helper
 
 from zapdeploy.arrays import Array, Floats
 from zapdeploy.simplify.graphs import all_nodes
-from zapdeploy.simplify.onnx_operators import CLAMPS, MOVES, PRODUCTS, RECURRENT
+from zapdeploy.simplify.onnx_operators import CLAMPS, CONVOLUTIONS, MOVES, PRODUCTS, RECURRENT
 from zapdeploy.simplify.registry import MICROSOFT, expands
 from zapdeploy.simplify.walking import Place
 from zapdeploy.small_integers import unpack
 
 # What hands on numbers as they are, so that a product behind it reads what was dequantized.
 _HANDED_ON = MOVES | CLAMPS | {"MaxPool", "Pad"}
+_WIDE = {TensorProto.INT16, TensorProto.UINT16}
 
 
 @expands("MatMulNBits", domains=(MICROSOFT,))
@@ -51,17 +53,55 @@ def _codes(data: Array, bits: int) -> Array:
 
 
 def is_partly_quantized(graph: onnx.GraphProto) -> bool:
-    """Whether a file with QDQ pairs leaves some product in float."""
+    """Whether a file with QDQ pairs leaves some product in float, or quantizes one as no integer
+    product can be: with scales along what it sums over, or with more than 8 bits."""
     producers = {name: node for node in graph.node for name in node.output}
+    tensors = constants_of(graph)
 
-    def dequantized(name: str) -> bool:
-        node = producers.get(name)
+    def is_integer(product: NodeProto, index: int) -> bool:
+        node, moved = producers.get(product.input[index]), False
         while node is not None and node.op_type in _HANDED_ON:
-            node = producers.get(node.input[0])
-        return node is not None and node.op_type == "DequantizeLinear"
+            node, moved = producers.get(node.input[0]), True
+        if node is None or node.op_type != "DequantizeLinear":
+            return False
+        scale = tensors.get(node.input[1])
+        several = scale is not None and prod(scale.dims) > 1
+        along = _output_axis(product) if index else None
+        summed = several and not moved and _axis(node, tensors) not in (along, None)
+        wide = {tensors[name].data_type for name in (node.input[0], *node.input[2:])
+                if name in tensors} & _WIDE  # fmt: skip
+        return not summed and not wide
 
     products = [node for node in graph.node if node.op_type in PRODUCTS | RECURRENT]
-    return any(not dequantized(name) for node in products for name in node.input[:2])
+    return any(not is_integer(node, index) for node in products for index in (0, 1))
+
+
+def constants_of(graph: onnx.GraphProto) -> dict[str, TensorProto]:
+    """Initializers and what Constant nodes hold, by name."""
+    found = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
+            found[node.output[0]] = node.attribute[0].t
+    return found
+
+
+def _output_axis(product: NodeProto) -> int:
+    """Which axis of the weights is not summed over; from the end where that is how it is told."""
+    given = {a.name: a.i for a in product.attribute}
+    if product.op_type in CONVOLUTIONS:
+        return int(product.op_type == "ConvTranspose")
+    return -1 if product.op_type == "MatMul" or not given.get("transB", 0) else 0
+
+
+def _axis(dequantizer: NodeProto, tensors: Mapping[str, TensorProto]) -> int | None:
+    """The axis of a constant's scales as `_output_axis` would name it; None where it is open."""
+    codes = tensors.get(dequantizer.input[0])
+    given = {a.name: a.i for a in dequantizer.attribute}
+    if codes is None or (given.get("block_size", 0) and len(codes.dims) == 2):
+        return None  # matrices are cut along the blocks
+    rank = len(codes.dims)
+    axis = given.get("axis", 1) % max(rank, 1)
+    return -1 if rank == 2 and axis == 1 else axis
 
 
 def without_quantizers(model: onnx.ModelProto) -> bool:
@@ -70,10 +110,7 @@ def without_quantizers(model: onnx.ModelProto) -> bool:
     Returns whether there was any. What is quantized in another form stays.
     """
     graph = model.graph
-    tensors = {tensor.name: tensor for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
-            tensors[node.output[0]] = node.attribute[0].t
+    tensors = constants_of(graph)
     names: dict[str, str] = {}
     quantized = {n.output[0]: n.input[0] for n in graph.node if n.op_type == "QuantizeLinear"}
     kept, made = [], []

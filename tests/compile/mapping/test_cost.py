@@ -192,7 +192,7 @@ def test_operands_too_wide_for_the_target() -> None:
         mac_bits(layer, northpole())
     assert str(error.value) == (
         "matrix operands must have at most 8 bits on northpole-sim, not 16 (node 'wide');"
-        " quantize them to fewer bits"
+        " zapdeploy quantize gives them 8"
     )
 
 

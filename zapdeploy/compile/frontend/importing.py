@@ -307,13 +307,14 @@ def _product_reason(call: Call, dequantized: Collection[str]) -> str:
     for index, value in enumerate((x, w)):
         fault = product.scale_fault(call, index)
         if fault:
-            return f"'{value.name}' {fault}"
+            return f"{_SCALED}'{value.name}' {fault}"
     if bias is not None and bias.data is None:
         return f"bias '{bias.name}' must be constant"
     return ""
 
 
 _IN_FLOAT = "operands must be quantized"
+_SCALED = "operand "
 
 
 def _refusal(refused: dict[str, Decision], path: Path, *, quantized: bool) -> str:
@@ -335,7 +336,7 @@ def _refusal(refused: dict[str, Decision], path: Path, *, quantized: bool) -> st
 def _others(refused: dict[str, Decision]) -> list[Decision]:
     """What quantizing would not cure."""
     rows = (d for d in refused.values() if d.outcome is Outcome.REFUSED)
-    return [d for d in rows if not d.reason.startswith(_IN_FLOAT)]
+    return [d for d in rows if not d.reason.startswith((_IN_FLOAT, _SCALED))]
 
 
 def _quantize(path: Path) -> str:

@@ -13,11 +13,18 @@ from zapdeploy.compile.graph import Array, ElementType, Quantization, Shape, Val
 from zapdeploy.errors import ModelError
 
 
-def scale_of(builder: GraphBuilder, node: OnnxNode, index: int) -> Array:
-    """The constant scales at an input: float32, positive and finite."""
+def scale_of(
+    builder: GraphBuilder, node: OnnxNode, index: int, *, may_be_zero: bool = False
+) -> Array:
+    """The constant scales at an input: float32, positive and finite.
+
+    `may_be_zero`: 0 is read as 1, of constants whose codes the caller makes zero there.
+    """
     name = node.required(index)
     builder.real(name)
     scale = np.asarray(builder.array(name, "scale"))
+    if may_be_zero:
+        scale = np.where(scale == 0, np.float32(1), scale)
     wrong = ~(np.isfinite(scale) & (scale > 0))
     if wrong.any():
         raise ModelError(
@@ -46,13 +53,15 @@ def parameters(
     shape: Shape,
     element: ElementType | None = None,
     axis: int | None = None,
+    *,
+    may_be_zero: bool = False,
 ) -> tuple[ElementType, Quantization]:
     """Type and quantization of a tensor of this shape from inputs `first` and `first` + 1.
 
     The type is the zero point's; `element`, when given, is the one it must have. `axis` is what
-    more than one scale runs along.
+    more than one scale runs along. `may_be_zero`: as in scale_of.
     """
-    scale = scale_of(builder, node, first)
+    scale = scale_of(builder, node, first, may_be_zero=may_be_zero)
     zero_point = zero_point_of(builder, node, first + 1)
     if zero_point is not None and element is not None and zero_point.element != element:
         raise ModelError(
@@ -87,9 +96,11 @@ def quantization(
         )
     if not -len(shape) <= axis < len(shape) or shape[axis] != scale.size:
         length = shape[axis] if -len(shape) <= axis < len(shape) else "no such axis"
+        fitting = [index for index, found in enumerate(shape) if found == scale.size]
+        advice = f"set its attribute axis to {fitting[0]}, or " if len(fitting) == 1 else ""
         raise ModelError(
             f"scales along axis {axis} must be as many as its length, {length}, "
-            f"not {scale.size} (node '{node.name}'); export the model again"
+            f"not {scale.size} (node '{node.name}'); {advice}export the model again"
         )
     zeros = np.broadcast_to(zero_point.ravel().astype(np.int32), scale.shape).copy()
     return replace(found, zero_point=zeros, axis=axis % len(shape))

@@ -6,6 +6,7 @@ bounds are the true range.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import frexp
 
 import numpy as np
@@ -47,7 +48,10 @@ def dequantize_linear(builder: GraphBuilder, node: OnnxNode) -> None:
     declared = _declared_type(node, "output_dtype")
     if declared is not None and declared.kind != "float":
         raise RefusedError(f"output_dtype must be float32, not {declared.name}")
-    _, quantization = parameters(builder, node, 1, x.shape, x.element, node.integer("axis", 1))
+    axis, constant = node.integer("axis", 1), x.data is not None
+    _, quantization = parameters(builder, node, 1, x.shape, x.element, axis, may_be_zero=constant)
+    if constant:
+        x = _without_dead(builder, node, x, quantization)
     factor = _shift(x, quantization)
     if factor is None:
         builder.emit(node, "Dequantize", (builder.quantize_as(x.name, quantization),))
@@ -56,6 +60,20 @@ def dequantize_linear(builder: GraphBuilder, node: OnnxNode) -> None:
         node, "Dequantize", (x.name,), output=builder.fresh(f"{node.output}_unshifted")
     )
     builder.emit(node, "Mul", (real, builder.constant(f"{node.name}_factor", factor)))
+
+
+def _without_dead(builder: GraphBuilder, node: OnnxNode, x: Value, meaning: Quantization) -> Value:
+    """A constant whose codes mean zero where the scale is zero, as pruned channels have it."""
+    dead = np.asarray(builder.array(node.required(1), "scale")).ravel() == 0
+    if not dead.any():
+        return x
+    assert x.data is not None
+    shape = [1] * len(x.shape)
+    if meaning.axis is not None:
+        shape[meaning.axis] = -1
+    zeros = np.asarray(meaning.zero_point, x.data.dtype).reshape(shape if shape else ())
+    data = np.where(dead.reshape(shape if shape else ()), zeros, x.data)
+    return builder.define(replace(x, name=builder.fresh(f"{x.name}_dead"), data=data))
 
 
 def _dequantize_blocks(builder: GraphBuilder, node: OnnxNode, x: Value) -> None:
@@ -67,7 +85,9 @@ def _dequantize_blocks(builder: GraphBuilder, node: OnnxNode, x: Value) -> None:
         zeros = np.asarray(builder.array(node.input(2), "zero point"), np.int32)
     blocks = -(-x.shape[axis] // size)
     if len(x.shape) != 2 or scales.shape != (*x.shape[:axis], blocks, *x.shape[axis + 1 :]):
-        raise RefusedError("scales in blocks must be those of a matrix, one for each block")
+        raise RefusedError(
+            f"operand '{x.name}' must be a matrix, one scale for each block, where it has blocks"
+        )
     assert x.data is not None
     low, high = x.element.limits
     parts = []

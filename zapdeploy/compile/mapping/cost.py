@@ -94,7 +94,7 @@ def mac_bits(layer: Layer, target: Target) -> int:
     if found is None:
         raise ModelError(
             f"matrix operands must have at most {target.core.matrix_unit.widest} bits on "
-            f"{target.name}, not {wide} (node '{layer.name}'); quantize them to fewer bits"
+            f"{target.name}, not {wide} (node '{layer.name}'); zapdeploy quantize gives them 8"
         )
     return found
 

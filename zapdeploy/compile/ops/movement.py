@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import isfinite
 from typing import ClassVar
 
 import numpy as np
@@ -286,5 +287,7 @@ def _holds(meaning: Quantization, pad: Node) -> bool:
     value = pad.attributes["value"]
     assert isinstance(value, float)
     steps = value / float(meaning.scale[0])
+    if not isfinite(steps):
+        return False
     code = round(steps) + int(meaning.zero_point[0])
     return abs(steps - round(steps)) <= 1e-6 * abs(steps) and meaning.low <= code <= meaning.high

@@ -57,7 +57,8 @@ def accumulator_bound(call: Call, enough: int) -> int:
         sums = own.reshape(-1)
     biases = np.zeros(1, np.int64)
     if bias is not None and bias.data is not None and bias.element.is_integer:
-        biases = np.abs(bias.data.astype(np.int64))
+        biases = bias.data.astype(np.int64)
+        biases = np.maximum(biases, -1 - biases)  # int32 goes one further below zero
     return int((sums * _largest(x) + biases).max())
 
 
