@@ -13,7 +13,7 @@ import torch
 from zapdeploy.connectomes.activity import synthetic_activity
 from zapdeploy.connectomes.connectome import Connectome
 from zapdeploy.connectomes.synthetic import Plan, synthetic_connectome
-from zapdeploy.errors import UsageError
+from zapdeploy.errors import DataError, UsageError
 from zapdeploy.forecasters.build import build_forecaster
 from zapdeploy.forecasters.folder import ForecasterSpec, read_description
 from zapdeploy.forecasters.loading import load_forecaster
@@ -151,6 +151,15 @@ def test_a_wired_recording_keeps_who_is_who() -> None:
     order = ordered.columns
     full = connectome.matrix().toarray()
     assert np.array_equal(wiring.connectome.matrix().toarray(), full[np.ix_(order, order)])
+
+
+def test_swapped_axes_are_refused() -> None:
+    """More neurons than frames, with the longer axis taken for time."""
+    connectome = made(80, 5)
+    recording = recorded(connectome, 60)
+    swapped = Recording(recording.traces.T.copy(), np.zeros((80, 0), np.float32))
+    with pytest.raises(DataError, match="80 neurons along its second axis, not 60 neurons and 80 frames"):
+        wire_recording(swapped, connectome, WiredOptions())
 
 
 def test_training_goes_on_where_it_stopped_and_the_folder_is_complete(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from zapdeploy.arrays import Floats
 from zapdeploy.connectomes.connectome import Connectome
 from zapdeploy.connectomes.matching import Matched, match
 from zapdeploy.connectomes.ordering import ordering
+from zapdeploy.errors import DataError
 from zapdeploy.forecasters.wiring import WiredOptions, Wiring
 from zapdeploy.recordings.loading import BLOCK_BYTES, new_array
 from zapdeploy.recordings.recording import Recording
@@ -23,8 +24,14 @@ def wire_recording(
     wiring in the same order. The columns that a forecaster is trained on say which neuron is which.
 
     method: of the ordering (`zapdeploy.connectomes.ordering`). Raises DataError where nothing of
-    the connectome was recorded.
+    the connectome was recorded, or the axes are swapped.
     """
+    frames, wanted = len(recording.traces), connectome.neurons
+    if recording.neurons != wanted == frames and recording.columns is None:
+        raise DataError(
+            f"recording must have the connectome's {wanted:,} neurons along its second axis, not "
+            f"{recording.neurons:,} neurons and {frames:,} frames ({recording.source}); give --axes"
+        )
     columns = np.arange(recording.neurons) if recording.columns is None else recording.columns
     names = recording.description.neuron_ids
     matched = match(connectome, names, columns.tolist(), recording.source)
