@@ -158,7 +158,9 @@ def test_swapped_axes_are_refused() -> None:
     connectome = made(80, 5)
     recording = recorded(connectome, 60)
     swapped = Recording(recording.traces.T.copy(), np.zeros((80, 0), np.float32))
-    with pytest.raises(DataError, match="80 neurons along its second axis, not 60 neurons and 80 frames"):
+    with pytest.raises(
+        DataError, match="80 neurons along its second axis, not 60 neurons and 80 frames"
+    ):
         wire_recording(swapped, connectome, WiredOptions())
 
 

@@ -23,7 +23,7 @@ from tests.quantize.networks import (
 from zapdeploy.compile.frontend import import_model
 from zapdeploy.errors import UsageError
 from zapdeploy.onnxruntime_sessions import Purpose, open_session
-from zapdeploy.quantize import BitChoice, quantize_onnx
+from zapdeploy.quantize import BitChoice, onnx_file, quantize_onnx
 from zapdeploy.quantize.bit_choice import widenings
 from zapdeploy.quantize.equalization import equalize
 from zapdeploy.quantize.execution import sample_batches
@@ -310,3 +310,14 @@ def test_bits_are_chosen_by_what_an_index_is_taken_of(tmp_path: Path, end: str) 
     assert record.choice.aim.found_db < 60  # of the logits, not of indices
     assert max(layer.weights for layer in record.layers) == 8
     assert record.fidelity.snr_db["best"] >= 9  # at most one index in eight is another
+
+
+def test_large_networks_keep_the_same_bits_and_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_file, "REFINED_BYTES", 1)
+    source, target = residual_cnn(tmp_path / "net.onnx"), tmp_path / "q.onnx"
+    found = quantize_onnx(source, target, weights=4, calibration=images(8), min_snr_db=60)
+    assert found.choice is None
+    assert onnx_file.ALL_ALIKE in found.notes
+    assert "snr" not in found.recipe

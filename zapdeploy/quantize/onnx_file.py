@@ -35,6 +35,10 @@ from zapdeploy.simplify import InputShapes
 from zapdeploy.simplify.onnx_operators import PRODUCTS
 
 REFINED_BYTES = 2**29  # of weights, of which several copies are held
+ALL_ALIKE = (
+    "all layers have the same bits: choosing them would hold more than "
+    f"{REFINED_BYTES >> 20} MB of weights several times"
+)
 _PACKAGES = ("numpy", "onnx", "onnxruntime")
 
 
@@ -76,7 +80,8 @@ def quantize_onnx(
     of more than 512 MB are left as they are.
     `min_snr_db`: bits are chosen layer by layer, from `weights` and `activations` up, so that the
     worst output has this signal-to-noise ratio, or 1 dB less than with 8 bits everywhere where that
-    is less. `metric`: says how well outputs do a task, of the float and of the quantized network;
+    is less; networks of more than 512 MB keep the same bits everywhere, and the record says so.
+    `metric`: says how well outputs do a task, of the float and of the quantized network;
     arrays of the calibration that are no inputs, such as labels, are handed to it.
     Equal arguments give equal bytes; an interrupted call leaves no file. Raises ModelError,
     DataError or UsageError.
@@ -102,6 +107,8 @@ def quantize_onnx(
     model, remarks = read_prepared(origin, recipe.opset, shapes, seen)
     network = Network(model)
     check_network(network)
+    if min_snr_db is not None and not _is_small(network):
+        min_snr_db, remarks = None, (*remarks, ALL_ALIKE)
     notes = {entry.key: entry.value for entry in network.model.metadata_props}
     normalisation = host_normalisation(notes, str(origin))
     beside: Arrays = {}

@@ -21,6 +21,7 @@ from zapdeploy.quantize.ranges import Quantizer
 from zapdeploy.quantize.weights import Rounder
 
 MOST_COLUMNS = 4_608  # inputs of a layer, beyond which its weights go to the nearest code
+MOST_MOMENTS = MOST_COLUMNS**2  # of all groups of a layer
 POSITIONS = 8_192  # looked at in each layer at most, evenly spread
 BLOCK = 128  # columns corrected at once; the rest after them
 DAMPING = 0.01  # of the mean second moment, so that H can be inverted
@@ -55,7 +56,7 @@ class Rounding:
 
 def look_at(network: Network, samples: Arrays) -> Rounding:
     """Run the float network over the samples and take the second moments of its layers' inputs."""
-    layers = [layer for layer in network.layers if _can_be_rounded(network, layer)]
+    layers = [layer for layer in network.layers if can_be_rounded(network, layer)]
     readers: dict[str, list[NodeProto]] = {}
     for layer in layers:
         readers.setdefault(layer.input[0], []).append(layer)
@@ -71,14 +72,15 @@ def look_at(network: Network, samples: Arrays) -> Rounding:
     return Rounding(found)
 
 
-def _can_be_rounded(network: Network, layer: NodeProto) -> bool:
+def can_be_rounded(network: Network, layer: NodeProto) -> bool:
     """Whether its inputs can be laid out as columns, and their moments take little memory."""
     dims = network.initializers[layer.input[1]].dims
     if layer.op_type == "Conv":
         pads = any(
             a.name == "auto_pad" and a.s not in (b"NOTSET", b"VALID") for a in layer.attribute
         )
-        return not pads and int(np.prod(dims[1:])) <= MOST_COLUMNS
+        groups, columns = int(attribute(layer, "group", 1)), int(np.prod(dims[1:]))
+        return not pads and groups * columns**2 <= MOST_MOMENTS
     if layer.op_type not in ("Gemm", "MatMul"):
         return False
     return dims[1 if attribute(layer, "transB", 0) else 0] <= MOST_COLUMNS

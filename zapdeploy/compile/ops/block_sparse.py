@@ -52,6 +52,9 @@ class BlockSparse(MatrixOperator):
     def weight_axis(self, call: Call) -> int:
         return 0
 
+    def channels(self, call: Call) -> int:
+        return call.output.shape[1]
+
     def kept_axis(self, call: Call, axis: int) -> int | None:
         return 0 if axis == 0 else None
 

@@ -86,6 +86,10 @@ class MatrixOperator(Operator):
         """The dimension of w that runs over output channels."""
         raise NotImplementedError
 
+    def channels(self, call: Call) -> int:
+        """Output channels, as many as scales of w."""
+        return call.input(1).shape[self.weight_axis(call)]
+
     def kept_axis(self, call: Call, axis: int) -> int | None:
         """The output's dimension that runs over the same indices as this one of x.
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-import operator
+from operator import index
 from typing import Any
 
 import numpy as np
 
 from zapdeploy.compile.graph import Array, ElementType, Graph, Node, Quantization, Value
+from zapdeploy.compile.ops.base import operator
+from zapdeploy.compile.ops.matrix import MatrixOperator
 from zapdeploy.small_integers import pack, unpack
 from zapdeploy.typed import typed
 
@@ -78,11 +80,10 @@ def graph_of(raw: dict[str, Any], arrays: list[Array]) -> Graph:
             quantization = Quantization(
                 get(quantization["scale"], np.float32),
                 get(quantization["zero_point"], np.int32),
-                operator.index(low),
-                operator.index(high),
+                index(low),
+                index(high),
                 _axis(quantization["axis"], len(shape)),
             )
-            _check_parameters(quantization, shape)
         if data is not None:
             stored = get(data, np.uint8 if element.bits < 8 else element.numpy)
             data = _unpack(stored, element, int(np.prod(shape, dtype=np.int64))).reshape(shape)
@@ -105,7 +106,7 @@ def graph_of(raw: dict[str, Any], arrays: list[Array]) -> Graph:
 
 def shape_of(sizes: Any) -> tuple[int, ...]:
     """What a document says of a shape; ValueError for a negative size."""
-    shape = tuple(map(operator.index, sizes))
+    shape = tuple(map(index, sizes))
     if any(size < 0 for size in shape):
         raise ValueError(f"no shape {list(shape)}")
     return shape
@@ -115,24 +116,34 @@ def element_of(kind: str, bits: int) -> ElementType:
     """What a document says of one element; ValueError for no type that there is."""
     narrow = () if kind in ("float", "bool") else range(1, 9)
     widths = (*narrow, 16, 32, 64) if kind != "bool" else (8,)
-    if kind not in ("int", "uint", "float", "bool") or operator.index(bits) not in widths:
+    if kind not in ("int", "uint", "float", "bool") or index(bits) not in widths:
         raise ValueError(f"no element type {kind!r} of {bits!r} bits")
     return ElementType(kind, bits)
 
 
 def _axis(axis: int | None, rank: int) -> int | None:
-    if axis is not None and not 0 <= operator.index(axis) < rank:
+    if axis is not None and not 0 <= index(axis) < rank:
         raise ValueError(f"no axis {axis!r} of {rank} dimensions")
     return axis
 
 
-def _check_parameters(meaning: Quantization, shape: tuple[int, ...]) -> None:
-    """Raise ValueError unless scales and zero points go with a tensor of this shape."""
-    along = 1 if meaning.axis is None else shape[meaning.axis]
-    for which in (meaning.scale, meaning.zero_point):
-        fits = which.size in (1, along) if which.ndim == 1 else which.ndim == len(shape)
-        if not (fits and which.size):
-            raise ValueError(f"scales of shape {which.shape} for a tensor of shape {shape}")
+def check_parameters(graph: Graph) -> None:
+    """Raise ValueError unless scales and zero points go with their tensors, and those of weights
+    with the outputs of their operator."""
+    outputs = {}
+    for call in graph.calls():
+        op = operator(call.node.op)
+        if isinstance(op, MatrixOperator):
+            outputs[call.input(1).name] = op.channels(call)
+    for value in graph.values.values():
+        meaning, shape = value.quantization, value.shape
+        if meaning is None:
+            continue
+        along = 1 if meaning.axis is None else outputs.get(value.name, shape[meaning.axis])
+        for which in (meaning.scale, meaning.zero_point):
+            fits = which.size in (1, along) if which.ndim == 1 else which.ndim == len(shape)
+            if not (fits and which.size):
+                raise ValueError(f"scales of shape {which.shape} for a tensor of shape {shape}")
 
 
 def _attribute_document(value: Any) -> Any:

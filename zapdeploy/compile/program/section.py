@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from zapdeploy.compile.graph import Array, Graph, verify
-from zapdeploy.compile.program.graph_document import graph_document, graph_of
+from zapdeploy.compile.program.graph_document import check_parameters, graph_document, graph_of
 from zapdeploy.compile.program.program import LayerProgram, Program
 from zapdeploy.errors import ProgramError, ZapdeployError
 from zapdeploy.typed import adapter
@@ -130,6 +130,7 @@ def _decode(
     graph = graph_of(header["graph"], arrays)
     verify(graph)
     _check_shapes(graph)
+    check_parameters(graph)
     layers = read(tuple[LayerProgram, ...], "layers")
     target = parse_target(header["target"], "target in the program")
     if len(layers) != (len(group_layers(graph)) if planned else 0):

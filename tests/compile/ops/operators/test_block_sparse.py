@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.compile.frontend.onnx_files import OnnxFile
 from tests.compile.ops.build import INT4, INT8, UINT8, call, constant, plain, quantized
+from tests.compile.program.zap_files import load_program, save_program
 from tests.cuts import drawn_by, recut
 from tests.networks import compiled, mesh
 from tests.sim.schedule.layers import with_random_cuts
@@ -319,6 +320,22 @@ def test_what_does_not_go_together(changed: dict[str, tuple[int, ...]], message:
         return
     with pytest.raises(ModelError, match=message):
         operator("BlockSparse").infer(replace(one, node=node))
+
+
+def test_a_program_with_more_blocks_than_outputs_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """Scales of the weights run over outputs, of which there are fewer than blocks."""
+    one = drawn(1, 0.5, 4, groups=8)
+    program = compiled(
+        import_model(one.file(tmp_path / "s.onnx", as_blocks=True)).graph, mesh(2, 2)
+    )
+    (product,) = (call for call in program.graph.calls() if call.node.op == "BlockSparse")
+    meaning = product.input(1).quantization
+    assert meaning is not None
+    assert meaning.scale.size == product.output.shape[1] < product.input(1).shape[0]
+    save_program(program, tmp_path / "s.zap")
+    again = load_program(tmp_path / "s.zap").graph.values[product.input(1).name].quantization
+    assert again is not None
+    assert np.array_equal(again.scale, meaning.scale)
 
 
 def test_blocks_beyond_the_input_are_refused() -> None:
