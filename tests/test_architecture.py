@@ -290,3 +290,46 @@ def test_common_types_have_one_name(path: Path) -> None:
     where = path.relative_to(PACKAGE).as_posix()
     for home, names in ALIASES.items():
         assert where == home or not defined & names, f"import it from {home}"
+
+
+# One file knows how cores are laid out. Matrices have columns, too, in the rooms of operators.
+MESH = "compile/noc/mesh.py"
+OF_MATRICES = ("compile/kernels", "compile/ops")
+
+
+def _geometry(text: str) -> list[str]:
+    """Where a file divides by columns, or asks a target for the lengths of its array."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        divided: ast.expr | None = None
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.FloorDiv | ast.Mod):
+            divided = node.right
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("divmod"):
+            divided = node.args[1]
+        by_columns = divided is not None and ast.unparse(divided).split(".")[-1] == "columns"
+        of_array = isinstance(node, ast.Attribute) and node.attr in ("rows", "columns")
+        if by_columns or (of_array and ast.unparse(node).split(".")[-2] == "array"):
+            found.append(ast.unparse(node))
+    return found
+
+
+def test_one_file_knows_the_mesh() -> None:
+    for path in FILES:
+        where = path.relative_to(PACKAGE).as_posix()
+        if where != MESH and not where.startswith(("hardware_targets/", *OF_MATRICES)):
+            found = _geometry(path.read_text(encoding="utf-8"))
+            assert not found, f"{where} must ask Mesh, not {found}"
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "row, column = divmod(core, columns)",
+        "hops = abs(core // mesh.columns - other // mesh.columns)",
+        "rows, columns = np.divmod(core, int(target.array.columns))",
+        "end = core % columns == columns - 1",
+        "across = target.array.rows + target.array.columns",
+    ],
+)
+def test_a_planted_derivation_of_the_mesh_is_found(planted: str) -> None:
+    assert _geometry(planted)

@@ -220,15 +220,17 @@ def _core_of(text: str, program: Pipeline, level: str | None, trace: Path | None
     """The number of the core at ROW,COLUMN."""
     if level not in (None, "timing") or trace is None:
         raise UsageError("--trace-core must go with --trace T.json, and with no level but timing")
-    array = program.target.array
-    rows, columns = int(array.rows), int(array.columns)
+    from zapdeploy.compile.noc.mesh import Mesh
+
+    mesh = Mesh.of(program.target)
     parts = text.split(",")
     if len(parts) == 2 and all(part.strip().isdecimal() for part in parts):
         row, column = map(int, parts)
-        if row < rows and column < columns:
-            return row * columns + column
+        if row < mesh.rows and column < mesh.columns:
+            return int(mesh.core(row, column))
     raise UsageError(
-        f"--trace-core must be ROW,COLUMN from 0,0 to {rows - 1},{columns - 1}, not '{text}'"
+        f"--trace-core must be ROW,COLUMN from 0,0 to {mesh.rows - 1},{mesh.columns - 1}, not "
+        f"'{text}'"
     )
 
 

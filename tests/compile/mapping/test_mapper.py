@@ -25,6 +25,7 @@ from zapdeploy.compile.mapping import select
 from zapdeploy.compile.mapping.cost import own_loads, read_region, storage_bits
 from zapdeploy.compile.mapping.mapper import Mapper, NetworkMapping, Objective, layer_form
 from zapdeploy.compile.mapping.tiling import Cuts, space_of
+from zapdeploy.compile.noc.mesh import Mesh
 from zapdeploy.compile.noc.transfers import Traffic, from_framebuffer, route
 from zapdeploy.compile.regions import IntArray
 from zapdeploy.hardware_targets import Target
@@ -42,7 +43,7 @@ class Costs:
 
     def __init__(self, layers: tuple[Layer, ...], target: Target) -> None:
         self.layers, self.target = layers, target
-        self.array = int(target.array.rows), int(target.array.columns)
+        self.mesh = Mesh.of(target)
         self.producer = {layer.output.name: i for i, layer in enumerate(layers)}
         self.width = target.networks.activation.width.value
 
@@ -54,8 +55,8 @@ class Costs:
         bits, needed = storage_bits(read.source, self.target), read_region(read, reader)
         if source is None:
             ratio = self.width / self.target.boundary_width
-            return from_framebuffer(needed, bits, *self.array, ratio)[0]
-        return route(source.held, needed, bits, *self.array)
+            return from_framebuffer(needed, bits, self.mesh, ratio)[0]
+        return route(source.held, needed, bits, self.mesh)
 
     def objective(self, chosen: list[IntArray]) -> float:
         """What the mapper minimises: work and fill, and what transfers add to them."""

@@ -6,9 +6,18 @@ import numpy as np
 import pytest
 
 from tests.compile.noc.meshes import multicast_tree
-from zapdeploy.compile.noc.mesh import RECEIVE, SEND, Mesh, trees
+from zapdeploy.compile.noc.mesh import (
+    RECEIVE,
+    SEND,
+    Mesh,
+    receive_port,
+    receiver,
+    send_port,
+    trees,
+)
 from zapdeploy.compile.noc.messages import Messages
 from zapdeploy.compile.regions import Region
+from zapdeploy.hardware_targets import load_target
 from zapdeploy.sim.schedule.link_reservation import (
     busy_cycles,
     link_cycles,
@@ -54,7 +63,7 @@ def test_trees_are_those_of_the_slow_mesh(rows_first: bool) -> None:
             here = as_pairs(link)[0]
             assert hops == abs(here[0] - source[0]) + abs(here[1] - source[1])
         one = messages([sender], [others], rows_first)
-        assert one.links(MESH.rows, MESH.columns).tolist() == [len(expected)]
+        assert trees(MESH, one).network_links(MESH).tolist() == [len(expected)]
         ports = set((found.links[~inner] - RECEIVE * MESH.cores).tolist())
         assert ports == {*others, sender - MESH.cores}
 
@@ -73,6 +82,50 @@ def test_many_trees_are_those_of_each_message() -> None:
         assert np.array_equal(found.hops[part], alone.hops)
 
 
+def test_places_and_distances() -> None:
+    """Core by core, as one would walk."""
+    everyone = np.arange(MESH.cores)
+    where = [divmod(k, MESH.columns) for k in range(MESH.cores)]
+    row, column = MESH.position(everyone)
+    assert list(zip(row.tolist(), column.tolist(), strict=True)) == where
+    assert np.array_equal(MESH.core(row, column), everyone)
+    assert MESH.grid(everyone)[1, 3] == MESH.core(1, 3)
+    walks = [[abs(a - c) + abs(b - d) for c, d in where] for a, b in where]
+    assert np.array_equal(MESH.distance(everyone[:, None], everyone[None]), walks)
+    assert MESH.diameter == np.max(walks)
+    following = np.diag(np.array(walks), 1)
+    assert np.array_equal(MESH.hops_to_next(everyone[:-1]), following)
+    for first in range(MESH.cores):
+        for length in range(1, MESH.cores - first + 1):
+            hops = following[first : first + length - 1].sum()
+            assert MESH.chain_hops(np.array(first), np.array(length)) == hops
+    ports = MESH.ports(np.arange(MESH.rows))
+    assert MESH.entries(ports).tolist() == [0, 5, 10]
+    assert MESH.distance(ports, np.array([2, 2, 2])).tolist() == [3, 4, 5]
+    outside = [column + 1 for column in range(MESH.columns)]
+    assert (MESH.mean_hops_outside, MESH.hops_along_row) == (np.mean(outside), 4)
+
+
+def test_links_leave_cores_and_ports_do_not() -> None:
+    links = np.arange(MESH.links)
+    names = [MESH.name(int(link)) for link in links]
+    assert MESH.is_inner(links).tolist() == ["port" not in name for name in names]
+    for direction, grid in MESH.by_direction(links).items():
+        assert MESH.name(int(grid[2, 1])) == f"the {direction} link of core (2, 1)"
+    assert MESH.name(send_port(MESH.cores, 7)) == "the send port of core (1, 2)"
+    assert MESH.name(receive_port(MESH.cores, 7)) == "the receive port of core (1, 2)"
+    found = [receiver(MESH.cores, int(link)) for link in links]
+    assert [k for k in found if k >= 0] == list(range(MESH.cores))
+    assert found[receive_port(MESH.cores, 7)] == 7
+
+
+def test_a_targets_mesh() -> None:
+    target = load_target("northpole-sim")
+    hop = int(np.ceil(target.networks.model.hop_latency.value))
+    assert Mesh.of(target) == Mesh(16, 16, 1)
+    assert Mesh.of(target, "model") == Mesh(16, 16, hop)
+
+
 def test_from_the_framebuffer() -> None:
     """Into row 1 and along it; the first core is one hop away."""
     found = trees(MESH, messages([-2], [[5, 7]]))
@@ -84,8 +137,7 @@ def test_from_the_framebuffer() -> None:
         "the east link of core (1, 1)": 2,
         "the receive port of core (1, 2)": 3,
     }
-    assert found.network_links(MESH.cores).tolist() == [3]
-    assert messages([-2], [[5, 7]]).links(MESH.rows, MESH.columns).tolist() == [3]
+    assert found.network_links(MESH).tolist() == [3]
 
 
 def test_bookings_fill_gaps_and_never_overlap() -> None:

@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.compile.noc.meshes import Core, Loads
+from zapdeploy.compile.noc.mesh import Mesh
 from zapdeploy.compile.noc.multicast import multicast, numbered
 
 ROWS, COLUMNS = 4, 4
 CORES = ROWS * COLUMNS
+MESH = Mesh(ROWS, COLUMNS)
 
 
 def simulate(slices: list[int], sizes: dict[int, float], *, rows_first: bool) -> Loads:
@@ -26,7 +28,7 @@ def simulate(slices: list[int], sizes: dict[int, float], *, rows_first: bool) ->
 
 def run(slices: list[int], sizes: dict[int, float]) -> tuple[float, float, list[float]]:
     each = [sizes.get(number, 0.0) for number in slices]
-    found = multicast(np.array([slices]), np.array([each]), ROWS, COLUMNS)
+    found = multicast(np.array([slices]), np.array([each]), MESH)
     return float(found.link_bytes[0]), float(found.bit_hops[0]), found.stored_bytes[0].tolist()
 
 
@@ -125,9 +127,9 @@ def test_candidates_are_independent() -> None:
     rng = np.random.default_rng(1)
     slices = rng.integers(-1, 4, (20, CORES))
     sizes = np.where(slices >= 0, 10.0 + slices, 0.0)
-    together = multicast(slices, sizes, ROWS, COLUMNS)
+    together = multicast(slices, sizes, MESH)
     for i in range(20):
-        alone = multicast(slices[i : i + 1], sizes[i : i + 1], ROWS, COLUMNS)
+        alone = multicast(slices[i : i + 1], sizes[i : i + 1], MESH)
         assert together.link_bytes[i] == alone.link_bytes[0]
         assert together.bit_hops[i] == alone.bit_hops[0]
         assert np.array_equal(together.stored_bytes[i], alone.stored_bytes[0])
@@ -137,7 +139,7 @@ def test_candidates_are_independent() -> None:
 def test_arrays_of_any_shape(rows: int, columns: int) -> None:
     """One slice for all: the tree has a link for each core but the first."""
     cores = rows * columns
-    found = multicast(np.zeros((1, cores), int), np.full((1, cores), 12.0), rows, columns)
+    found = multicast(np.zeros((1, cores), int), np.full((1, cores), 12.0), Mesh(rows, columns))
     assert found.bit_hops[0] == (cores - 1) * 12 * 8
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.compile.noc.meshes import Core, Loads
 from zapdeploy.compile.graph import Shape
 from zapdeploy.compile.mapping.tiling import Cuts, Space, enumerate_cuts
+from zapdeploy.compile.noc.mesh import Mesh
 from zapdeploy.compile.noc.transfers import (
     Traffic,
     arrivals,
@@ -23,6 +24,7 @@ from zapdeploy.compile.regions import Region
 
 ROWS, COLUMNS = 4, 4
 CORES = ROWS * COLUMNS
+MESH = Mesh(ROWS, COLUMNS)
 
 
 def cuts_of(shape: Shape, factors: list[tuple[int, ...]], cores: int = CORES) -> Cuts:
@@ -78,7 +80,7 @@ def transfers(draw: st.DrawFn) -> Case:
 @given(transfers(), st.sampled_from([2, 4, 8]))
 def test_route_counts_every_link(case: Case, bits: int) -> None:
     shape, held, needed = case
-    found = route(held, needed, bits, ROWS, COLUMNS)
+    found = route(held, needed, bits, MESH)
     loads = simulate(held, needed, shape, bits)
     assert found.link_bytes == pytest.approx(loads.busiest)
     assert found.received_bytes == pytest.approx(max(loads.received.values(), default=0))
@@ -102,7 +104,7 @@ def test_arrivals_are_a_lower_bound(case: Case, bits: int) -> None:
     """No transfer takes less than its busiest receiving port."""
     _, held, needed = case
     least = float(arrivals(held, needed)[0, 0]) * bits / 8
-    assert least <= route(held, needed, bits, ROWS, COLUMNS).link_bytes + 1e-9
+    assert least <= route(held, needed, bits, MESH).link_bytes + 1e-9
 
 
 def test_arrivals_for_all_pairs_of_candidates() -> None:
@@ -119,7 +121,7 @@ def test_arrivals_for_all_pairs_of_candidates() -> None:
 
 def test_the_same_cut_moves_nothing() -> None:
     cuts = cuts_of((8, 8), [(4, 4)])
-    found = route(cuts.held, cuts.output, 8, ROWS, COLUMNS)
+    found = route(cuts.held, cuts.output, 8, MESH)
     assert found == Traffic(0, 0, 0, 0, 0, 0)
 
 
@@ -130,7 +132,7 @@ def test_a_transposed_cut_by_hand() -> None:
     The middle link carries 2 x 2 = 4 values each way. Hops: distances 1, 2, 3 occur 6, 4, 2 times.
     """
     rows, columns = cuts_of((4, 4), [(4, 1)]), cuts_of((4, 4), [(1, 4)])
-    found = route(rows.held, columns.output, 8, ROWS, COLUMNS)
+    found = route(rows.held, columns.output, 8, MESH)
     assert found.received_bytes == found.sent_bytes == 3
     assert found.total_received_bytes == found.total_sent_bytes == 12
     assert found.link_bytes == 4
@@ -143,7 +145,7 @@ def test_a_broadcast_by_hand() -> None:
     The core reads and sends them once, whatever the number of those who receive them.
     """
     one, everyone = cuts_of((8,), [(1,)]), Region(np.zeros((1, 16, 1), int), np.full((1, 16, 1), 8))
-    found = route(one.held, everyone, 8, ROWS, COLUMNS)
+    found = route(one.held, everyone, 8, MESH)
     assert found.link_bytes == found.received_bytes == 8
     assert found.sent_bytes == found.total_sent_bytes == 8
     assert found.total_received_bytes == 15 * 8
@@ -158,7 +160,7 @@ def test_halos_by_hand() -> None:
     ways, of which the first is shared with the neighbour in the row: 24 + 24 - 6 = 42 links.
     """
     cuts = cuts_of((16, 10), [(16, 1)])
-    found = route(cuts.held, grown(cuts.output, (16, 10), 1), 8, ROWS, COLUMNS)
+    found = route(cuts.held, grown(cuts.output, (16, 10), 1), 8, MESH)
     assert found.received_bytes == 20
     assert found.total_received_bytes == 2 * 15 * 10
     assert found.total_sent_bytes == 16 * 10
@@ -168,9 +170,9 @@ def test_halos_by_hand() -> None:
 def test_pieces_are_routed_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many pieces are taken at once, the sums are the same."""
     source, reader = cuts_of((12, 12), [(4, 4)]), cuts_of((12, 12), [(3, 5)])
-    whole = route(source.held, grown(reader.output, (12, 12), 1), 4, ROWS, COLUMNS)
+    whole = route(source.held, grown(reader.output, (12, 12), 1), 4, MESH)
     monkeypatch.setattr("zapdeploy.compile.noc.transfers._PIECES_AT_ONCE", 7)
-    parts = route(source.held, grown(reader.output, (12, 12), 1), 4, ROWS, COLUMNS)
+    parts = route(source.held, grown(reader.output, (12, 12), 1), 4, MESH)
     assert parts == whole
 
 
@@ -179,7 +181,7 @@ def test_arrays_of_one_row_or_column(rows: int, columns: int) -> None:
     """Gathering 6 values in the first core: from distance 0 to 5 along the line."""
     cores = rows * columns
     source, reader = cuts_of((6,), [(cores,)], cores), cuts_of((6,), [(1,)], cores)
-    found = route(source.held, reader.output, 8, rows, columns)
+    found = route(source.held, reader.output, 8, Mesh(rows, columns))
     assert found.received_bytes == found.link_bytes == 6 - 6 // cores
     assert found.bit_hops == 8 * sum(range(cores))
 
@@ -189,15 +191,15 @@ def test_arrays_of_one_row_or_column(rows: int, columns: int) -> None:
 def test_nothing_comes_from_afar_to_rows_that_hold_all_they_need(case: Case) -> None:
     """The estimate is 0 when rows read what they hold, and never negative."""
     _, held, needed = case
-    assert arrivals_from_afar(held, needed, ROWS)[0, 0] >= 0
-    assert arrivals_from_afar(held, held, ROWS)[0, 0] == 0
+    assert arrivals_from_afar(held, needed, MESH)[0, 0] >= 0
+    assert arrivals_from_afar(held, held, MESH)[0, 0] == 0
 
 
 def test_from_afar_by_hand() -> None:
     """All 16 cores need all 32 values, and each row holds 8: 24 come along the columns, x 4 / 6."""
     cuts = cuts_of((32,), [(16,)])
     everything = Region(np.zeros((1, 16, 1), int), np.full((1, 16, 1), 32))
-    assert arrivals_from_afar(cuts.held, everything, ROWS).tolist() == [[24 * 4 / 6]]
+    assert arrivals_from_afar(cuts.held, everything, MESH).tolist() == [[24 * 4 / 6]]
 
 
 def test_from_the_framebuffer_by_hand() -> None:
@@ -206,7 +208,7 @@ def test_from_the_framebuffer_by_hand() -> None:
     Column c is c + 1 links away: 1 + 2 + 3 + 4 = 10 links for each of 4 rows.
     """
     cuts = cuts_of((16, 10), [(16, 1)])
-    (found,) = from_framebuffer(cuts.output, 4, ROWS, COLUMNS, 1 / ROWS)
+    (found,) = from_framebuffer(cuts.output, 4, MESH, 1 / ROWS)
     assert found.received_bytes == 5
     assert found.link_bytes == 20
     assert found.total_received_bytes == 80
@@ -218,7 +220,7 @@ def test_from_the_framebuffer_by_hand() -> None:
 def test_the_framebuffer_sends_a_row_what_it_shares_once() -> None:
     """All 16 cores need the same 12 B: once into each of 4 rows, past 4 links; received by all."""
     everything = Region(np.zeros((1, 16, 1), int), np.full((1, 16, 1), 12))
-    (found,) = from_framebuffer(everything, 8, ROWS, COLUMNS, 1 / ROWS)
+    (found,) = from_framebuffer(everything, 8, MESH, 1 / ROWS)
     assert found.link_bytes == found.received_bytes == 12
     assert found.total_sent_bytes == 4 * 12
     assert found.total_received_bytes == 16 * 12
@@ -228,14 +230,14 @@ def test_the_framebuffer_sends_a_row_what_it_shares_once() -> None:
 def test_a_narrow_framebuffer_is_the_busiest_link() -> None:
     """It delivers as much as one link: 80 B together take as long as 80 B over a row's link."""
     cuts = cuts_of((16, 10), [(16, 1)])
-    (found,) = from_framebuffer(cuts.output, 4, ROWS, COLUMNS, width_ratio=1.0)
-    (wide,) = from_framebuffer(cuts.output, 4, ROWS, COLUMNS, width_ratio=1 / ROWS)
+    (found,) = from_framebuffer(cuts.output, 4, MESH, width_ratio=1.0)
+    (wide,) = from_framebuffer(cuts.output, 4, MESH, width_ratio=1 / ROWS)
     assert found.link_bytes == 80
     assert wide.link_bytes == 20
 
 
 def test_from_the_framebuffer_for_many_candidates() -> None:
     cuts = cuts_of((16, 10), [(1, 1), (16, 1), (4, 2)])
-    together = from_framebuffer(cuts.output, 8, ROWS, COLUMNS, 1 / ROWS)
+    together = from_framebuffer(cuts.output, 8, MESH, 1 / ROWS)
     for i, traffic in enumerate(together):
-        assert [traffic] == from_framebuffer(cuts.pick(i).output, 8, ROWS, COLUMNS, 1 / ROWS)
+        assert [traffic] == from_framebuffer(cuts.pick(i).output, 8, MESH, 1 / ROWS)

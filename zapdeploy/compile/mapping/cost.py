@@ -21,6 +21,7 @@ from zapdeploy.arrays import FloatArray
 from zapdeploy.compile.graph import Call, Graph, Value
 from zapdeploy.compile.layers import Layer, Read
 from zapdeploy.compile.mapping.tiling import Cuts
+from zapdeploy.compile.noc.mesh import Mesh
 from zapdeploy.compile.noc.multicast import Multicast, multicast, numbered
 from zapdeploy.compile.ops.base import MatrixTile, Unit, operator
 from zapdeploy.compile.regions import IntArray, Region, Slices
@@ -257,8 +258,8 @@ def output_tiles_and_vectors(
     """Sets of outputs, packed groups included, and the input vectors that each of them takes."""
     unit = target.core.matrix_unit
     inputs, outputs = unit.inputs(bits), int(unit.outputs)
-    run, columns = np.maximum(tile.run_values, 1), np.maximum(tile.outputs, 1)
-    packed = np.maximum(np.minimum(inputs // run, outputs // columns), 1)
+    run, made = np.maximum(tile.run_values, 1), np.maximum(tile.outputs, 1)
+    packed = np.maximum(np.minimum(inputs // run, outputs // made), 1)
     output_tiles = -(-tile.groups // packed) * -(-tile.outputs // outputs)
     if unit.packs_taps:
         return output_tiles, -(-tile.runs * tile.run_values // inputs)
@@ -285,8 +286,7 @@ class _Sent:
 
 def _parameters(layer: Layer, cuts: Cuts, target: Target, accumulator_tiles: IntArray) -> _Sent:
     slices, bytes_each = parameter_slices(layer, cuts, target)
-    rows, columns = int(target.array.rows), int(target.array.columns)
-    spread: Multicast = multicast(slices, bytes_each, rows, columns)
+    spread: Multicast = multicast(slices, bytes_each, Mesh.of(target))
     repeats = accumulator_tiles.max(axis=1)
     return _Sent(
         link_bytes=spread.link_bytes * repeats,
@@ -374,19 +374,18 @@ def _activation_scale_bytes(layer: Layer, cuts: Cuts) -> FloatArray:
 
 def _partial_sums(cuts: Cuts, target: Target) -> PartialSums:
     """Sums over cut input channels: each core adds its part and passes it to the next core."""
-    network = target.networks.partial_sum
-    columns = int(target.array.columns)
+    network, mesh = target.networks.partial_sum, Mesh.of(target)
     place = cuts.coordinates[..., -1]
     volume = cuts.output.volume
     sends = (place < cuts.factors[:, None, -1] - 1) & (volume > 0)
     receives = (place > 0) & (volume > 0)
-    at_row_end = np.arange(cuts.cores) % columns == columns - 1
-    hops = np.where(at_row_end, columns, 1) * sends
+    core = np.arange(cuts.cores)
+    hops = mesh.hops_to_next(core) * sends
     bits = volume * PARTIAL_SUM_BYTES * 8
     longest = np.where(sends, volume * PARTIAL_SUM_BYTES, 0).max(axis=1)
-    start = np.arange(cuts.cores) - place  # the first core of each sum
-    wraps = (start % columns + cuts.factors[:, None, -1] - 1) // columns * (volume > 0)
-    steps = cuts.factors[:, -1] - 1 + wraps.max(axis=1) * (columns - 1)
+    length = cuts.factors[:, None, -1]
+    chains = mesh.chain_hops(core - place, length)  # from the first core of each sum
+    steps = np.where(volume > 0, chains, length - 1).max(axis=1)
     return PartialSums(
         cycles=np.ceil(longest / network.width.value),
         latency=np.asarray(steps * network.hop_latency.value, np.float64),
@@ -422,7 +421,7 @@ def _port_bytes(
 def _fill(layer: Layer, target: Target, sent: _Sent) -> FloatArray:
     """Cycles before the pipeline runs full and after its last input: start, networks, depths."""
     core, networks = target.core, target.networks
-    across = int(target.array.rows) + int(target.array.columns) - 2
+    across = Mesh.of(target).diameter
     fill = target.programs.start_latency.value + core.vector_unit.latency.value
     fill += core.activation_unit.latency.value
     if layer.reads:

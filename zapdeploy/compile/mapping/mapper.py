@@ -27,6 +27,7 @@ from zapdeploy.compile.mapping.cost import Loads, own_loads, read_region, read_s
 from zapdeploy.compile.mapping.pricing import price_loads
 from zapdeploy.compile.mapping.select import Choice, choose
 from zapdeploy.compile.mapping.tiling import Cuts, space_of
+from zapdeploy.compile.noc.mesh import Mesh
 from zapdeploy.compile.noc.transfers import (
     Traffic,
     arrivals,
@@ -102,12 +103,12 @@ class _Transfer:
         """Route a pair exactly; whether that was new."""
         if pair in self.routed:
             return False
-        rows, columns = int(target.array.rows), int(target.array.columns)
+        mesh = Mesh.of(target)
         held, needed = _only(self.held, pair[0]), _only(self.needed, pair[1])
         slices = None if self.slices is None else self.slices.pick(pair[1])
         key = _key(held, needed, slices, self.bits)
         if key not in routes:
-            routes[key] = route(held, needed, self.bits, rows, columns, slices)
+            routes[key] = route(held, needed, self.bits, mesh, slices)
         self.routed[pair] = traffic = routes[key]
         self.elements[pair] = traffic.link_bytes * 8 / self.bits
         return True
@@ -227,7 +228,7 @@ class Mapper:
         done: dict[Hashable, _Transfer] = {}
         needs: dict[Hashable, tuple[Region, Slices | None]] = {}
         edges, inputs = [], {}
-        rows, columns = int(self.target.array.rows), int(self.target.array.columns)
+        mesh = Mesh.of(self.target)
         for i, layer in enumerate(self.layers):
             self._progress("pricing transfers", i, len(self.layers))
             for order, read in enumerate(layer.reads):
@@ -241,16 +242,16 @@ class Mapper:
                 if source is None:
                     width = self.target.networks.activation.width.value
                     ratio = width / self.target.boundary_width
-                    inputs[i, order] = from_framebuffer(needed, bits, rows, columns, ratio, slices)
+                    inputs[i, order] = from_framebuffer(needed, bits, mesh, ratio, slices)
                     continue
                 held = self._priced[source].cuts.held
                 if source == i:  # state that this layer updates: one cut on both sides
-                    inputs[i, order] = _to_itself(held, needed, bits, rows, columns)
+                    inputs[i, order] = _to_itself(held, needed, bits, mesh)
                     continue
                 key = (self._priced[source].form, reader)
                 if key not in done:
                     least = arrivals(held, needed, slices)
-                    guess = np.maximum(least, arrivals_from_afar(held, needed, rows, slices))
+                    guess = np.maximum(least, arrivals_from_afar(held, needed, mesh, slices))
                     done[key] = _Transfer(held, needed, slices, bits, least, guess)
                 edges.append(_Edge(source, i, done[key]))
         return edges, inputs
@@ -298,8 +299,7 @@ class Mapper:
 
     def _joules_per_moved_byte(self) -> float:
         """Of a byte at the busiest core: all cores move about as much, over a few hops each."""
-        energy, array = self.target.energy, self.target.array
-        hops = (int(array.rows) + int(array.columns)) / 6
+        energy, hops = self.target.energy, Mesh.of(self.target).mean_distance / 2
         per_byte = energy.price(energy.memory_byte)
         per_byte += 8 * hops * energy.price(energy.noc_bit_hop.activation)
         return per_byte * self.target.cores
@@ -374,11 +374,9 @@ def _value_form(value: Value | None) -> Hashable:
     return (value.shape, value.element, value.is_constant, quantization.axis, varied)
 
 
-def _to_itself(held: Region, needed: Region, bits: int, rows: int, columns: int) -> list[Traffic]:
+def _to_itself(held: Region, needed: Region, bits: int, mesh: Mesh) -> list[Traffic]:
     """A tensor that each candidate reads as it left it in the frame before."""
-    return [
-        route(_only(held, k), _only(needed, k), bits, rows, columns) for k in range(len(held.low))
-    ]
+    return [route(_only(held, k), _only(needed, k), bits, mesh) for k in range(len(held.low))]
 
 
 def _key(held: Region, needed: Region, slices: Slices | None, bits: int) -> bytes:

@@ -40,30 +40,8 @@ class Messages:
         """Elements that reach each core [cores]."""
         return self.elements @ self.receivers.astype(np.int64)
 
-    def links(self, rows: int, columns: int) -> IntArray:
-        """Links of each message's tree, that out of the framebuffer included [messages]."""
-        outside = self.senders < 0
-        row, column = np.divmod(
-            np.where(outside, (-1 - self.senders) * columns, self.senders), columns
-        )
-        grid = self.receivers.reshape(-1, rows, columns)
-        if not self.rows_first:
-            grid, row, column = grid.transpose(0, 2, 1), column, row
-        wanted: NDArray[np.bool_] = np.asarray(grid.any(axis=1))
-        across = _reach(wanted, column)
-        down = _reach(grid.transpose(0, 2, 1), row[:, None]) * wanted
-        return across + down.sum(axis=1) + outside
-
     def pick(self, chosen: NDArray[np.bool_]) -> Messages:
         """Some of the messages."""
         boxes = Region(self.boxes.low[chosen], self.boxes.high[chosen])
         senders, receivers = self.senders[chosen], self.receivers[chosen]
         return Messages(boxes, senders, receivers, self.bits, self.rows_first)
-
-
-def _reach(wanted: NDArray[np.bool_], start: IntArray) -> IntArray:
-    """Steps from `start` to the first and the last wanted place; `wanted` is [..., places]."""
-    places = wanted.shape[-1]
-    first = np.where(wanted.any(axis=-1), wanted.argmax(axis=-1), start)
-    last = np.where(wanted.any(axis=-1), places - 1 - wanted[..., ::-1].argmax(axis=-1), start)
-    return np.maximum(last, start) - np.minimum(first, start)

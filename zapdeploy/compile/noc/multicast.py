@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.arrays import FloatArray
+from zapdeploy.compile.noc.mesh import Mesh
 from zapdeploy.compile.regions import IntArray
 
 
@@ -28,25 +29,25 @@ class Multicast:
     rows_first: NDArray[np.bool_]
 
 
-def multicast(slices: IntArray, bytes_each: FloatArray, rows: int, columns: int) -> Multicast:
+def multicast(slices: IntArray, bytes_each: FloatArray, mesh: Mesh) -> Multicast:
     """Traffic when cores with equal `slices` [candidates, cores] share one slice (-1: none)."""
     group = numbered(slices)
     active = slices >= 0
-    shape = (len(group), rows * columns)
-    members = _count(group, active, np.zeros(rows * columns, np.int64), 1)[..., 0]
+    shape = (len(group), mesh.cores)
+    members = _count(group, active, np.zeros(mesh.cores, np.int64), 1)[..., 0]
     size = np.zeros(shape)
     np.maximum.at(size, (np.arange(len(group))[:, None], group), bytes_each)
     replicas = np.maximum(np.take_along_axis(members, group, axis=1), 1)
     stored = np.where(active, bytes_each / replicas, 0.0)
     received = np.where(active, bytes_each - stored, 0.0).max(axis=1)
 
-    core = np.arange(rows * columns)
-    in_column = _count(group, active, core % columns, columns) > 0
-    in_row = _count(group, active, core // columns, rows) > 0
+    row, column = mesh.position(np.arange(mesh.cores))
+    in_column = _count(group, active, column, mesh.columns) > 0
+    in_row = _count(group, active, row, mesh.rows) > 0
     wide, tall = in_column.sum(axis=2), in_row.sum(axis=2)
     across, down = _span(in_column), _span(in_row)
-    row_first = _busiest_link(group, stored, size, core // columns, in_row, in_column)
-    column_first = _busiest_link(group, stored, size, core % columns, in_column, in_row)
+    row_first = _busiest_link(group, stored, size, row, in_row, in_column)
+    column_first = _busiest_link(group, stored, size, column, in_column, in_row)
     row_hops = (size * (across + wide * down)).sum(axis=1) * 8
     column_hops = (size * (down + tall * across)).sum(axis=1) * 8
     by_row = row_first <= column_first

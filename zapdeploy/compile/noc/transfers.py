@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.arrays import FloatArray
+from zapdeploy.compile.noc.mesh import Mesh
 from zapdeploy.compile.noc.multicast import numbered
 from zapdeploy.compile.regions import IntArray, Region, Slices, wanted_volume
 
@@ -41,21 +42,21 @@ def arrivals(held: Region, needed: Region, slices: Slices | None = None) -> Floa
 
 
 def arrivals_from_afar(
-    held: Region, needed: Region, rows: int, slices: Slices | None = None
+    held: Region, needed: Region, mesh: Mesh, slices: Slices | None = None
 ) -> FloatArray:
     """Elements over the busiest vertical link if they came from rows picked at random.
 
     What a core needs and its row does not hold comes along its column. Uniform traffic among n
     cores in a line loads a link with n / 6 times what each of them receives.
     """
-    candidates, cores, rank = held.low.shape
-    grouped = (candidates, rows, cores // rows, rank)
+    candidates, _, rank = held.low.shape
+    grouped = (candidates, mesh.rows, mesh.columns, rank)
     empty = (held.volume == 0).reshape(grouped[:3])[..., None]
     large = np.iinfo(np.int32).max
     low = np.where(empty, large, held.low.reshape(grouped)).min(axis=2)
     high = np.where(empty, 0, held.high.reshape(grouped)).max(axis=2)
-    of_row = Region(np.repeat(low, cores // rows, axis=1), np.repeat(high, cores // rows, axis=1))
-    return _missing(of_row, needed, slices).max(axis=2) * (rows / 6)
+    of_row = Region(*(np.repeat(bound, mesh.columns, axis=1) for bound in (low, high)))
+    return _missing(of_row, needed, slices).max(axis=2) * (mesh.rows / 6)
 
 
 def _missing(held: Region, needed: Region, slices: Slices | None) -> NDArray[np.int32]:
@@ -76,12 +77,7 @@ def _missing(held: Region, needed: Region, slices: Slices | None) -> NDArray[np.
 
 
 def from_framebuffer(
-    needed: Region,
-    bits: int,
-    rows: int,
-    columns: int,
-    width_ratio: float,
-    slices: Slices | None = None,
+    needed: Region, bits: int, mesh: Mesh, width_ratio: float, slices: Slices | None = None
 ) -> list[Traffic]:
     """Boxes sent from the framebuffer, which feeds the first link of every row.
 
@@ -95,12 +91,12 @@ def from_framebuffer(
         return [
             _pieces_from_framebuffer(
                 Region(needed.low[k : k + 1], needed.high[k : k + 1]),
-                bits, rows, columns, width_ratio, slices.pick(k),
+                bits, mesh, width_ratio, slices.pick(k),
             )
             for k in every
         ]  # fmt: skip
     wanted = needed.volume * (bits / 8)
-    row, column = np.divmod(np.arange(rows * columns), columns)
+    row, column = mesh.position(np.arange(mesh.cores))
     group = equal_boxes(needed, row)
     size, reach = np.zeros((2, *group.shape))
     candidates = np.arange(len(group))[:, None]
@@ -108,7 +104,7 @@ def from_framebuffer(
     np.maximum.at(reach, (candidates, group), np.broadcast_to(column + 1.0, group.shape))
     place = np.zeros(group.shape, np.int64)
     np.put_along_axis(place, group, np.broadcast_to(row, group.shape), axis=1)
-    by_row = np.zeros((len(group), rows))
+    by_row = np.zeros((len(group), mesh.rows))
     np.add.at(by_row, (candidates, place), size)
     link = np.maximum(by_row.max(axis=1), size.sum(axis=1) * width_ratio)
     hops = (size * reach).sum(axis=1) * 8
@@ -120,14 +116,14 @@ def from_framebuffer(
 
 
 def _pieces_from_framebuffer(
-    needed: Region, bits: int, rows: int, columns: int, width_ratio: float, slices: Slices
+    needed: Region, bits: int, mesh: Mesh, width_ratio: float, slices: Slices
 ) -> Traffic:
     """Every row's port sends each piece that a core of the row wants, once; of one candidate."""
     found = pieces(Region(needed.low, needed.low), needed, slices)
     size = np.asarray(found.boxes.volume * (bits / 8), np.float64)
-    grid = found.wants.reshape(-1, rows, columns)
+    grid = mesh.grid(found.wants)
     by_row = size @ grid.any(axis=2)
-    reach = np.where(grid.any(axis=2), columns - np.argmax(grid[..., ::-1], axis=2), 0)
+    reach = np.where(grid.any(axis=2), mesh.columns - np.argmax(grid[..., ::-1], axis=2), 0)
     link = max(float(by_row.max()), float(by_row.sum()) * width_ratio)
     wanted = slices.volume(needed)[0] * (bits / 8)
     hops = float((size[:, None] * reach).sum()) * 8
@@ -145,10 +141,10 @@ def equal_boxes(needed: Region, row: IntArray) -> IntArray:
 
 
 def route(
-    held: Region, needed: Region, bits: int, rows: int, columns: int, slices: Slices | None = None
+    held: Region, needed: Region, bits: int, mesh: Mesh, slices: Slices | None = None
 ) -> Traffic:
     """Exact loads of all links and ports for one transfer; regions are [1, cores, rank]."""
-    links = _Links(rows, columns)
+    links = _Links(mesh)
     boxes, holds, wants = pieces(held, needed, slices)
     sizes = np.asarray(boxes.volume * (bits / 8), np.float64)
     for some in np.array_split(np.arange(len(sizes)), len(sizes) // _PIECES_AT_ONCE + 1):
@@ -213,29 +209,28 @@ class _Links:
     columns up and down as far as any core needs it.
     """
 
-    def __init__(self, rows: int, columns: int) -> None:
-        self.rows, self.columns = rows, columns
-        self.east, self.west, self.south, self.north = np.zeros((4, rows * columns))
-        self.sent = np.zeros(rows * columns)
+    def __init__(self, mesh: Mesh) -> None:
+        self.mesh = mesh
+        self.east, self.west, self.south, self.north = np.zeros((4, mesh.cores))
+        self.sent = np.zeros(mesh.cores)
 
     def send(self, owner: IntArray, wants: NDArray[np.bool_], size: FloatArray) -> None:
         """Add pieces: the core that holds each, the cores that want it [pieces, cores], bytes."""
         if not len(owner):
             return
-        row, column = np.divmod(owner, self.columns)
-        grid = wants.reshape(-1, self.rows, self.columns)
+        mesh = self.mesh
+        (row, column), grid = mesh.position(owner), mesh.grid(wants)
         by_column = np.asarray(grid.any(axis=1))
-        first, last = _first(by_column, 1), self.columns - 1 - _first(by_column[:, ::-1], 1)
-        start = row * self.columns
-        self._add(self.east, start + column, start + last, size, last > column)
-        self._add(self.west, start + first, start + column, size, first < column)
-        first, last = _first(grid, 1), self.rows - 1 - _first(grid[:, ::-1], 1)
-        across, turn = np.arange(self.columns), row[:, None]
-        here = turn * self.columns + across
+        first, last = _first(by_column, 1), mesh.columns - 1 - _first(by_column[:, ::-1], 1)
+        self._add(self.east, owner, mesh.core(row, last), size, last > column)
+        self._add(self.west, mesh.core(row, first), owner, size, first < column)
+        first, last = _first(grid, 1), mesh.rows - 1 - _first(grid[:, ::-1], 1)
+        across, turn = np.arange(mesh.columns), row[:, None]
+        here = mesh.core(turn, across)
         sizes = np.broadcast_to(size[:, None], by_column.shape)
         down, up = by_column & (last > turn), by_column & (first < turn)
-        self._add(self.south, here, last * self.columns + across, sizes, down)
-        self._add(self.north, first * self.columns + across, here, sizes, up)
+        self._add(self.south, here, mesh.core(last, across), sizes, down)
+        self._add(self.north, mesh.core(first, across), here, sizes, up)
         self.sent += np.bincount(owner, size, len(self.sent))
 
     def _add(
@@ -252,9 +247,9 @@ class _Links:
 
     def traffic(self, received: FloatArray) -> Traffic:
         """All loads together; `received` are the bytes that reach each core."""
-        shape = (self.rows, self.columns)
-        along = [np.cumsum(load.reshape(shape), axis=1) for load in (self.east, self.west)]
-        along += [np.cumsum(load.reshape(shape), axis=0) for load in (self.south, self.north)]
+        grid = self.mesh.grid
+        along = [np.cumsum(grid(load), axis=1) for load in (self.east, self.west)]
+        along += [np.cumsum(grid(load), axis=0) for load in (self.south, self.north)]
         return Traffic(
             link_bytes=float(max(load.max() for load in (*along, self.sent, received))),
             received_bytes=float(received.max()),

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.compile.layers import Read
+from zapdeploy.compile.noc.mesh import Mesh
 from zapdeploy.compile.noc.messages import Messages
 from zapdeploy.compile.noc.transfers import equal_boxes, pieces
-from zapdeploy.compile.regions import IntArray, Region, Slices
+from zapdeploy.compile.regions import Region, Slices
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,27 +56,26 @@ def from_framebuffer(
     read: Read,
     needed: Region,
     bits: int,
-    rows: int,
-    columns: int,
+    mesh: Mesh,
     slices: Slices | None = None,
 ) -> Delivery:
     """A network input: each row's port sends every box that cores of its row want, once."""
-    row = np.arange(rows * columns) // columns
+    row, _ = mesh.position(np.arange(mesh.cores))
     if slices is not None:
         whole = _leading(needed)
         boxes, _, wants = pieces(Region(whole.low, whole.low), whole, slices)
-        piece, port = np.nonzero(wants.reshape(-1, rows, columns).any(axis=2))
+        piece, port = np.nonzero(mesh.grid(wants).any(axis=2))
         here: NDArray[np.bool_] = wants[piece] & (row[None] == port[:, None])
         sent = Region(boxes.low[piece], boxes.high[piece])
-        return Delivery(read, None, needed, Messages(sent, -1 - port, here, bits), slices)
+        return Delivery(read, None, needed, Messages(sent, mesh.ports(port), here, bits), slices)
     group = equal_boxes(_leading(needed), row)[0]
     wanted = needed.volume > 0
     groups, first = np.unique(np.where(wanted, group, -1), return_index=True)
     first = first[groups >= 0]
     receivers: NDArray[np.bool_] = (group[None] == group[first][:, None]) & wanted[None]
     boxes = Region(needed.low[first], needed.high[first])
-    senders: IntArray = -1 - row[first]
-    return Delivery(read, None, needed, Messages(boxes, senders, receivers, bits))
+    messages = Messages(boxes, mesh.ports(row[first]), receivers, bits)
+    return Delivery(read, None, needed, messages)
 
 
 def _leading(region: Region) -> Region:

@@ -18,6 +18,7 @@ from zapdeploy.compile.mapping.mapper import LayerMapping, Mapper, NetworkMappin
 from zapdeploy.compile.mapping.memory import Demand, MemoryPlan, framebuffer_demand, plan_memory
 from zapdeploy.compile.mapping.pricing import Counts
 from zapdeploy.compile.mapping.sharing import mapper_of, once
+from zapdeploy.compile.noc.mesh import Mesh, trees
 from zapdeploy.compile.ops.base import Unit
 from zapdeploy.compile.program.capacity import chip_violation, core_violation, framebuffer_violation
 from zapdeploy.compile.program.parameters import lower_parameters
@@ -240,7 +241,8 @@ def _weight_bit_hops(m: LayerMapping, target: Target) -> int:
     """Of the parts as they are sent; `Loads` has what they take at most in groups that fill no
     rectangle of cores."""
     messages = lower_parameters(m.layer, m.cuts, target).messages
-    links = messages.links(int(target.array.rows), int(target.array.columns))
+    mesh = Mesh.of(target)
+    links = trees(mesh, messages).network_links(mesh)
     times = int(core_work(m.layer, m.cuts, target).accumulator_tiles.max())
     return int((messages.elements * links).sum()) * messages.bits * times
 
@@ -255,17 +257,17 @@ def _input_bytes(graph: Graph, target: Target) -> int:
 
 def _output_cycles(graph: Graph, target: Target) -> int:
     """Cycles to write the network's outputs into the framebuffer."""
-    across = (int(target.array.columns) - 1) * target.networks.activation.hop_latency.value
+    across = Mesh.of(target).hops_along_row * target.networks.activation.hop_latency.value
     return math.ceil(_output_bytes(graph, target) / target.boundary_width + across)
 
 
 def _boundary_counts(graph: Graph, target: Target) -> Counts:
     """Events between the host, the framebuffer and the array that belong to no layer."""
     outputs, inputs = _output_bytes(graph, target), _input_bytes(graph, target)
-    columns = int(target.array.columns)
+    hops = Mesh.of(target).mean_hops_outside
     return Counts(
         memory_bytes=outputs,
         framebuffer_bytes=2 * outputs + inputs,
         host_bytes=outputs + inputs,
-        activation_bit_hops=int(np.ceil(outputs * 8 * (columns + 1) / 2)),
+        activation_bit_hops=int(np.ceil(outputs * 8 * hops)),
     )

@@ -16,6 +16,7 @@ from zapdeploy.compile.mapping.cost import (
     storage_bits,
 )
 from zapdeploy.compile.mapping.tiling import Cuts, space_of
+from zapdeploy.compile.noc.mesh import Mesh
 from zapdeploy.compile.noc.messages import Messages
 from zapdeploy.compile.program.activations import Delivery, from_cores, from_framebuffer
 from zapdeploy.compile.program.parameters import Parameters, lower_parameters
@@ -117,6 +118,5 @@ def _deliveries(
         if read.source.name in held:
             found.append(from_cores(read, held[read.source.name], needed, bits, slices))
         else:
-            rows, columns = int(target.array.rows), int(target.array.columns)
-            found.append(from_framebuffer(read, needed, bits, rows, columns, slices))
+            found.append(from_framebuffer(read, needed, bits, Mesh.of(target), slices))
     return tuple(found)

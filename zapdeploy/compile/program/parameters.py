@@ -14,6 +14,7 @@ from zapdeploy.compile.graph import Value
 from zapdeploy.compile.layers import Layer
 from zapdeploy.compile.mapping.cost import call_regions, parameter_slices, scale_bytes, storage_bits
 from zapdeploy.compile.mapping.tiling import Cuts
+from zapdeploy.compile.noc.mesh import Mesh
 from zapdeploy.compile.noc.messages import Messages
 from zapdeploy.compile.noc.multicast import multicast, numbered
 from zapdeploy.compile.regions import IntArray, Region
@@ -55,8 +56,7 @@ class Parameters:
 def lower_parameters(layer: Layer, cuts: Cuts, target: Target) -> Parameters:
     """Slices, parts and messages of a layer under one cut."""
     slices, sizes = parameter_slices(layer, cuts, target)
-    rows, columns = int(target.array.rows), int(target.array.columns)
-    rows_first = bool(multicast(slices, sizes, rows, columns).rows_first[0])
+    rows_first = bool(multicast(slices, sizes, Mesh.of(target)).rows_first[0])
     used = slices[0] >= 0
     slice_of = np.where(used, numbered(slices)[0], -1)
     size = sizes[0].astype(np.int64)

@@ -11,6 +11,7 @@ from zapdeploy.compile.mapping.cost import own_loads, read_region, read_slices, 
 from zapdeploy.compile.mapping.mapper import LayerMapping, NetworkMapping, layer_form
 from zapdeploy.compile.mapping.memory import framebuffer_demand, plan_memory
 from zapdeploy.compile.mapping.tiling import Cuts
+from zapdeploy.compile.noc.mesh import Mesh
 from zapdeploy.compile.noc.transfers import Traffic, from_framebuffer, route
 from zapdeploy.compile.program.build import SharedWork, layer_program, memory_demands
 from zapdeploy.compile.program.program import Program
@@ -53,7 +54,7 @@ def mapped_layer(
 def _traffic(
     layer: Layer, cuts: Cuts, sources: Mapping[str, Cuts], target: Target
 ) -> tuple[Traffic, ...]:
-    rows, columns = int(target.array.rows), int(target.array.columns)
+    mesh = Mesh.of(target)
     ratio = target.networks.activation.width.value / target.boundary_width
     found = []
     for read in layer.reads:
@@ -61,7 +62,7 @@ def _traffic(
         slices = read_slices(read, cuts)
         if read.source.name in sources:
             held = sources[read.source.name].held
-            found.append(route(held, needed, bits, rows, columns, slices))
+            found.append(route(held, needed, bits, mesh, slices))
         else:
-            found += from_framebuffer(needed, bits, rows, columns, ratio, slices)
+            found += from_framebuffer(needed, bits, mesh, ratio, slices)
     return tuple(found)

@@ -152,8 +152,7 @@ class ActivityCosts:
 
     def _network_json(self, name: str) -> dict[str, Any]:
         """All hops, and the link on which most bits toggle."""
-        array = self.performance.pipeline.target.array
-        mesh = Mesh(int(array.rows), int(array.columns), 1)
+        mesh = Mesh.of(self.performance.pipeline.target)
         links = together(layer.links[name] for layer in self.layers)
         busiest = int(links.toggles[: SEND * mesh.cores].argmax())
         hops = together(layer.hops[name] for layer in self.layers).as_json()
@@ -162,8 +161,7 @@ class ActivityCosts:
 
     def _cores_json(self, stage: StageActivity) -> dict[str, Any]:
         """Maps of one chip [rows][columns]."""
-        array = self.performance.pipeline.target.array
-        shape = (int(array.rows), int(array.columns))
+        mesh = Mesh.of(self.performance.pipeline.target)
         maps = {
             "macs": sum(layer.products.macs for layer in stage.layers),
             "zero_products": sum(layer.products.zero_products for layer in stage.layers),
@@ -172,7 +170,7 @@ class ActivityCosts:
                 words.toggles for layer in stage.layers for words in layer.memory.values()
             ),
         }
-        return {name: np.asarray(found).reshape(shape).tolist() for name, found in maps.items()}
+        return {name: mesh.grid(np.asarray(found)).tolist() for name, found in maps.items()}
 
 
 _GATING: Mapping[str, bool] = {"without_gating": False, "with_gating": True}

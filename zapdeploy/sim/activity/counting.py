@@ -10,7 +10,7 @@ import numpy as np
 
 from zapdeploy.compile.graph import Array
 from zapdeploy.compile.mapping.cost import storage_bits
-from zapdeploy.compile.noc.mesh import DIRECTIONS, SEND, Mesh, Trees, trees
+from zapdeploy.compile.noc.mesh import Mesh, Trees, trees
 from zapdeploy.compile.noc.messages import Messages
 from zapdeploy.compile.ops.base import Unit, operator
 from zapdeploy.compile.ops.matrix import MatrixOperator
@@ -62,7 +62,7 @@ class Counter:
     def __init__(self, lowered: Lowered) -> None:
         target = lowered.program.target
         self._lowered, self._target = lowered, target
-        self._mesh = Mesh(int(target.array.rows), int(target.array.columns), 1)
+        self._mesh = Mesh.of(target)
         self._same: dict[Hashable, Any] = {}  # what is equal for every batch
         self.layers = self._none()
 
@@ -181,10 +181,9 @@ class Counter:
             first = behind[np.arange(len(messages)), row] - messages.elements
         elif first is None:
             first = np.zeros_like(row)
-        outside = (-1 - messages.senders) * self._mesh.columns
-        home = np.where(messages.senders < 0, outside, messages.senders)
         assert first is not None
-        return _Way(row, first, found, found.network_links(self._mesh.cores), home)
+        home = self._mesh.entries(messages.senders)
+        return _Way(row, first, found, found.network_links(self._mesh), home)
 
     def _send(
         self,
@@ -216,9 +215,7 @@ class Counter:
     @property
     def _inner(self) -> IntArray:
         """Which links are from core to core, or from the framebuffer [links]."""
-        links, cores = np.arange(self._mesh.links), self._mesh.cores
-        inner = (links < SEND * cores) | (links >= len(DIRECTIONS) * cores)
-        return inner.astype(np.int64)
+        return self._mesh.is_inner(np.arange(self._mesh.links)).astype(np.int64)
 
     def _sent(self, events: LayerEvents, slices: Slices) -> LayerActivity:
         """Parameters on their way from where they are stored, in one batch."""

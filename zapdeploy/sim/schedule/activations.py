@@ -170,21 +170,13 @@ def _arrivals(
     for s in sendings:
         packet = np.repeat(np.arange(len(s.packets)), np.diff(s.packets.first))
         senders = s.delivery.messages.senders[s.packets.message[packet]]
-        hops = _distance(senders, s.packets.core, mesh.columns)
+        hops = mesh.distance(senders, s.packets.core)
         at = s.start[packet] + hops * mesh.hop_latency + s.cycles[packet]
         arrived = inputs if s.patterns.by_vector else operands
         np.maximum.at(arrived, (s.packets.core, s.packets.at), at)
     return Arrivals(
         inputs.reshape(cores, accumulator_tiles, stages), each, operands, accumulator_tile_order
     )
-
-
-def _distance(senders: IntArray, receivers: IntArray, columns: int) -> IntArray:
-    """Hops between cores; from the framebuffer it is one more than from the row's first core."""
-    outside = senders < 0
-    core = np.where(outside, (-1 - senders) * columns, senders)
-    rows = np.abs(core // columns - receivers // columns)
-    return rows + np.abs(core % columns - receivers % columns) + outside
 
 
 def hop_cycles(target: Target) -> int:

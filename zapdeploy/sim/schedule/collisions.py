@@ -44,8 +44,7 @@ def check_collisions(layer: LayerSchedule) -> None:
 
 def partial_sum_mesh(layer: LayerSchedule) -> Mesh:
     """The network of partial sums."""
-    array, network = layer.target.array, layer.target.networks.partial_sum
-    return Mesh(int(array.rows), int(array.columns), int(np.ceil(network.hop_latency.value)))
+    return Mesh.of(layer.target, "partial_sum")
 
 
 def link_times(

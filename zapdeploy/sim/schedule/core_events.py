@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from zapdeploy.compile.noc.mesh import Mesh
 from zapdeploy.sim.schedule import machine
 from zapdeploy.sim.schedule.layer import LayerSchedule
 from zapdeploy.sim.schedule.program import Schedule
@@ -36,7 +37,7 @@ class CoreEvent:
 def core_events(found: Schedule, core: int) -> Iterator[CoreEvent]:
     """Tile passes of the matrix unit, and output tiles in the vector and activation units, of one
     core."""
-    row, column = divmod(core, int(found.program.target.array.columns))
+    row, column = Mesh.of(found.program.target).position(core)
     where = f"core ({row}, {column})"
     for layer in found.layers:
         yield from _tile_passes(layer, core, f"{where} matrix")

@@ -19,14 +19,15 @@ def network_counts(layer: LayerSchedule) -> Counts:
     hops, framebuffer = 0, 0.0
     for sending in layer.arrived.sendings:
         packets, messages = sending.packets, sending.delivery.messages
-        links = sending.trees.network_links(activation.cores)[packets.message]
+        links = sending.trees.network_links(activation)[packets.message]
         hops += int((packets.elements * links).sum()) * messages.bits
         if sending.delivery.held is None:
             framebuffer += float(packets.elements.sum()) * messages.bits / 8
     sent = layer.sent_weights
-    weight_links = layer.weight_trees.network_links(model.cores)
+    weight_links = layer.weight_trees.network_links(model)
     sums = layer.events.partial_sums
-    sum_links = trees(partial_sum_mesh(layer), sums).network_links(target.cores)
+    mesh = partial_sum_mesh(layer)
+    sum_links = trees(mesh, sums).network_links(mesh)
     return Counts(
         model_bit_hops=int((sent[:, 3] * weight_links[sent[:, 0]]).sum()) * 8,
         activation_bit_hops=hops,

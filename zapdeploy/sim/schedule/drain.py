@@ -4,6 +4,7 @@ memory port, which everything else passes too."""
 from __future__ import annotations
 
 from zapdeploy.compile.kernels.jit import compiled, inlined
+from zapdeploy.compile.noc.mesh import receive_port, send_port
 from zapdeploy.compile.regions import IntArray
 from zapdeploy.sim.schedule.link_reservation import Reservations, busy_cycles
 from zapdeploy.sim.schedule.machine import (
@@ -113,8 +114,8 @@ def port_end(
     beside what the core sends and receives meanwhile."""
     width = machine.activation_width
     while True:
-        busy = busy_cycles(activation, 4 * machine.cores + core, start, end)
-        busy += busy_cycles(activation, 5 * machine.cores + core, start, end)
+        busy = busy_cycles(activation, send_port(machine.cores, core), start, end)
+        busy += busy_cycles(activation, receive_port(machine.cores, core), start, end)
         needed = start + -(-(size + width * busy) // machine.port_width)
         if needed <= end:
             return end

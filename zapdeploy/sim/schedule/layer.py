@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import ceil
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from zapdeploy.compile.noc.mesh import Mesh, Trees
 from zapdeploy.compile.program.layer import LayerEvents
 from zapdeploy.compile.regions import IntArray
 from zapdeploy.hardware_targets import Target
-from zapdeploy.sim.schedule.activations import Arrived, fetched, hop_cycles, send_activations
+from zapdeploy.sim.schedule.activations import Arrived, fetched, send_activations
 from zapdeploy.sim.schedule.link_reservation import Reservations, no_reservations, without_room
 from zapdeploy.sim.schedule.machine import State, Trace, Weights, Work
 from zapdeploy.sim.schedule.pipeline import run_layer
@@ -54,9 +53,7 @@ class LayerSchedule:
 
 def meshes(target: Target) -> tuple[Mesh, Mesh]:
     """The activation and the model network."""
-    rows, columns = int(target.array.rows), int(target.array.columns)
-    model = ceil(target.networks.model.hop_latency.value)
-    return Mesh(rows, columns, hop_cycles(target)), Mesh(rows, columns, model)
+    return Mesh.of(target, "activation"), Mesh.of(target, "model")
 
 
 def schedule_layer(

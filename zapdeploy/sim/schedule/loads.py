@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zapdeploy.compile.noc.mesh import DIRECTIONS, SEND, trees
+from zapdeploy.compile.noc.mesh import Mesh, trees
 from zapdeploy.compile.program.program import Program
 from zapdeploy.compile.regions import IntArray
 from zapdeploy.sim.schedule.collisions import partial_sum_mesh
@@ -38,25 +38,18 @@ class LayerLoad:
 
 def layer_load(layer: LayerSchedule) -> LayerLoad:
     """The busy cycles of one layer."""
-    target = layer.target
-    rows, columns = int(target.array.rows), int(target.array.columns)
-    cores = rows * columns
-
-    def on_links(busy: IntArray) -> dict[str, IntArray]:
-        inner = busy[: SEND * cores].reshape(SEND, rows, columns)
-        return dict(zip(DIRECTIONS, inner, strict=False))
-
-    program = np.zeros((rows, columns), np.int64)
+    target, mesh = layer.target, Mesh.of(layer.target)
+    program = mesh.grid(np.zeros(mesh.cores, np.int64))
     width = target.networks.instruction.width.value
     program[:] = ceil(target.programs.bytes_per_layer.value / width)
     return LayerLoad(
         layer=layer.events.program.name,
         cycles=layer.cycles,
-        units={name: busy.reshape(rows, columns) for name, busy in _units(layer).items()},
+        units={name: mesh.grid(busy) for name, busy in _units(layer).items()},
         links={
-            "model": on_links(link_cycles(layer.model)),
-            "activation": on_links(link_cycles(layer.arrived.reservations)),
-            "partial_sum": on_links(_partial_sum_links(layer)),
+            "model": mesh.by_direction(link_cycles(layer.model)),
+            "activation": mesh.by_direction(link_cycles(layer.arrived.reservations)),
+            "partial_sum": mesh.by_direction(_partial_sum_links(layer)),
             "instruction": {"east": program},
         },
     )

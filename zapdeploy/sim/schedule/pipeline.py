@@ -24,6 +24,7 @@ from __future__ import annotations
 import numpy as np
 
 from zapdeploy.compile.kernels.jit import compiled, inlined
+from zapdeploy.compile.noc.mesh import receiver
 from zapdeploy.compile.regions import IntArray
 from zapdeploy.sim.schedule.drain import drain, fits_port, port_end
 from zapdeploy.sim.schedule.link_reservation import Reservations, send
@@ -191,7 +192,7 @@ def _send_weights(
     No register is written before its core has begun the tile pass before. Returns packets sent so
     far.
     """
-    links, hops, ports = weights.links, weights.hops, 5 * machine.cores
+    links, hops = weights.links, weights.hops
     sizes, parts, member, begins = weights.size, weights.part, weights.member, weights.first
     trees, tree_first = weights.tree, weights.tree_first
     for g in range(len(sizes)):
@@ -213,8 +214,8 @@ def _send_weights(
             if cores[sender].begun > release:
                 release, last = cores[sender].begun, sender
             for i in range(low, high):
-                k = links[i] - ports
-                if 0 <= k < machine.cores:
+                k = receiver(machine.cores, links[i])
+                if k >= 0:
                     possible = cores[k].begun - hops[i] * machine.model_hop
                     if possible > release:
                         release, last = possible, k
@@ -228,8 +229,8 @@ def _send_weights(
                 cores[sender].ready = start + cycles
                 cores[sender].held_up_by = last
             for i in range(low, high):
-                k = links[i] - ports
-                if 0 <= k < machine.cores:
+                k = receiver(machine.cores, links[i])
+                if k >= 0:
                     arrived = start + hops[i] * machine.model_hop + cycles
                     if arrived > cores[k].ready:
                         cores[k].ready = arrived

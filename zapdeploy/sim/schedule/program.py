@@ -7,6 +7,7 @@ from math import ceil
 
 import numpy as np
 
+from zapdeploy.compile.noc.mesh import Mesh
 from zapdeploy.compile.program.layer import Lowered, lower
 from zapdeploy.compile.program.program import Program
 from zapdeploy.hardware_targets import Target
@@ -50,6 +51,6 @@ def schedule(program: Program) -> Schedule:
 def _load_cycles(target: Target) -> int:
     """Until the next layer's program, sent from one core when a layer starts, is in all cores."""
     network = target.networks.instruction
-    across = int(target.array.rows) + int(target.array.columns) - 2
+    mesh = Mesh.of(target, "instruction")
     length = ceil(target.programs.bytes_per_layer.value / network.width.value)
-    return length + across * ceil(network.hop_latency.value)
+    return length + mesh.diameter * mesh.hop_latency

@@ -8,6 +8,7 @@ from typing import Any
 from zapdeploy.compile.layers import group_layers
 from zapdeploy.compile.mapping.memory import live_bytes
 from zapdeploy.compile.mapping.sharing import once, schedule_key
+from zapdeploy.compile.noc.mesh import Mesh
 from zapdeploy.compile.program.program import Program
 from zapdeploy.sim.schedule.collisions import check_collisions
 from zapdeploy.sim.schedule.critical import critical_path
@@ -55,10 +56,10 @@ def _checked(program: Program) -> _Scheduled:
 
 
 def _array_json(program: Program, found: _Scheduled) -> dict[str, Any]:
-    buffers = program.memory.buffers
+    buffers, mesh = program.memory.buffers, Mesh.of(program.target)
     return {
-        "rows": int(program.target.array.rows),
-        "columns": int(program.target.array.columns),
+        "rows": mesh.rows,
+        "columns": mesh.columns,
         "layers": [
             {
                 **load_json(load),

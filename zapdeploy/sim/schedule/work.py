@@ -131,8 +131,7 @@ def _chain(
     senders = messages.senders
     if not len(senders):
         return before, way, sending
-    columns = int(target.array.columns)
-    hops = np.where(senders % columns == columns - 1, columns, 1)
+    hops = Mesh.of(target).hops_to_next(senders)
     adding = ceil(target.core.vector_unit.latency.value) * adds[senders]
     before[senders + 1] = senders
     way[senders + 1] = hops * ceil(network.hop_latency.value) + adding

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from zapdeploy.compile.noc.mesh import Mesh
 from zapdeploy.compile.regions import IntArray
 from zapdeploy.errors import ModelError
 from zapdeploy.hardware_targets.event_driven.schema import EventTarget
@@ -21,20 +22,18 @@ from zapdeploy.sim.sigma_delta.network import Connection, Population, SigmaDelta
 class Placement:
     """`core_of`: per population the core of every neuron, [neurons]. Input encoders are placed too.
 
-    Core numbers go tile by tile, tiles row by row; a row has `tile_columns` of them.
+    Core numbers go tile by tile; `tiles`: the mesh of these.
     """
 
     core_of: dict[str, IntArray]
     cores: int
     synapses: int
-    tile_columns: int
+    tiles: Mesh
     cores_per_tile: int
 
     def hops(self, sources: IntArray, targets: IntArray) -> tuple[IntArray, IntArray]:
         """Hops east or west, and north or south, between cores."""
-        a, b = sources // self.cores_per_tile, targets // self.cores_per_tile
-        (row_a, column_a), (row_b, column_b) = (np.divmod(t, self.tile_columns) for t in (a, b))
-        return np.abs(column_a - column_b), np.abs(row_a - row_b)
+        return self.tiles.steps(sources // self.cores_per_tile, targets // self.cores_per_tile)
 
 
 def place(network: SigmaDeltaNetwork, target: EventTarget) -> Placement:
@@ -55,7 +54,9 @@ def place(network: SigmaDeltaNetwork, target: EventTarget) -> Placement:
             f"({sum(p.neurons for p in network.populations):,} neurons, {synapses:,} synapses); "
             "take fewer neurons"
         )
-    return Placement(core_of, first, synapses, int(chip.tile_columns), int(chip.cores_per_tile))
+    each, columns = int(chip.cores_per_tile), int(chip.tile_columns)
+    tiles = Mesh(-(-int(chip.cores) // (each * columns)), columns)
+    return Placement(core_of, first, synapses, tiles, each)
 
 
 def _neurons_per_core(population: Population, into: list[Connection], target: EventTarget) -> int:

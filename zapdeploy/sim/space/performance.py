@@ -11,6 +11,7 @@ import numpy as np
 from zapdeploy.compile.layers import network_inputs, network_outputs
 from zapdeploy.compile.mapping.cost import storage_bits
 from zapdeploy.compile.mapping.pricing import Counts, energy_of, energy_parts
+from zapdeploy.compile.noc.mesh import Mesh
 from zapdeploy.compile.program.program import Program
 from zapdeploy.compile.space.program import SpaceProgram
 from zapdeploy.quantities import Estimate, Provenance
@@ -159,8 +160,7 @@ class SpacePerformance:
         What arrives is an input of the card that it arrives at.
         """
         sent = int(self.flow.out_bytes.sum())
-        columns = int(self.program.target.array.columns)
-        hops = int(np.ceil(sent * 8 * (columns + 1) / 2))
+        hops = int(np.ceil(sent * 8 * Mesh.of(self.program.target).mean_hops_outside))
         return Counts(
             memory_bytes=sent, framebuffer_bytes=2 * sent, host_bytes=sent, activation_bit_hops=hops
         )
