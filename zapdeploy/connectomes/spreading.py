@@ -35,7 +35,17 @@ def spread(hears: NDArray[np.bool_], movable: int, seed: int = 0) -> IntArray:
     known = np.add.reduceat(hears, starts, axis=0, dtype=np.int16)
     most = int(MARGIN * size.sum() * each / rows)
     _exchange(order, tries, each, hears.view(np.uint8), size, known, load, most)
+    for start in range(0, movable - each + 1, each):
+        mine = order[start : start + each]
+        order[start : start + each] = mine[np.argsort(size[mine], kind="stable")][_mixed(each)]
     return order
+
+
+def _mixed(count: int) -> IntArray:
+    """An order of so many ascending sizes in which a heavy one stands before two light ones, so
+    that parts of a core's rows, as more chips have them, hold about as much, too."""
+    light, heavy = iter(range(count)), iter(range(count - 1, -1, -1))
+    return np.array([next(heavy if k % 3 == 0 else light) for k in range(count)])
 
 
 def _exchange_rows(

@@ -23,12 +23,14 @@ from zapdeploy.compile.multichip.pipeline import Pipeline, pipeline_of
 from zapdeploy.compile.multichip.stages import (
     border_bytes,
     bytes_in_and_out,
+    core_memory,
     crossings,
     demands,
     keeps_state_whole,
     stage_graph,
     stage_seconds,
 )
+from zapdeploy.compile.passes.split_block_sparse import SplitBlockSparse
 from zapdeploy.compile.program.build import build_program, unconstrained_cycles
 from zapdeploy.compile.program.capacity import framebuffer_violation
 from zapdeploy.compile.program.program import Options, Origin, Program
@@ -38,6 +40,7 @@ from zapdeploy.progress import Progress
 
 Border = tuple[int, int]
 Cut = tuple[Border, ...]
+MOST_OF_A_CHIP = 0.6  # that a sparse product's weights may take; the fullest core has more of them
 _ROUNDS = 24  # choices before one of compiled stages alone is good enough
 
 
@@ -58,14 +61,17 @@ def build_pipeline(
     """
     stage_options = replace(options, batch=micro_batch, chips=1)
     request = (graph, origin, target, target_toml, stage_options, progress)
-    partitioner = Partitioner(*request)
-    if chips is not None and chips > 1:
+    whole = None if chips is not None and chips > 1 else build_program(*request)
+    if whole is None or not (whole.fits or chips == 1):
+        graph = SplitBlockSparse(int(MOST_OF_A_CHIP * core_memory(target)))(graph)
+    partitioner = Partitioner(graph, *request[1:])
+    if whole is None and chips is not None:
         stages = partitioner.over(chips)
         if stages is None:
-            refused = pipeline_of(graph, options, (build_program(*request),))
+            refused = pipeline_of(graph, options, (build_program(graph, *request[1:]),))
             return replace(refused, violation=partitioner.violation(chips))
         return pipeline_of(graph, options, stages)
-    whole = build_program(*request)
+    assert whole is not None
     stages = None if whole.fits or chips == 1 else partitioner.over_fewest()
     if stages is not None:
         return pipeline_of(graph, replace(options, chips=len(stages)), stages)

@@ -59,6 +59,11 @@ def size_on_chip(value: Value, target: Target) -> int:
     return -(-value.size * storage_bits(value, target) // 8)
 
 
+def core_memory(target: Target) -> int:
+    """Bytes of all cores of a chip together."""
+    return target.array.usable_cores * int(target.core.memory)
+
+
 def bytes_in_and_out(
     found: Sequence[Crossing], layers: int, target: Target
 ) -> tuple[IntArray, IntArray]:
@@ -231,6 +236,6 @@ def demands(layers: Sequence[Layer], moved: IntArray, target: Target) -> Demands
     return Demands(
         held=programs + total[None, :] - total[:, None] + largest,
         moved=moved,
-        memory=target.array.usable_cores * int(target.core.memory),
+        memory=core_memory(target),
         framebuffer=target.framebuffer_bytes,
     )

@@ -53,7 +53,7 @@ class _Known:
 
 
 @dataclass(frozen=True, eq=False)
-class _Matrix:
+class SparseMatrix:
     """The constants of a product by groups. sizes [G]: blocks of each. weights and numbers run over
     blocks, the bias (None where there is none) over outputs."""
 
@@ -63,7 +63,7 @@ class _Matrix:
     bias: Value | None
 
     @classmethod
-    def of(cls, call: Call) -> _Matrix:
+    def of(cls, call: Call) -> SparseMatrix:
         bias, count = call.optional(BIAS), call.output.shape[1]
         return cls(
             np.diff(call.ints("first")),
@@ -73,7 +73,7 @@ class _Matrix:
         )
 
     @classmethod
-    def stacked(cls, parts: Sequence[_Matrix]) -> _Matrix:
+    def stacked(cls, parts: Sequence[SparseMatrix]) -> SparseMatrix:
         biases = [part.bias for part in parts if part.bias is not None]
         return cls(
             np.concatenate([part.sizes for part in parts]),
@@ -82,7 +82,7 @@ class _Matrix:
             _stacked(biases) if biases else None,
         )
 
-    def taken(self, groups: IntArray) -> _Matrix:
+    def taken(self, groups: IntArray) -> SparseMatrix:
         """These groups, in this order."""
         sizes, rows = self.sizes[groups], self.weights.shape[1]
         first, ends = np.cumsum(self.sizes) - self.sizes, np.cumsum(sizes)
@@ -90,7 +90,7 @@ class _Matrix:
         outputs = (groups[:, None] * rows + np.arange(rows)).reshape(-1)
         bias = None if self.bias is None else _taken(self.bias, outputs, outputs)
         weights = _taken(self.weights, at, outputs)
-        return _Matrix(sizes, weights, _taken(self.numbers, at, at), bias)
+        return SparseMatrix(sizes, weights, _taken(self.numbers, at, at), bias)
 
     def product(
         self, like: Node, nodes: Sequence[Node], names: Names, values: dict[str, Value]
@@ -145,7 +145,7 @@ def _joined(known: _Known, node: Node, names: Names, values: dict[str, Value]) -
     parts = [known.products[name] for name in node.inputs if name in known.products]
     if node.op != "Concat" or len(parts) != len(node.inputs) or not _alike(known, node, parts):
         return (node,)
-    matrix = _Matrix.stacked([_Matrix.of(known.graph.call(part)) for part in parts])
+    matrix = SparseMatrix.stacked([SparseMatrix.of(known.graph.call(part)) for part in parts])
     return (matrix.product(parts[0], (*parts, node), names, values),)
 
 
@@ -181,7 +181,7 @@ def _in_order(
         return (node,)
     groups = taken_blocks(known.graph.call(node))
     assert groups is not None
-    matrix = _Matrix.of(known.graph.call(product)).taken(groups)
+    matrix = SparseMatrix.of(known.graph.call(product)).taken(groups)
     out = values[node.outputs[0]]
     name = names.fresh(f"{out.name}_sums")
     values[name] = replace(out, name=name, shape=(out.shape[0], out.shape[1] * out.shape[2], 1))
