@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zapdeploy.connectomes import ordering as order_module
 from zapdeploy.connectomes import spreading
 from zapdeploy.connectomes.activity import GAIN, synthetic_activity, true_weights
 from zapdeploy.connectomes.connectome import Connectome
 from zapdeploy.connectomes.controls import controlled
 from zapdeploy.connectomes.facts import connectome_facts
 from zapdeploy.connectomes.matching import match
-from zapdeploy.connectomes.ordering import BLOCK, METHODS, block_facts, ordering
+from zapdeploy.connectomes.ordering import BLOCK, METHODS, block_facts, blocks_of_cores, ordering
 from zapdeploy.connectomes.picture import density, draw_connectome
 from zapdeploy.connectomes.reading import open_connectome
 from zapdeploy.connectomes.saving import save_connectome
@@ -156,6 +157,15 @@ def test_a_block_that_is_not_full_stays_the_last() -> None:
     given_ = made(260 * BLOCK + 5, 3)
     found = ordering(given_, "spectral").order
     assert np.array_equal(np.sort(found), np.arange(given_.neurons))
+
+
+def test_blocks_of_cores_are_counted_as_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five blocks of rows on three cores: two, two and one."""
+    monkeypatch.setattr(order_module, "CORES", 3)
+    post = np.array([0, 1, BLOCK, 3 * BLOCK, 4 * BLOCK])
+    pre = np.array([2, 4 * BLOCK, 5, 6, 2 * BLOCK])
+    one = made(5 * BLOCK, 1).with_edges(post, pre, np.ones(5), np.ones(5))
+    assert blocks_of_cores(one, np.arange(5 * BLOCK)).tolist() == [3, 1, 1]
 
 
 def test_blocks_are_counted_as_by_hand() -> None:

@@ -32,10 +32,12 @@ BLOCK = 32  # rows and columns of a block: the values of 8 bits that a vector un
 
 @dataclass(frozen=True, eq=False)
 class Ordering:
-    """order [neurons]: which neuron comes at each place. method: how it was found."""
+    """order [neurons]: which neuron comes at each place. method: how it was found. gathered: the
+    order before blocks of receivers were spread over cores."""
 
     order: IntArray
     method: str
+    gathered: IntArray
 
 
 def ordering(connectome: Connectome, method: str | None = None, seed: int = 0) -> Ordering:
@@ -45,20 +47,22 @@ def ordering(connectome: Connectome, method: str | None = None, seed: int = 0) -
         raise UsageError(f"--ordering must be one of {', '.join(METHODS)}, not '{method}'")
     every = np.arange(connectome.neurons)
     if method == AS_GIVEN or not connectome.edges:
-        return Ordering(every, AS_GIVEN)
+        return Ordering(every, AS_GIVEN, every)
     if method is None:
         names = (METIS, SPECTRAL) if find_spec("pymetis") is not None else (SPECTRAL,)
-        found = [ordering(connectome, name, seed) for name in names]
-        return min(found, key=lambda one: block_facts(connectome, one.order).blocks)
+        tried = [ordering(connectome, name, seed) for name in names]
+        return min(tried, key=lambda one: block_facts(connectome, one.order).blocks)
     if method == METIS:
-        return Ordering(_by_parts(connectome, seed), METIS)
+        found = _by_parts(connectome, seed)
+        return Ordering(_over_cores(connectome, found), METIS, found)
     if method == SPECTRAL:
-        return Ordering(_over_cores(connectome, _spectral(connectome, seed)), SPECTRAL)
+        found = _spectral(connectome, seed)
+        return Ordering(_over_cores(connectome, found), SPECTRAL, found)
     from scipy.sparse.csgraph import reverse_cuthill_mckee
 
     both = connectome.matrix()
-    order = reverse_cuthill_mckee((both + both.T).tocsr(), symmetric_mode=True)
-    return Ordering(order.astype(np.int64), CUTHILL_MCKEE)
+    order = reverse_cuthill_mckee((both + both.T).tocsr(), symmetric_mode=True).astype(np.int64)
+    return Ordering(order, CUTHILL_MCKEE, order)
 
 
 def _by_parts(connectome: Connectome, seed: int) -> IntArray:
@@ -72,7 +76,7 @@ def _by_parts(connectome: Connectome, seed: int) -> IntArray:
     _, part = metis.part_graph(
         parts, adjacency=adjacency, recursive=True, options=metis.Options(seed=seed)
     )
-    return _over_cores(connectome, np.argsort(np.asarray(part), kind="stable"))
+    return np.argsort(np.asarray(part), kind="stable")
 
 
 def _spectral(connectome: Connectome, seed: int) -> IntArray:
@@ -108,16 +112,27 @@ def _spectral(connectome: Connectome, seed: int) -> IntArray:
 def _over_cores(connectome: Connectome, order: IntArray) -> IntArray:
     """Blocks of receivers in an order in which cores have about as many blocks each. A block that
     is not full stays the last."""
-    across = -(-connectome.neurons // BLOCK)
-    if across <= CORES:
+    if connectome.neurons <= CORES * BLOCK:
         return order
+    blocks = spread(_hears(connectome, order), connectome.neurons // BLOCK)
+    places = (blocks[:, None] * BLOCK + np.arange(BLOCK)).reshape(-1)
+    return order[places[: order.size]]
+
+
+def _hears(connectome: Connectome, order: IntArray) -> NDArray[np.bool_]:
+    """Which blocks of receivers hear which blocks of senders, with the neurons in an order."""
+    across = -(-connectome.neurons // BLOCK)
     place = np.empty(order.size, np.int64)
     place[order] = np.arange(order.size)
     hears = np.zeros((across, across), np.bool_)
     hears[place[connectome.post] // BLOCK, place[connectome.pre] // BLOCK] = True
-    blocks = spread(hears, connectome.neurons // BLOCK)
-    places = (blocks[:, None] * BLOCK + np.arange(BLOCK)).reshape(-1)
-    return order[places[: order.size]]
+    return hears
+
+
+def blocks_of_cores(connectome: Connectome, order: IntArray) -> IntArray:
+    """Blocks that each of CORES has, if every one takes as many rows of blocks."""
+    heard = _hears(connectome, order).sum(axis=1)
+    return np.add.reduceat(heard, np.arange(0, heard.size, -(-heard.size // CORES)))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from zapdeploy.connectomes.connectome import Connectome
 from zapdeploy.connectomes.facts import ConnectomeFacts, distances
+from zapdeploy.connectomes.ordering import BLOCK, blocks_of_cores
 from zapdeploy.extras import load
 
 PIXELS = 400  # of a matrix, along a side
@@ -18,26 +19,26 @@ CORES = 16  # lines where the rows of a quarter, an eighth, ... of a chip's core
 
 
 def draw_connectome(facts: ConnectomeFacts) -> bytes:
-    """A PNG of 1600 by 1100 pixels."""
+    """A PNG of 1800 by 1000 pixels."""
     load("matplotlib", "connectomes", "draw a connectome")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    known = facts.connectome
-    figure = Figure(figsize=(16, 11), layout="constrained")
+    known, found = facts.connectome, facts.ordering
+    figure = Figure(figsize=(18, 10), layout="constrained")
     FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(2, 6, height_ratios=(1, 2))
-    _degrees(figure.add_subplot(grid[0, :3]), known)
-    _distance(figure.add_subplot(grid[0, 3:]), known)
-    every = np.arange(known.neurons)
+    axes = figure.subplots(2, 3, height_ratios=(1, 2))
+    _degrees(axes[0, 0], known)
+    _distance(axes[0, 1], known)
+    _cores(axes[0, 2], facts)
     pictures = (
-        ("as given", every, facts.before),
-        (f"in the order of {facts.ordering.method}", facts.ordering.order, facts.after),
+        ("as given", np.arange(known.neurons), facts.before.share),
+        (f"gathered in blocks ({found.method})", found.gathered, facts.after.share),
+        ("spread over cores", found.order, facts.after.share),
     )
-    for place, (title, order, found) in enumerate(pictures):
-        axes = figure.add_subplot(grid[1, 3 * place : 3 * place + 3])
-        _matrix(axes, density(known, order), known.neurons)
-        axes.set_title(f"{title}: {found.share:.1%} of the blocks hold an edge")
+    for each, (title, order, share) in zip(axes[1], pictures, strict=True):
+        _matrix(each, density(known, order), known.neurons)
+        each.set_title(f"{title}: {share:.1%} of the blocks hold an edge")
     figure.suptitle(f"{known.source}: {known.neurons:,} neurons, {known.edges:,} edges")
     target = io.BytesIO()
     figure.savefig(target, format="png", dpi=100)
@@ -79,6 +80,20 @@ def _distance(axes: Any, known: Connectome) -> None:
     axes.hist(found[np.isfinite(found)], bins=80, color=COLOUR)
     axes.set_xlabel("length of an edge, in the unit of the positions")
     axes.set_ylabel("edges")
+
+
+def _cores(axes: Any, facts: ConnectomeFacts) -> None:
+    """Blocks of every core, from the fullest on: the fullest says how large a network fits."""
+    for name, order, colour in (
+        ("gathered", facts.ordering.gathered, SECOND),
+        ("spread", facts.ordering.order, COLOUR),
+    ):
+        held = np.sort(blocks_of_cores(facts.connectome, order))[::-1]
+        axes.plot(np.arange(1, held.size + 1), held, label=name, color=colour, linewidth=1.5)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("cores, the fullest first")
+    axes.set_ylabel(f"blocks of {BLOCK} x {BLOCK}")
+    axes.legend(frameon=False)
 
 
 def _matrix(axes: Any, shown: NDArray[np.float64], neurons: int) -> None:
