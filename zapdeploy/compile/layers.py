@@ -75,16 +75,22 @@ def network_inputs(graph: Graph) -> tuple[Value, ...]:
 
     State is none of them: it stays in the cores.
     """
-    state = {before for before, _ in graph.state}
+    state, hosted = {before for before, _ in graph.state}, host_nodes(graph)
     return tuple(
-        value for name in graph.inputs if name not in state for value in received(graph, name)
+        value
+        for name in graph.inputs
+        if name not in state
+        for value in _received(graph, name, hosted)
     )
 
 
 def received(graph: Graph, name: str) -> tuple[Value, ...]:
     """The tensors that the chip is given for a graph input: what the host's quantizers make of it,
     and the input itself where some layer reads it so."""
-    hosted = host_nodes(graph)
+    return _received(graph, name, host_nodes(graph))
+
+
+def _received(graph: Graph, name: str, hosted: frozenset[str]) -> tuple[Value, ...]:
     readers = [node for node in graph.nodes if name in node.inputs]
     made = [n.outputs[0] for n in readers if n.name in hosted and n.op == "Quantize"]
     raw = [name] if any(node.name not in hosted for node in readers) else []

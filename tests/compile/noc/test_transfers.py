@@ -167,15 +167,6 @@ def test_halos_by_hand() -> None:
     assert found.bit_hops == 8 * 10 * 42
 
 
-def test_pieces_are_routed_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many pieces are taken at once, the sums are the same."""
-    source, reader = cuts_of((12, 12), [(4, 4)]), cuts_of((12, 12), [(3, 5)])
-    whole = route(source.held, grown(reader.output, (12, 12), 1), 4, MESH)
-    monkeypatch.setattr("zapdeploy.compile.noc.transfers._PIECES_AT_ONCE", 7)
-    parts = route(source.held, grown(reader.output, (12, 12), 1), 4, MESH)
-    assert parts == whole
-
-
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 6), (6, 1)])
 def test_arrays_of_one_row_or_column(rows: int, columns: int) -> None:
     """Gathering 6 values in the first core: from distance 0 to 5 along the line."""

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zapdeploy.arrays import FloatArray
+from zapdeploy.compile.kernels.jit import compiled
 from zapdeploy.compile.noc.mesh import Mesh
 from zapdeploy.compile.noc.multicast import numbered
 from zapdeploy.compile.regions import IntArray, Region, Slices, wanted_volume
@@ -147,15 +148,10 @@ def route(
     links = _Links(mesh)
     boxes, holds, wants = pieces(held, needed, slices)
     sizes = np.asarray(boxes.volume * (bits / 8), np.float64)
-    for some in np.array_split(np.arange(len(sizes)), len(sizes) // _PIECES_AT_ONCE + 1):
-        travels = some[(wants[some] & ~holds[some]).any(axis=1)]
-        links.send(holds[travels].argmax(axis=1), wants[travels], sizes[travels])
+    links.send(holds, wants, sizes)
     own = wanted_volume(held.intersect(needed), slices)
     received = (wanted_volume(needed, slices) - own)[0] * (bits / 8)
     return links.traffic(received)
-
-
-_PIECES_AT_ONCE = 16_384
 
 
 class Pieces(NamedTuple):
@@ -214,36 +210,10 @@ class _Links:
         self.east, self.west, self.south, self.north = np.zeros((4, mesh.cores))
         self.sent = np.zeros(mesh.cores)
 
-    def send(self, owner: IntArray, wants: NDArray[np.bool_], size: FloatArray) -> None:
-        """Add pieces: the core that holds each, the cores that want it [pieces, cores], bytes."""
-        if not len(owner):
-            return
-        mesh = self.mesh
-        (row, column), grid = mesh.position(owner), mesh.grid(wants)
-        by_column = np.asarray(grid.any(axis=1))
-        first, last = _first(by_column, 1), mesh.columns - 1 - _first(by_column[:, ::-1], 1)
-        self._add(self.east, owner, mesh.core(row, last), size, last > column)
-        self._add(self.west, mesh.core(row, first), owner, size, first < column)
-        first, last = _first(grid, 1), mesh.rows - 1 - _first(grid[:, ::-1], 1)
-        across, turn = np.arange(mesh.columns), row[:, None]
-        here = mesh.core(turn, across)
-        sizes = np.broadcast_to(size[:, None], by_column.shape)
-        down, up = by_column & (last > turn), by_column & (first < turn)
-        self._add(self.south, here, mesh.core(last, across), sizes, down)
-        self._add(self.north, mesh.core(first, across), here, sizes, up)
-        self.sent += np.bincount(owner, size, len(self.sent))
-
-    def _add(
-        self,
-        load: FloatArray,
-        begin: IntArray,
-        end: IntArray,
-        size: FloatArray,
-        used: NDArray[np.bool_],
-    ) -> None:
-        """Load the links from place `begin` to place `end` of their lines."""
-        load += np.bincount(begin[used], size[used], len(load))
-        load -= np.bincount(end[used], size[used], len(load))
+    def send(self, holds: NDArray[np.bool_], wants: NDArray[np.bool_], size: FloatArray) -> None:
+        """Add pieces: the cores that hold and want each [pieces, cores], bytes [pieces]."""
+        loads = (self.sent, self.east, self.west, self.south, self.north)
+        _send(holds, wants, size, self.mesh.rows, self.mesh.columns, *loads)
 
     def traffic(self, received: FloatArray) -> Traffic:
         """All loads together; `received` are the bytes that reach each core."""
@@ -260,6 +230,46 @@ class _Links:
         )
 
 
-def _first(present: NDArray[np.bool_], axis: int) -> IntArray:
-    """Index of the first True along an axis; 0 where there is none."""
-    return present.argmax(axis=axis)
+@compiled
+def _send(
+    holds: NDArray[np.bool_],
+    wants: NDArray[np.bool_],
+    size: FloatArray,
+    rows: int,
+    columns: int,
+    sent: FloatArray,
+    east: FloatArray,
+    west: FloatArray,
+    south: FloatArray,
+    north: FloatArray,
+) -> None:
+    """From the first core that holds each piece: load its lines where its way begins, and unload
+    them where it ends. What all who want it hold stays where it is."""
+    for piece in range(len(size)):
+        owner, travels = -1, False
+        for core in range(rows * columns):
+            if holds[piece, core]:
+                owner = core if owner < 0 else owner
+            elif wants[piece, core]:
+                travels = True
+        if not travels:
+            continue
+        owner = max(owner, 0)
+        row, column = owner // columns, owner % columns
+        left, right, bytes_each = column, column, size[piece]
+        sent[owner] += bytes_each
+        for line in range(columns):
+            top, bottom, wanted = row, row, False
+            for place in range(rows):
+                if wants[piece, place * columns + line]:
+                    top, bottom, wanted = min(top, place), max(bottom, place), True
+            if wanted:
+                left, right = min(left, line), max(right, line)
+                south[row * columns + line] += bytes_each
+                south[bottom * columns + line] -= bytes_each
+                north[top * columns + line] += bytes_each
+                north[row * columns + line] -= bytes_each
+        east[owner] += bytes_each
+        east[row * columns + right] -= bytes_each
+        west[row * columns + left] += bytes_each
+        west[owner] -= bytes_each
