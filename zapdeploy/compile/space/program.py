@@ -123,20 +123,21 @@ def build_space(
 
 
 def suited_grid(graph: Graph, cards: int) -> Grid:
-    """The grid with so many cards whose largest box is smallest.
+    """The grid with so many cards whose largest box of the network's space is smallest.
 
-    Of several, the one whose boxes have the least surface to other cards. Raises UsageError where
-    there is none.
+    Raises UsageError where there is none.
     """
-    shape = max((graph.values[name].shape for name in graph.inputs), key=len)
-    space = shape[2:]
+    space = max((graph.values[name].shape for name in graph.inputs), key=len)[2:]
+    return suited_to(space, cards) if space else Grid((cards,))  # which `cut_space` refuses
+
+
+def suited_to(space: tuple[int, ...], cards: int) -> Grid:
+    """Of several with the smallest largest box, the grid with the least surface to other cards."""
     fitting = [
         parts
         for parts in _factorings(cards, len(space))
         if all(part <= length for part, length in zip(parts, space, strict=True))
     ]
-    if not space:
-        return Grid((cards,))  # which `cut_space` refuses
     if not fitting:
         raise UsageError(
             f"--chips must be a product of numbers that space of {list(space)} can be cut into, "
