@@ -212,8 +212,8 @@ class _Links:
 
     def send(self, holds: NDArray[np.bool_], wants: NDArray[np.bool_], size: FloatArray) -> None:
         """Add pieces: the cores that hold and want each [pieces, cores], bytes [pieces]."""
-        loads = (self.sent, self.east, self.west, self.south, self.north)
-        _send(holds, wants, size, self.mesh.rows, self.mesh.columns, *loads)
+        grid, loads = self.mesh.grid, (self.sent, self.east, self.west, self.south, self.north)
+        _send(grid(holds), grid(wants), size, *map(grid, loads))
 
     def traffic(self, received: FloatArray) -> Traffic:
         """All loads together; `received` are the bytes that reach each core."""
@@ -235,41 +235,41 @@ def _send(
     holds: NDArray[np.bool_],
     wants: NDArray[np.bool_],
     size: FloatArray,
-    rows: int,
-    columns: int,
     sent: FloatArray,
     east: FloatArray,
     west: FloatArray,
     south: FloatArray,
     north: FloatArray,
 ) -> None:
-    """From the first core that holds each piece: load its lines where its way begins, and unload
-    them where it ends. What all who want it hold stays where it is."""
+    """From the first core that holds each piece [pieces, rows, columns]: load its lines where its
+    way begins, and unload them where it ends. What all who want it hold stays where it is."""
+    rows, columns = sent.shape
     for piece in range(len(size)):
-        owner, travels = -1, False
-        for core in range(rows * columns):
-            if holds[piece, core]:
-                owner = core if owner < 0 else owner
-            elif wants[piece, core]:
-                travels = True
+        row, column, travels = -1, 0, False
+        for place in range(rows):
+            for line in range(columns):
+                if holds[piece, place, line]:
+                    if row < 0:
+                        row, column = place, line
+                elif wants[piece, place, line]:
+                    travels = True
         if not travels:
             continue
-        owner = max(owner, 0)
-        row, column = owner // columns, owner % columns
-        left, right, bytes_each = column, column, size[piece]
-        sent[owner] += bytes_each
+        row = max(row, 0)
+        left, right, load = column, column, size[piece]
+        sent[row, column] += load
         for line in range(columns):
             top, bottom, wanted = row, row, False
             for place in range(rows):
-                if wants[piece, place * columns + line]:
+                if wants[piece, place, line]:
                     top, bottom, wanted = min(top, place), max(bottom, place), True
             if wanted:
                 left, right = min(left, line), max(right, line)
-                south[row * columns + line] += bytes_each
-                south[bottom * columns + line] -= bytes_each
-                north[top * columns + line] += bytes_each
-                north[row * columns + line] -= bytes_each
-        east[owner] += bytes_each
-        east[row * columns + right] -= bytes_each
-        west[row * columns + left] += bytes_each
-        west[owner] -= bytes_each
+                south[row, line] += load
+                south[bottom, line] -= load
+                north[top, line] += load
+                north[row, line] -= load
+        east[row, column] += load
+        east[row, right] -= load
+        west[row, left] += load
+        west[row, column] -= load
