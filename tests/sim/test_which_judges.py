@@ -127,6 +127,12 @@ def test_numbers_in_half_precision_are_compared_in_half_precision() -> None:
     assert same(graph, node, ours, theirs + np.float32([0, 1, 0])).any()
 
 
+@pytest.mark.filterwarnings("error")
+def test_numbers_beyond_half_precision_are_compared_without_a_warning() -> None:
+    theirs = np.float32([1e6, 2.0])
+    assert not checking._steps(Graph.__new__(Graph), replace_node(), theirs, theirs).any()
+
+
 def replace_node():
     from zapdeploy.compile.graph import Node
 

@@ -293,8 +293,9 @@ def _steps(graph: Graph, node: Node, ours: Array, theirs: Array) -> Array:
     where = ours != theirs
     if theirs.dtype.kind != "f":
         return np.abs(ours[where].astype(np.int64) - theirs[where])
-    if np.array_equal(theirs, theirs.astype(np.float16)):  # computed, or handed out, as float16
-        where = ours.astype(np.float16) != theirs
+    with np.errstate(over="ignore"):  # what float16 cannot hold is infinite there
+        if np.array_equal(theirs, theirs.astype(np.float16)):  # computed, or handed out, as float16
+            where = ours.astype(np.float16) != theirs
     where &= ~(np.isnan(ours) & np.isnan(theirs))
     difference = np.abs(ours[where].astype(np.float64) - theirs[where])
     step = np.broadcast_to(_step(graph, node, theirs), theirs.shape)[where]
