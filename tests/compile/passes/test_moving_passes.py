@@ -145,6 +145,17 @@ def test_padding_that_has_a_code_is_moved_as_codes() -> None:
     check_same_results(graph, result)
 
 
+def test_a_quantizer_moves_up_through_padding_with_any_number() -> None:
+    """0.3 is no multiple of the step: it is rounded as it was, now by the padding."""
+    s = Sketch()
+    r = s.node("Sigmoid", (s.input("x", (3,)),), "s")
+    r = s.node("Pad", (r,), "p", None, (5,), pads=(1, 1), value=0.3)
+    graph = s.graph(s.node("Dequantize", (s.node("Quantize", (r,), "q", Q),), "y"))
+    result = HoistQuantize()(graph)
+    assert [node.op for node in result.nodes] == ["Sigmoid", "Quantize", "Pad", "Dequantize"]
+    check_same_results(graph, result)
+
+
 def test_codes_of_equal_meaning_are_joined_in_the_widest_type() -> None:
     s = Sketch()
     a = s.start((2, 3))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from tests.sim.sigma_delta.streams import (
     stream_of,
     time_mix_net,
 )
+from zapdeploy.compile.frontend import import_model
 from zapdeploy.compile.graph import (
     FLOAT32,
     INT32,
@@ -26,7 +28,13 @@ from zapdeploy.compile.graph import (
     Quantization,
     Value,
 )
+from zapdeploy.connectomes.synthetic import Plan, synthetic_connectome
 from zapdeploy.errors import ModelError
+from zapdeploy.forecasters.export import export_module
+from zapdeploy.forecasters.registry import find_model
+from zapdeploy.forecasters.wired import WiredForecaster
+from zapdeploy.forecasters.wiring import WiredOptions, Wiring
+from zapdeploy.quantize import quantize_onnx
 from zapdeploy.sim.sigma_delta import convert, run_reference, with_thresholds
 
 FRAMES = 200
@@ -145,7 +153,7 @@ def test_output_neurons_send_every_change() -> None:
         (small_cnn(2), r"tensors must be \[1, channels\].*not \[2, 3, 8, 8\] \('image'\)"),
         (
             small_cnn(1),
-            r"operator must be one of Add, BlockSparse, Conv, MatMul .*GlobalAveragePool .*'pool'",
+            r"operator must be one of Add, BlockSparse, Conv, MatMul, .*GlobalAveragePool .*'pool'",
         ),
     ],
 )
@@ -185,3 +193,21 @@ def test_a_view_that_changes_the_scale_is_refused() -> None:
 def flat_net() -> Graph:
     net = NetworkBuilder("flat")
     return net.graph(net.dense(net.flatten(net.input("x", (1, 2, 3))), 4))
+
+
+def test_a_wired_forecaster_of_any_number_of_neurons(tmp_path: Path) -> None:
+    """70 neurons stand in blocks of 32: the padding never sends, and is not read at the end."""
+    connectome = synthetic_connectome(Plan(70, 6))
+    options = WiredOptions(steps=2)
+    spec = Wiring(connectome, options).spec()
+    found = WiredForecaster(70, 3, 4, 5, spec, adds_last=False).eval()
+    found.wire(connectome)
+    path, quantized = tmp_path / "wired.onnx", tmp_path / "int8.onnx"
+    export_module(found, find_model("wired-c3"), path, neurons=70, horizon=5)
+    quantize_onnx(path, quantized)
+    graph = import_model(quantized).graph
+    codes, network = drifting(graph, 6), convert(graph)
+    spikes = run_reference(network, stream_of(network, graph, codes))
+    wanted = expected(graph, codes)
+    assert wanted.shape == (6, 5, 70)
+    assert np.array_equal(outputs(network, spikes, 6), wanted)

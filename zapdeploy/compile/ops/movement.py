@@ -174,7 +174,9 @@ class Pad(CodeOperator):
     """
 
     name: ClassVar[str] = "Pad"
-    traits: ClassVar[Traits] = frozenset({Trait.DEQUANTIZER_PASSES, Trait.FOLDS})
+    traits: ClassVar[Traits] = frozenset(
+        {Trait.QUANTIZER_PASSES, Trait.DEQUANTIZER_PASSES, Trait.FOLDS}
+    )
     unit: ClassVar[Unit] = Unit.MOVE
     summary: ClassVar[str] = "a constant value around a tensor"
 

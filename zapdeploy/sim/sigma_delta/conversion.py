@@ -263,12 +263,47 @@ def _convert_add(drawing: _Drawing, call: Call) -> None:
     drawing.connections.append(one_to_one(second, target, second=True))
 
 
+def _convert_pad(drawing: _Drawing, call: Call) -> None:
+    """Neurons behind an input's last, which never send: what is padded with is at rest."""
+    before, after = call.input(0), call.output
+    source = drawing.population(before, "input")
+    rest = call.number("value") == 0 and _quantized(after, "padding").same(
+        _quantized(before, "padding")
+    )
+    behind = tuple(after.shape[:2]) == tuple(before.shape[:2]) and not any(call.ints("pads")[:3])
+    heard = any(source.name == connection.source for connection in drawing.connections)
+    if not (rest and behind and len(after.shape) == 3) or source.depth or heard:
+        raise ModelError(
+            "padding must be zeros behind the neurons of the network's input for an event-driven "
+            f"chip (node '{call.node.name}')"
+        )
+    made = replace(source, layout=box_of(after))
+    drawing.populations[drawing.populations.index(source)] = made
+    drawing.places[after.name] = (made, made.layout)
+
+
+def _convert_slice(drawing: _Drawing, call: Call) -> None:
+    """The first neurons of a population, of which no more are read."""
+    before, after = call.input(0), call.output
+    population, layout = drawing.population(before, "input"), drawing.layout(before)
+    first = not any(call.ints("starts")) and set(call.ints("steps")) == {1}
+    whole = before.shape == layout.shape and before.shape[:2] == after.shape[:2]
+    if not (first and whole and len(after.shape) == 3):
+        raise ModelError(
+            "slices must be of the first neurons, all of their numbers, for an event-driven chip "
+            f"(node '{call.node.name}')"
+        )
+    drawing.places[after.name] = (population, layout.cut(after))
+
+
 # What each becomes on an event-driven chip: a matter of that chip alone.
 _CONVERSIONS: dict[str, Callable[[_Drawing, Call], None]] = {
     "Add": _convert_add,
     "BlockSparse": _convert_block_sparse,
     "Conv": _convert_conv,
     "MatMul": _convert_matmul,
+    "Pad": _convert_pad,
+    "Slice": _convert_slice,
 }
 
 
@@ -319,6 +354,9 @@ def _requantization(call: Call, weights: Array) -> Requantization:
     scale = call.input(1).quantization
     assert scale is not None
     multipliers = (source.scale * scale.scale / out.scale).astype(np.float32)
+    silent = ~(weights.reshape(len(weights), -1).any(axis=1) | bias.astype(bool).reshape(-1))
+    if multipliers.size == silent.size:  # whatever 0 is multiplied with is 0
+        multipliers = np.where(silent, multipliers.max(), multipliers)
     try:
         multiplier, shift = mantissas(multipliers)
     except ValueError:

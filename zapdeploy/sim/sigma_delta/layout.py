@@ -19,11 +19,13 @@ T = TypeVar("T", np.int64, np.float32)
 class Layout:
     """A tensor [1, channels, *spatial] or [1, features] in a box: its channels are innermost.
 
-    `shape`: the tensor's when it was made; `now`: its shape under views since then.
+    `shape`: the tensor's when it was made; `now`: its shape under views since then. `first`: only
+    so many along x are the tensor's; None for all.
     """
 
     shape: Shape
     now: Shape
+    first: int | None = None
 
     @property
     def box(self) -> tuple[int, int, int]:
@@ -32,6 +34,10 @@ class Layout:
 
     def viewed(self, value: Value) -> Layout:
         return replace(self, now=value.shape)
+
+    def cut(self, value: Value) -> Layout:
+        """The first of its elements along x, those of a tensor [1, channels, x]."""
+        return replace(self, now=value.shape, first=value.shape[2])
 
     def require_channels(self, call: Call) -> None:
         """Raise ModelError when a view has moved the channels elsewhere."""
@@ -45,17 +51,20 @@ class Layout:
         """Place in the row-major box of every element of the row-major tensor."""
         x, y, channels = self.box
         flat = np.arange(x * y * channels).reshape(self.box)
-        return np.moveaxis(flat, 2, 0).reshape(-1)
+        return np.moveaxis(flat, 2, 0)[:, : self.first].reshape(-1)
 
     def to_tensor(self, codes: NDArray[T]) -> NDArray[T]:
         """Values [frames, x, y, channel] as [frames, *tensor without its batch]."""
-        moved = np.moveaxis(codes, 3, 1)
+        moved = np.moveaxis(codes, 3, 1)[:, :, : self.first]
         return moved.reshape(len(codes), *self.now[1:])
 
     def to_box(self, codes: NDArray[T]) -> NDArray[T]:
-        """Values [frames, *tensor without its batch] as [frames, x, y, channel]."""
+        """Values [frames, *tensor without its batch] as [frames, x, y, channel]; 0 where the tensor
+        is shorter than the box along x."""
         x, y, channels = self.box
-        return np.moveaxis(codes.reshape(len(codes), channels, x, y), 1, 3)
+        shaped = codes.reshape(len(codes), channels, -1, y)
+        padded = np.pad(shaped, ((0, 0), (0, 0), (0, x - shaped.shape[2]), (0, 0)))
+        return np.moveaxis(padded, 1, 3)
 
 
 def box_of(value: Value) -> Layout:
