@@ -31,9 +31,12 @@ def test_one_frame_at_a_time_is_counted(data: ReportData) -> None:
     found = by_scenario[Scenario.SINGLE_STREAM]
     assert found is not None
     assert (found.frames, found.gates_zeros) == (2, False)
-    for energies in (found.without_gating, found.with_gating):
-        zeros, actual, worst = (energies[c].value for c in ("zeros", "actual", "alternating"))
+    for gating, energies in found.energy.items():
+        cases = ("zeros", "actual", "random", "alternating")
+        zeros, actual, random, worst = (energies[case].value for case in cases)
         assert zeros < actual < worst
+        events = found.events_j[gating]  # what the frame has beside them is the same for all
+        assert random - actual == pytest.approx(events["random"] - events["actual"])
     products = [layer for layer in found.layers if layer.macs]
     assert products
     assert all(layer.zero_inputs_share <= layer.zero_products_share for layer in products)

@@ -91,12 +91,13 @@ class LayerBits:
 
 @dataclass(frozen=True, eq=False)
 class ValueCosts:
-    """Energy of a frame by what its bits do: by case, without and with zeros withheld."""
+    """Energy of a frame by what its bits do: by "without_gating" and "with_gating" (zeros
+    withheld), then by case. events_j: of its events alone, which is where the values matter."""
 
     frames: int
     gates_zeros: bool
-    without_gating: Mapping[str, Estimate]
-    with_gating: Mapping[str, Estimate]
+    energy: Mapping[str, Mapping[str, Estimate]]
+    events_j: Mapping[str, Mapping[str, float]]
     layers: tuple[LayerBits, ...]
 
 
@@ -208,10 +209,7 @@ def _layer(raw: Mapping[str, Any]) -> LayerDetail:
 
 def _value_costs(raw: Mapping[str, Any]) -> ValueCosts:
     """The entry `activity` of the `simulate` command's document."""
-    energies = {
-        name: {case: typed(Estimate, one) for case, one in raw["energy_per_frame_j"][name].items()}
-        for name in ("without_gating", "with_gating")
-    }
+    frame = {k: v for k, v in raw["energy_per_frame_j"].items() if k != "constants"}
     gated = typed(bool, raw["gates_zeros"])
     own = "with_gating" if gated else "without_gating"
     layers = [
@@ -226,8 +224,9 @@ def _value_costs(raw: Mapping[str, Any]) -> ValueCosts:
     return ValueCosts(
         frames=int(raw["sample"]["frames"]),
         gates_zeros=gated,
+        energy=typed(dict[str, dict[str, Estimate]], frame),
+        events_j=typed(dict[str, dict[str, float]], raw["events_energy_per_frame_j"]),
         layers=tuple(typed(LayerBits, one) for one in layers),
-        **energies,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from zapdeploy.benchmarks.report.blocks import Cell, Chart, Section, Table, table
@@ -17,6 +18,7 @@ _CASES = {
     "random": "random data",
     "alternating": "every bit toggling",
 }
+_GATINGS = {"without_gating": "zeros not withheld", "with_gating": "zeros withheld"}
 _LAYER_COLUMNS = (
     *("layer", "zero inputs", "zero weights", "zero products", "operand bits toggling"),
     *("events, random data (modelled)", "saved"),
@@ -30,7 +32,8 @@ def values(data: ReportData) -> Section | None:
     text = (
         "Stated prices are those of random data. Some calibration windows were run core by core "
         "with every bit counted: zeros and bits that stay as they are cost less. Static power, the "
-        "clock, instructions and the host link do not depend on the values."
+        "clock, instructions and the host link do not depend on values: bars are of events, and "
+        "the table has the whole frame, too."
     )
     blocks: list[Chart | Table] = []
     for index, (one, costs) in enumerate(found):
@@ -42,46 +45,44 @@ def values(data: ReportData) -> Section | None:
 def _chart(one: Simulated, costs: ValueCosts, index: int) -> Chart:
     names = list(_CASES.values())
     figure: dict[str, Any] = {
-        "data": [
-            _bars("zeros not withheld", costs.without_gating, names),
-            _bars("zeros withheld", costs.with_gating, names),
-        ],
+        "data": [_bars(text, costs.events_j[gating], names) for gating, text in _GATINGS.items()],
         "layout": {
             "height": 380,
             "barmode": "group",
-            "xaxis": {"title": {"text": "energy per frame (J)"}, "exponentformat": "SI"},
+            "xaxis": {"title": {"text": "energy of a frame's events (J)"}, "exponentformat": "SI"},
             "yaxis": {"categoryorder": "array", "categoryarray": names[::-1]},
             "legend": LEGEND_BELOW,
         },
     }
     own = "withholds" if costs.gates_zeros else "does not withhold"
     title = f"{one.name}: energy by values"
-    rows = [
-        (text, energy_cell(costs.without_gating[case]), energy_cell(costs.with_gating[case]))
+    rows: list[tuple[Cell | str, ...]] = [
+        (
+            text,
+            *(Cell(si_text(costs.events_j[g][case], "J"), "modelled") for g in _GATINGS),
+            *(energy_cell(costs.energy[g][case]) for g in _GATINGS),
+        )
         for case, text in _CASES.items()
     ]
-    caption = f"{title}, {costs.frames} frames; the chip {own} products with a zero"
-    numbers = table(caption, ("bits", "zeros not withheld", "zeros withheld"), rows)
-    said = "; ".join(
-        f"{text} {si_text(costs.without_gating[case].value, 'J')}" for case, text in _CASES.items()
+    columns = (
+        "bits",
+        *(f"events, {text}" for text in _GATINGS.values()),
+        *(f"whole frame, {text}" for text in _GATINGS.values()),
     )
-    return Chart(f"values-{index}", title, f"Energy per frame: {said}", figure, numbers)
+    caption = f"{title}, {costs.frames} frames; the chip {own} products with a zero"
+    events = costs.events_j["without_gating"]
+    said = "; ".join(f"{text} {si_text(events[case], 'J')}" for case, text in _CASES.items())
+    summary = f"Energy of a frame's events: {said}"
+    return Chart(f"values-{index}", title, summary, figure, table(caption, columns, rows))
 
 
-def _bars(name: str, energies: Any, names: list[str]) -> dict[str, Any]:
-    found = [energies[case] for case in _CASES]
+def _bars(name: str, events: Mapping[str, float], names: list[str]) -> dict[str, Any]:
     return {
         "type": "bar",
         "orientation": "h",
         "name": name,
-        "x": [energy.value for energy in found],
+        "x": [events[case] for case in _CASES],
         "y": names,
-        "error_x": {
-            "type": "data",
-            "symmetric": False,
-            "array": [energy.high - energy.value for energy in found],
-            "arrayminus": [energy.value - energy.low for energy in found],
-        },
         "hovertemplate": "%{y}: %{x:.3s}J<extra></extra>",
     }
 
