@@ -18,7 +18,15 @@ from zapdeploy.compile.program.layer import LayerEvents
 from zapdeploy.compile.regions import IntArray
 from zapdeploy.hardware_targets import Target
 from zapdeploy.sim.schedule.access_pattern import AccessPattern, Boxes, boxes_read, loop_order
-from zapdeploy.sim.schedule.link_reservation import Reservations, no_reservations, send
+from zapdeploy.sim.schedule.link_reservation import (
+    BusyCycles,
+    Reservations,
+    busy_from,
+    first_common,
+    mark_busy,
+    no_reservations,
+    send,
+)
 from zapdeploy.sim.schedule.machine import Arrivals, Work
 from zapdeploy.sim.schedule.packets import Packets, packets
 
@@ -118,6 +126,7 @@ def _schedule(
     wanted = np.concatenate([_wanted(events, s, work) for s in sendings])
     length = np.concatenate([s.trees.sizes[s.packets.message] for s in sendings])
     order = np.lexsort((-length, wanted))
+    busy = busy_from(start, mesh.links, _likely_cycles(sendings, mesh))
     # Packets of one tensor that follow one another are scheduled in one call.
     edges = np.flatnonzero(np.diff(which[order])) + 1
     for run in np.split(order, edges):
@@ -125,8 +134,19 @@ def _schedule(
             s = sendings[which[run[0]]]
             _send_all(
                 number[run], s.packets.message, s.cycles, s.trees.first, s.trees.links,
-                s.trees.hops, mesh.hop_latency, start, reservations, s.start,
+                s.trees.hops, mesh.hop_latency, start, reservations, busy, s.start,
             )  # fmt: skip
+
+
+def _likely_cycles(sendings: list[Sending], mesh: Mesh) -> int:
+    """A length that most schedules do not exceed: twice what the fullest link carries, and the
+    longest way."""
+    load, way = np.zeros(mesh.links), 0
+    for s in sendings:
+        each = np.bincount(s.packets.message, s.cycles, len(s.trees.sizes))
+        load += np.bincount(s.trees.links, np.repeat(each, s.trees.sizes), mesh.links)
+        way = max(way, int(s.trees.hops.max(initial=0)) * mesh.hop_latency)
+    return 2 * int(load.max(initial=0)) + way
 
 
 def _wanted(events: LayerEvents, sending: Sending, work: Work) -> IntArray:
@@ -150,11 +170,18 @@ def _send_all(
     hop_latency: int,
     release: int,
     reservations: Reservations,
+    busy: BusyCycles,
     start: IntArray,
 ) -> None:
     for p in order:
         low, high = first[message[p]], first[message[p] + 1]
-        start[p] = send(reservations, links, hops, low, high, hop_latency, cycles[p], release)
+        if cycles[p] == 0:
+            start[p] = release
+            continue
+        begin = first_common(busy, links, hops, low, high, hop_latency, cycles[p], release)
+        start[p] = send(reservations, links, hops, low, high, hop_latency, cycles[p], begin)
+        for i in range(low, high):
+            mark_busy(busy, links[i], start[p] + hops[i] * hop_latency, cycles[p])
 
 
 def _arrivals(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zapdeploy.compile.kernels.jit import compiled, inlined
 from zapdeploy.compile.regions import IntArray
@@ -154,6 +155,78 @@ def send(
         at = start + hops[i] * hop_latency
         _insert(begin, end, used, links[i], first[links[i]], at, cycles)
     return start
+
+
+class BusyCycles(NamedTuple):
+    """The same as bits, one a cycle from `first` on, for the first cycles of a schedule: with them
+    the first common start of many links is found 64 cycles at a time. bits: uint64 [links, words];
+    none where a schedule is too long for them, and searching intervals is as good."""
+
+    bits: NDArray[np.uint64]
+    first: int
+
+
+MOST_BITS_BYTES = 1 << 25
+_WORD = 64
+
+
+def busy_from(start: int, links: int, cycles: int) -> BusyCycles:
+    """Free links, from a cycle on for so many."""
+    words = -(-cycles // _WORD) + 1
+    if words * links * 8 > MOST_BITS_BYTES:
+        words = 0
+    return BusyCycles(np.zeros((links, words), np.uint64), start)
+
+
+@compiled
+def first_common(
+    busy: BusyCycles,
+    links: IntArray,
+    hops: IntArray,
+    low: int,
+    high: int,
+    hop_latency: int,
+    cycles: int,
+    start: int,
+) -> int:
+    """A start, `start` or later, before which the links are never all free: the first common one
+    where the bits reach so far, else where they end."""
+    bits, origin = busy
+    words, run, at = bits.shape[1], 0, start - origin
+    if at < 0 or words == 0:
+        return start
+    while True:
+        taken = np.uint64(0)
+        for i in range(low, high):
+            place = at + hops[i] * hop_latency
+            word, shift = place >> 6, np.uint64(place & 63)
+            if word + 1 >= words:
+                return at - run + origin
+            part = bits[links[i], word] >> shift
+            if shift:
+                part |= bits[links[i], word + 1] << (np.uint64(64) - shift)
+            taken |= part
+        if taken == 0 and run + 64 < cycles:
+            run += 64
+        else:
+            for bit in range(64):
+                if (taken >> np.uint64(bit)) & np.uint64(1):
+                    run = 0
+                else:
+                    run += 1
+                    if run == cycles:
+                        return at + bit + 1 - cycles + origin
+        at += 64
+
+
+@compiled
+def mark_busy(busy: BusyCycles, link: int, start: int, cycles: int) -> None:
+    """As far as the bits reach."""
+    bits, origin = busy
+    begin = start - origin
+    end = min(begin + cycles, bits.shape[1] * 64)
+    for cycle in range(begin, end):
+        bits[link, cycle >> 6] |= np.uint64(1) << np.uint64(cycle & 63)
 
 
 @compiled
