@@ -16,6 +16,7 @@ from zapdeploy.arrays import Array
 from zapdeploy.errors import ModelError
 from zapdeploy.simplify.onnx_operators import NEVER_FOLDED, SHAPES
 from zapdeploy.simplify.registry import STANDARD, expansion_of
+from zapdeploy.simplify.soundness import MOST_NODES
 
 SMALL_ELEMENTS = 4096  # tensors up to this size are known by value
 ORIGIN = "zapdeploy.from"  # metadata of a node that was put in the place of another: its name
@@ -64,6 +65,12 @@ class Walk:
                 _note_origin(node, origin)
             self._infer(node)
             self.nodes.append(node)
+            if len(self.nodes) > MOST_NODES:
+                raise ModelError(
+                    f"model must have at most {MOST_NODES:,} nodes, its loops and recurrent "
+                    f"operators written out step by step, not more (node '{origin or node.name}'); "
+                    "give a shorter sequence with --shape, or cut it into parts"
+                )
 
     def fresh(self, wish: str) -> str:
         """A name that no tensor has."""

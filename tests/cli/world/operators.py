@@ -259,3 +259,17 @@ def unsupported_many(file: File) -> None:
     x = file.node("Hardmax", [x])
     file.opset = 18
     file.output(file.node("MatMul", [x, file.floats(8, 2)]))
+
+
+@case()
+def sigmoid_far_below(file: File) -> None:
+    """All results are near 1e-8, where ONNX Runtime's polynomials are right to 1e-7 of 1 only."""
+    x = file.qdq(file.input("x", [2, 30]), 0.02, uint8(128))
+    file.output(file.node("Sigmoid", [file.node("Sub", [x, file.constant(float32(18))])]))
+
+
+@case()
+def unrolled_too_long(file: File) -> None:
+    weights = (file.floats(1, 16, 4), file.floats(1, 16, 4))
+    made = file.node("LSTM", [file.input("x", [3000, 1, 4]), *weights], 3, hidden_size=4)
+    file.output(made[1])

@@ -16,6 +16,7 @@ REFUSED = {
     "activation_scale_zero": "scale must be positive and finite, not 0",  # 1/0 at every element
     "nonzero_refused": "operator NonZero is not supported",  # a result of unknown length
     "nms_refused": "operator NonMaxSuppression is not supported",  # likewise
+    "unrolled_too_long": "give a shorter sequence with --shape",  # a node for each step
     "unsupported_many": "operator Hardmax is not supported",
 }
 # Refused by compile; quantize, which the message names, makes a file that runs.
@@ -27,7 +28,7 @@ QUANTIZED_ANEW = {
     "int16_activations": "zapdeploy quantize gives them 8",
 }
 AS_THEY_ARE = ("moves_tile_expand",)  # in float; nothing of them is quantized
-SLOW = ("lstm_peephole", "loop_fixed", "kv_cache", "state_two", "norm_zoo")
+SLOW = ("unrolled_too_long", "lstm_peephole", "loop_fixed", "kv_cache", "state_two", "norm_zoo")
 CODES = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear")
 
 
