@@ -17,10 +17,9 @@ from zapdeploy.api import ESTIMATE, compile_model, simulate
 from zapdeploy.arrays import Floats
 from zapdeploy.benchmarks.experiments.package_networks.tasks import Answers, Task
 from zapdeploy.documents import Document
-from zapdeploy.errors import ZapdeployError
+from zapdeploy.errors import ModelError, ZapdeployError
 from zapdeploy.onnxruntime_sessions import Purpose, open_session
 from zapdeploy.quantize import quantize_onnx
-from zapdeploy.quantize.network import Network
 from zapdeploy.simplify import InputShapes, lengths_of, simplify
 
 CALIBRATION = 64
@@ -51,12 +50,12 @@ class Row(Document):
 
 def rows(task: Task, source: Path, folder: Path, target: str) -> Iterator[Row]:
     """The variants of one network, in the order of VARIANTS."""
-    shapes = InputShapes(1, {} if task.shape is None else {"x": task.shape})
+    shapes = InputShapes(1, task.shapes, task.constants)
     single = _settled(source, folder / f"{task.name}-single.onnx", shapes)
-    name = Network(onnx.load(single)).input_names[0]
-    calibration = {name: task.make(CALIBRATION, 0)[0]}
+    count = CALIBRATION // 32 if task.state else CALIBRATION
+    calibration = run(task, single, task.make(count, 0)[0], Purpose.PLAIN).seen
     inputs, truth = task.make(task.count, 1)
-    exact = _outputs(single, name, inputs, Purpose.PLAIN)
+    exact = run(task, single, inputs, Purpose.PLAIN).outputs
     said = task.said(exact, source)
     for variant in VARIANTS:
         path, bits, purpose = single, {}, Purpose.PLAIN
@@ -71,12 +70,17 @@ def rows(task: Task, source: Path, folder: Path, target: str) -> Iterator[Row]:
                 refine=True, min_snr_db=MIN_SNR_DB if variant == "int4" else None,
             )  # fmt: skip
             bits = dict(Counter(f"{layer.weights}/{layer.inputs}" for layer in record.layers))
-        found = exact if path == single else _outputs(path, name, inputs, purpose)
+        try:
+            found = exact if path == single else run(task, path, inputs, purpose).outputs
+        except ModelError as error:  # ONNX Runtime's quantizer writes files that it does not load
+            yield Row(task.name, variant, task.answer, len(inputs), 0.0, None, 0.0, {}, None,
+                      str(error).partition("[")[0].strip())  # fmt: skip
+            continue
         answers = task.said(found, source)
         energy, refused = _energy(path, target) if bits else (None, "")
         yield Row(
-            task.name, variant, task.answer, len(inputs), _share(answers, said),
-            None if truth is None else _share(answers, truth), _snr_db(exact, found), bits,
+            task.name, variant, task.answer, len(inputs), _share(task, answers, said),
+            None if truth is None else _share(task, answers, truth), _snr_db(exact, found), bits,
             energy, refused,
         )  # fmt: skip
 
@@ -101,8 +105,14 @@ def by_onnxruntime(source: Path, path: Path, calibration: Mapping[str, NDArray[A
 
         def get_next(self) -> dict[str, NDArray[Any]] | None:
             self.count += 1
-            feeds = {n: v[self.count - 1 : self.count] for n, v in calibration.items()}
-            return feeds if all(len(v) for v in feeds.values()) else None
+            if self.count > min(map(len, calibration.values())):
+                return None
+            return {
+                n: v[self.count - 1] if v.ndim > ranks[n] else v[self.count - 1 : self.count]
+                for n, v in calibration.items()
+            }
+
+    ranks = {v.name: len(v.type.tensor_type.shape.dim) for v in onnx.load(source).graph.input}
 
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder, "prepared.onnx")
@@ -114,14 +124,48 @@ def by_onnxruntime(source: Path, path: Path, calibration: Mapping[str, NDArray[A
             quantize_static(prepared, path, Reader(), quant_format=form)
 
 
-def _outputs(path: Path, name: str, inputs: NDArray[Any], purpose: Purpose) -> Floats:
+@dataclass(frozen=True)
+class Ran:
+    """The outputs [count, ...] or [count, steps, ...], and every input that was read, one behind
+    the other, by name."""
+
+    outputs: Floats
+    seen: dict[str, NDArray[Any]]
+
+
+def run(task: Task, path: Path, inputs: NDArray[Any], purpose: Purpose) -> Ran:
+    """One input at a time; where there is a state, its steps with the state handed on."""
     session = open_session(path, purpose)
-    found = [session.run(None, {name: inputs[i : i + 1]})[0] for i in range(len(inputs))]
-    return np.concatenate(found)
+    named = {entry.name: entry.shape for entry in session.get_inputs()}
+    names = [entry.name for entry in session.get_outputs()]
+    before, after = task.state or ("", "")
+    name = next(n for n in named if n != before)
+    found, seen = [], dict[str, list[NDArray[Any]]]({n: [] for n in named})
+    for one in inputs:
+        steps, state = one if task.state else one[None, None], None
+        if task.state:
+            state = np.zeros(named[before], np.float32)
+        made = []
+        for step in steps:
+            feeds = {name: step} | ({} if state is None else {before: state})
+            for key, value in feeds.items():
+                seen[key].append(value)
+            values = dict(zip(names, session.run(names, feeds), strict=True))
+            made.append(values[names[task.output]])
+            state = values[after] if task.state else None
+        found.append(np.stack(made) if task.state else made[0])
+    apart = task.state or len(found[0]) != 1  # the first dimension is not that of samples
+    outputs = np.stack(found) if apart else np.concatenate(found)
+    return Ran(outputs, {key: _behind(values, key == before) for key, values in seen.items()})
 
 
-def _share(answers: Answers, wanted: Answers) -> float:
-    return float(np.mean([a == b for a, b in zip(answers, wanted, strict=True)]))
+def _behind(values: list[NDArray[Any]], stacked: bool) -> NDArray[Any]:
+    """States lie along a dimension of their own: their first is none of samples."""
+    return np.stack(values) if stacked else np.concatenate(values)
+
+
+def _share(task: Task, answers: Answers, wanted: Answers) -> float:
+    return float(np.mean([task.same(a, b) for a, b in zip(answers, wanted, strict=True)]))
 
 
 def _snr_db(exact: Floats, found: Floats) -> float:
