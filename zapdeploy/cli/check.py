@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -23,6 +25,7 @@ def _check(
     batch: options.Batch = None,
     shape: options.Shape = None,
     constant: options.Constant = None,
+    host: options.Host = None,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
     debug: options.Debug = False,
@@ -35,13 +38,16 @@ def _check(
     """
     from zapdeploy.api import check_model
 
-    found = check_model(
-        model,
-        target,
-        batch=batch,
-        shapes=options.shapes_of(shape),
-        constants=options.constants_of(constant),
-    )
+    shapes, constants = options.shapes_of(shape), options.constants_of(constant)
+    with tempfile.TemporaryDirectory() as folder:
+        if host:
+            from zapdeploy.commands.on_host import split_for_host
+            from zapdeploy.simplify import InputShapes
+
+            part = Path(folder, model.name)
+            split_for_host(model, host, part, InputShapes(None, shapes, constants))
+            model, shapes, constants = part, {}, {}
+        found = check_model(model, target, batch=batch, shapes=shapes, constants=constants)
     if as_json:
         show.print_json(found.as_json())
     else:

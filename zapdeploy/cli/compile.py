@@ -40,6 +40,7 @@ def _compile(
     ] = "normal",
     shape: options.Shape = None,
     state: options.State = None,
+    host: options.Host = None,
     skip_zero_blocks: Annotated[
         bool,
         typer.Option(
@@ -67,9 +68,19 @@ def _compile(
     if space.is_asked_for(split, chip_grid):
         asked = space.Request(chips, chip_grid, batch, objective, effort, options.shapes_of(shape))
         space.refuse_stages(micro_batch, state)
+        if host:
+            raise UsageError("--host must be left out for a network cut over space")
         if skip_zero_blocks:
             raise UsageError("--skip-zero-blocks must be left out for a network cut over space")
         return space.compile_network(model, target, asked, path, as_json=as_json, verbose=verbose)
+    given = options.shapes_of(shape)
+    if host:
+        from zapdeploy.commands.on_host import split_for_host
+        from zapdeploy.simplify import InputShapes
+
+        part = path.with_suffix(".chip.onnx")
+        split_for_host(model, host, part, InputShapes(None, given))
+        model, given = part, {}
     with show.progress(not as_json) as progress:
         program = compile_model(
             model,
@@ -79,7 +90,7 @@ def _compile(
             micro_batch=micro_batch,
             objective=objective,
             effort=effort,
-            shapes=options.shapes_of(shape),
+            shapes=given,
             state=options.state_pairs(state),
             skip_zero_blocks=skip_zero_blocks,
             output=path,

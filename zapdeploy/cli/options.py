@@ -36,6 +36,15 @@ Constant = Annotated[
         help="An input that always has this value, such as a sampling rate; once for each.",
     ),
 ]
+Host = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--host",
+        metavar="NODE",
+        help="A node that the host runs in float, with all before it or all after it (..NODE, "
+        "NODE..); repeat for others.",
+    ),
+]
 State = Annotated[
     list[str] | None,
     typer.Option(

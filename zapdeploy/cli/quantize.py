@@ -84,6 +84,7 @@ def _quantize(
     shape: options.Shape = None,
     constant: options.Constant = None,
     batch: options.Batch = None,
+    host: options.Host = None,
     target: options.Target = "northpole-sim",
     min_snr: Annotated[
         float | None,
@@ -154,6 +155,7 @@ def _quantize(
             max_latency=max_latency,
             activity=activity,
             metric=metric,
+            host=host or (),
             seed=seed,
             progress=progress,
         )
@@ -192,6 +194,8 @@ def _scales(text: str | None) -> ActivationScales | None:
 
 def _say_file(record: QuantizeRecord, output: Path) -> None:
     print(f"wrote {output} ({record.result_bytes / 1e6:.1f} MB, {record.recipe}, {record.form})")
+    if record.host:
+        print(f"left to the host, in float: {', '.join(record.host)}")
     for note in record.notes:
         print(f"note: {note}")
     _say_choice(record)

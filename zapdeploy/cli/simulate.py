@@ -13,6 +13,7 @@ from zapdeploy.cli.verdicts import print_check, print_proofs
 from zapdeploy.errors import UsageError
 
 if TYPE_CHECKING:
+    from zapdeploy.commands.on_host import WholeOutput
     from zapdeploy.compile.multichip.pipeline import Pipeline
     from zapdeploy.sim.activity import ActivityResult
     from zapdeploy.sim.check import CheckResult
@@ -101,6 +102,7 @@ def _simulate(
     Example: zapdeploy simulate resnet50-int4.zap --check --frame-rate 1.09
     """
     from zapdeploy.api import ESTIMATE, TIMING, simulate
+    from zapdeploy.commands.on_host import cost_json, cost_table, host_cost, host_network
     from zapdeploy.compile.program.layer import lower
     from zapdeploy.compile.space.program import SpaceProgram
     from zapdeploy.compile.space.space_file import load_program
@@ -133,12 +135,16 @@ def _simulate(
     document = result.as_json()
     proofs = [certify(lower(stage)) for stage in loaded.stages]
     document["certificate"] = [proof.as_json() for proof in proofs]
-    checked, agreed = _functional(
+    host = host_network(loaded)
+    cost = None if host is None else host_cost(host)
+    checked, agreed, beyond = _functional(
         loaded, program, inputs, outputs, check, reference, seed, level, as_json
     )
     if checked is not None and agreed is not None:
         document["check"] = checked.as_json()
         document["core_array"] = agreed.as_json()
+    if cost is not None:
+        document["host"] = cost_json(cost, result) | {"outputs": [row.as_json() for row in beyond]}
     counted = _activity(result, inputs, activity_frames, as_json) if activity else None
     if counted is not None:
         document["activity"] = counted.as_json()
@@ -148,6 +154,10 @@ def _simulate(
         show.print_json(document)
     else:
         _print(result, checked, level, verbose)
+        if cost is not None and level != "functional":
+            show.print_table(cost_table(cost, result))
+        for row in beyond:
+            print(row)
         for table in () if counted is None else counted.tables():
             show.print_table(table)
         print_proofs(proofs, agreed)
@@ -165,38 +175,41 @@ def _functional(
     seed: int,
     level: str | None,
     quiet: bool,
-) -> tuple[CheckResult | None, Agreement | None]:
-    """Run the values where that was asked for; the comparisons if there were any."""
+) -> tuple[CheckResult | None, Agreement | None, tuple[WholeOutput, ...]]:
+    """Run the values where that was asked for; the comparisons if there were any: layer by layer,
+    core by core, and of the whole network's outputs where the host has a part in it."""
     from zapdeploy.arrays import load_arrays, save_arrays
-    from zapdeploy.sim.batches import in_batches
+    from zapdeploy.commands.on_host import compare_whole, first_batch, host_network
 
     if level in ("bound", "timing", "estimate") and (check or outputs):
         raise UsageError(f"--check and --outputs must go with --level functional, not {level}")
     if outputs is not None and inputs is None:
         raise UsageError("--outputs must go with --inputs X.npz, the inputs to run on")
-    interface = program.interface
-    given = None if inputs is None else in_batches(interface, load_arrays(inputs, interface.inputs))
+    host = host_network(program)
+    wanted = program.interface.inputs if host is None else host.inputs
+    arrays = None if inputs is None else load_arrays(inputs, wanted)
     if outputs is not None or (level == "functional" and not check):
-        from zapdeploy.commands.run import run_batches
+        from zapdeploy.commands.run import run
 
-        if given is None:
+        if arrays is None:
             raise UsageError("--level functional must have --inputs X.npz or --check")
         with show.progress(not quiet) as shown:
-            found = run_batches(program, given, lambda *done: shown("running batches", *done))
+            found = run(program, arrays, progress=lambda *done: shown("running batches", *done))
         if outputs is not None:
             save_arrays(outputs, found)
     if not check:
-        return None, None
+        return None, None, ()
+    from zapdeploy.sim.batches import in_batches
     from zapdeploy.sim.check import check as compare
-    from zapdeploy.sim.check import reference_inputs
     from zapdeploy.sim.core_array import agreement
     from zapdeploy.sim.frames import first_state
 
     model = reference_file(program.origin, path, reference)
     graph = program.graph
-    first = given[0] if given else reference_inputs(graph, seed)
-    first = {**first_state(graph), **first}
-    return compare(graph, model, first), agreement(program, first)
+    given = first_batch(program, arrays, seed)
+    first = {**first_state(graph), **in_batches(program.interface, given.for_chip)[0]}
+    checked = compare(graph, model, first)
+    return checked, agreement(program, first), compare_whole(program, model, given, first)
 
 
 def _activity(

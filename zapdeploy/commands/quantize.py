@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -44,6 +47,7 @@ def quantize(
     max_latency: float | None = None,
     activity: bool = False,
     metric: str | None = None,
+    host: Sequence[str] = (),
     seed: int = 0,
     progress: Progress = lambda what, done, total: None,
 ) -> QuantizeRecord | ModuleRecord:
@@ -78,6 +82,9 @@ def quantize(
             less than 8 bits everywhere reach; 0 asks for the same bits everywhere.
         metric: "package.module:function", called with outputs and inputs, both arrays by name; it
             returns how well a task is done, of the float and of the quantized file (ONNX only).
+        host: Nodes that the host runs in float, before or after the chip's part, with what they
+            wait for or what waits for them (ONNX only; see docs/host.md). The file written holds
+            the chip's part, and the host's in its metadata.
         max_energy: Most joules per frame, for "mixed".
         max_latency: Most seconds per frame, for "mixed".
         activity: Energies of "mixed" by the bits of some calibration inputs, not of random data.
@@ -117,24 +124,28 @@ def quantize(
                 "package.module:factory"
             )
         way = _way(bits, activations, edges, given, activation_scales, form, rounding, min_snr)
-        record = quantize_onnx(
-            exported or model,
-            output,
-            **way,
-            form=form,
-            calibration=given,
-            activation_scales=activation_scales or "per tensor",
-            metric=None if metric is None else load_function(metric, "--metric"),
-            shapes=shapes,
-            seed=seed,
-            progress=progress,
-        )
+        way |= {
+            "form": form,
+            "calibration": given,
+            "activation_scales": activation_scales or "per tensor",
+            "metric": None if metric is None else load_function(metric, "--metric"),
+            "shapes": shapes,
+            "seed": seed,
+            "progress": progress,
+        }
+        source = Path(exported or model)
+        if host:
+            record = _beside_host(source, Path(output), host, way)
+        else:
+            record = quantize_onnx(source, output, **way)
         record = replace(record, refusal=_refusal(Path(output)))
         with atomic_write(Path(output).with_suffix(".json")) as file:
             file.write(record.to_json().encode())
         return record
     from zapdeploy.commands.quantize_module import ModuleJob, quantize_job
 
+    if host:
+        raise UsageError("--host must go with an ONNX file, not a torch module; leave it out")
     if metric is not None:
         raise UsageError("--metric must go with an ONNX file, not a torch module; leave it out")
 
@@ -196,6 +207,24 @@ def _way(
         "refine": free,
         "min_snr_db": min_snr or None,
     }
+
+
+def _beside_host(
+    source: Path, output: Path, nodes: Sequence[str], way: dict[str, Any]
+) -> QuantizeRecord:
+    """Quantize what is left to the chip; the host's part runs before the calibration."""
+    from zapdeploy.commands.on_host import chip_calibration, settled, split_for_host
+
+    shapes = way["shapes"] or InputShapes()
+    with tempfile.TemporaryDirectory() as folder:
+        part = Path(folder, source.name)
+        host = split_for_host(source, nodes, part, shapes)
+        given = chip_calibration(host, way["calibration"])
+        record = quantize_onnx(
+            part, output, **{**way, "calibration": given, "shapes": settled(shapes)}
+        )
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    return replace(record, source_sha256=digest, host=host.nodes)
 
 
 def _refusal(written: Path) -> str:

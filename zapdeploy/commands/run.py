@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from zapdeploy.arrays import ONLY, Array, load_arrays
+from zapdeploy.commands.on_host import WholeInputs, host_network
 from zapdeploy.compile.multichip.pipeline import Pipeline
 from zapdeploy.compile.space.program import SpaceProgram
 from zapdeploy.compile.space.space_file import load_program
@@ -93,8 +94,10 @@ def run(
     if isinstance(loaded, SpaceProgram):
         return Outputs(_run_space(loaded, inputs, progress, core_by_core_values))
     check_fits(loaded)
-    batches = in_batches(loaded.interface, _arrays(inputs))
-    return Outputs(run_batches(loaded, batches, progress, core_by_core_values=core_by_core_values))
+    given = WholeInputs.of(host_network(loaded), _arrays(inputs))
+    batches = in_batches(loaded.interface, given.for_chip)
+    found = run_batches(loaded, batches, progress, core_by_core_values=core_by_core_values)
+    return Outputs(given.outputs(found))
 
 
 def _run_space(

@@ -69,7 +69,8 @@ class QuantizeRecord(Answer):
     None without inputs to measure it on. float_layers: products and convolutions that stay in
     floating point. refusal: why `zapdeploy compile` would refuse the file; empty where it would
     not, or was not asked. Digests are SHA-256 in hex. versions: (package, version) pairs.
-    notes: what else was changed in the network that a person may want to know.
+    notes: what else was changed in the network that a person may want to know. host: nodes that the
+    host runs, before or after the network that was quantized; fidelity is then of the latter.
     """
 
     recipe: str
@@ -93,6 +94,7 @@ class QuantizeRecord(Answer):
     float_layers: tuple[str, ...] = ()
     refusal: str = ""
     notes: tuple[str, ...] = ()
+    host: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         size = f"{self.result_bytes / 1e6:.1f} MB"

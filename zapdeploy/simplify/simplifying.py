@@ -40,7 +40,7 @@ def simplify(
     without its length. Raises ModelError or UsageError.
     """
     shapes = shapes or InputShapes()
-    _set_constants(model.graph, shapes)
+    set_constants(model.graph, shapes)
     operators = {node.op_type for node in all_nodes(model.graph)}
     keep_batch = keep_batch and shapes.batch is None and not operators & _NEEDS_LENGTHS
     keep_batch = keep_batch and not _says_batch(model.graph)
@@ -74,7 +74,7 @@ def _inline_functions(model: onnx.ModelProto) -> None:
         model.CopyFrom(inliner.inline_local_functions(model))
 
 
-def _set_constants(graph: onnx.GraphProto, shapes: InputShapes) -> None:
+def set_constants(graph: onnx.GraphProto, shapes: InputShapes) -> None:
     """Inputs that always have one value become initializers."""
     by_name = {value.name: value for value in network_inputs(graph)}
     for name, number in shapes.constants.items():
