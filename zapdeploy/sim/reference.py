@@ -12,7 +12,7 @@ off, and it computes between the quantizers in float32. Its operator is recorded
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zapdeploy.compile.graph import Array, Graph, Value
+from zapdeploy.compile.ops.base import Unit, operator
 from zapdeploy.errors import DataError, ModelError
 from zapdeploy.onnxruntime_sessions import Purpose, open_session, reason, run_time_errors
 from zapdeploy.sim.qonnx_executor import KIND as QONNX
@@ -33,6 +34,7 @@ FLOAT = "onnxruntime float, optimizations off"
 _SMALL = 1024  # elements: ONNX Runtime wants shapes and the like inside the model
 # What ONNX Runtime may put between a kernel and its tensor: its rewriting, not a fact about them.
 _TRANSPARENT = ("Transpose", "Reshape", "Clip")
+_JOINING = ("Concat", "QLinearConcat", "Gather", "Slice", "DequantizeLinear")
 _EXPOSED = ".__exposed"
 _NARROW = ("INT4", "UINT4", "INT2", "UINT2")
 
@@ -83,7 +85,7 @@ def _reference(graph: Graph, model_path: Path, inputs: Mapping[str, Array], kind
         purpose = Purpose.PLAIN if optimized is None else Purpose.INTEGER
         session = open_session(model, purpose, folder=model_path.parent, optimized=optimized)
         source = model if optimized is None else onnx.load(optimized, load_external_data=False)
-        kernels = kernels_of(source.graph, wanted)
+        kernels = kernels_of(source.graph, wanted, _of_several(graph, made))
         del model, source
         values = _run(session, graph, {name: exposed[name] for name in wanted}, inputs)
 
@@ -256,26 +258,45 @@ def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     return light
 
 
-def kernels_of(graph: onnx.GraphProto, names: Iterable[str]) -> dict[str, str]:
-    """The operator that makes each tensor, looking through changes of layout and narrowing clips.
+def _of_several(graph: Graph, made: Collection[str]) -> frozenset[str]:
+    """Views of products that the file does not have: it makes several, and puts them together."""
+    producers = graph.producers()
+    return frozenset(
+        node.outputs[0]
+        for node in graph.nodes
+        if operator(node.op).unit is Unit.VIEW
+        and node.inputs[0] not in made
+        and (product := producers.get(node.inputs[0])) is not None
+        and operator(product.op).unit is Unit.MATRIX
+    )
+
+
+def kernels_of(
+    graph: onnx.GraphProto, names: Iterable[str], joined: Collection[str] = ()
+) -> dict[str, str]:
+    """The operator that makes each tensor, looking through changes of layout and narrowing clips;
+    for those `joined` of several products, through what puts these together.
 
     For a quantizer after another operator, both: "Exp, QuantizeLinear".
     """
     producers = {output: node for node in graph.node for output in node.output}
 
-    def kernel(name: str) -> str:
+    def kernel(name: str, transparent: tuple[str, ...]) -> str:
         node = producers.get(name)
         if node is None:
             return ""
         op = str(node.op_type)
-        if op not in (*_TRANSPARENT, "QuantizeLinear"):
+        if op not in (*transparent, "QuantizeLinear"):
             return op
-        before = kernel(node.input[0])
+        before = kernel(node.input[0], transparent)
+        if op == "DequantizeLinear":
+            return before.removesuffix(", QuantizeLinear")
         if op == "QuantizeLinear" and before:
             return f"{before}, {op}"
         return before or op
 
-    return {name: kernel(name) for name in names}
+    through = (*_TRANSPARENT, *_JOINING)
+    return {name: kernel(name, through if name in joined else _TRANSPARENT) for name in names}
 
 
 def _run(

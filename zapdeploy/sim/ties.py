@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from zapdeploy.compile.graph import FLOAT32, Array, Graph, Node
-from zapdeploy.compile.ops.base import operator
+from zapdeploy.compile.ops.base import Unit, operator
 from zapdeploy.sim.functional import run_node
 
 NEAR = 1e-3  # of a step: no more than float32 sums of 8-bit products err
@@ -34,6 +34,7 @@ def at_ties(
     values: its inputs, by name. zero_point_first: the reference adds it before it rounds, and the
     result of any operator may differ where it is odd.
     """
+    node = _behind_views(graph, node)
     name = node.outputs[0]
     made = graph.values[name]
     if made.quantization is None:
@@ -47,5 +48,14 @@ def at_ties(
     scale = made.quantization.along(made.quantization.scale, real.ndim)
     steps = real.astype(np.float64) / scale
     near = np.abs(steps - np.floor(steps) - 0.5) < NEAR
+    near = near.reshape(ours.shape)
     apart = np.abs(ours.astype(np.int64) - theirs) == 1
     return int(np.count_nonzero(near & apart))
+
+
+def _behind_views(graph: Graph, node: Node) -> Node:
+    """What computed the numbers that a node shows under another shape."""
+    producers = graph.producers()
+    while operator(node.op).unit is Unit.VIEW and node.inputs[0] in producers:
+        node = producers[node.inputs[0]]
+    return node
