@@ -1,5 +1,6 @@
-"""AveragePool by its definition, in any type: onnx's reference implementation strays where
-`ceil_mode` lets the last window reach beyond the padding.
+"""Pools by their definition, in any type. onnx's reference implementation strays where `ceil_mode`
+lets the last window of AveragePool reach beyond the padding, and mixes up MaxPool's pads that are
+not alike; ONNX Runtime pads MaxPool by itself as if there were no dilations.
 
 A tap counts where it lies on the input, or with `count_include_pad` on the input's padding; what a
 window reaches beyond both is nothing. A window that would begin behind input and padding at the
@@ -17,8 +18,8 @@ import numpy as np
 from tests.compile.frontend.onnx_files import Array
 
 
-def average_pool(x: Array, attributes: Mapping[str, Any]) -> Array:
-    """x: [N, C, *S]."""
+def pool(op: str, x: Array, attributes: Mapping[str, Any]) -> Array:
+    """AveragePool or MaxPool of x [N, C, *S]."""
     rank = x.ndim - 2
     kernel = attributes["kernel_shape"]
     strides = attributes.get("strides", [1] * rank)
@@ -41,7 +42,11 @@ def average_pool(x: Array, attributes: Mapping[str, Any]) -> Array:
                 low, high = -front[axis], high + back[axis]
             counted *= int(((all_taps >= low) & (all_taps < high)).sum())
         window = x[(slice(None), slice(None), *np.ix_(*taps))]
-        out[(slice(None), slice(None), *place)] = window.sum(axis=tuple(range(2, x.ndim))) / counted
+        axes = tuple(range(2, x.ndim))
+        mean = op == "AveragePool"
+        out[(slice(None), slice(None), *place)] = (
+            window.sum(axis=axes) / counted if mean else window.max(axis=axes)
+        )
     return out
 
 

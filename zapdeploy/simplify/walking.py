@@ -20,6 +20,7 @@ from zapdeploy.simplify.soundness import MOST_NODES
 
 SMALL_ELEMENTS = 4096  # tensors up to this size are known by value
 ORIGIN = "zapdeploy.from"  # metadata of a node that was put in the place of another: its name
+PART_OF = "zapdeploy.part_of"  # metadata of a node that is a part of another operator: which
 
 
 @dataclass
@@ -207,15 +208,20 @@ class Place:
         return ModelError(f"{text} (node '{self.name}', {self.node.op_type})")
 
     def writer(self) -> Writer:
-        return Writer(self.walk, self.name)
+        return Writer(self.walk, self.name, self.node.op_type)
 
 
 @dataclass
 class Writer:
-    """Collects nodes; every method returns the name of the tensor it makes."""
+    """Collects nodes; every method returns the name of the tensor it makes.
+
+    `of`: the operator that they stand for. Nodes of another one have `PART_OF` in their metadata:
+    a runtime has no fused kernels for them.
+    """
 
     walk: Walk
     prefix: str
+    of: str
     nodes: list[NodeProto] = field(default_factory=list)
 
     def node(
@@ -237,9 +243,12 @@ class Writer:
         made = [
             out or self.walk.fresh(f"{name}.{i}" if i else name) for i, out in enumerate(outputs)
         ]
-        self.nodes.append(
-            helper.make_node(op, list(inputs), made, name, domain=domain or None, **attributes)
+        made_node = helper.make_node(
+            op, list(inputs), made, name, domain=domain or None, **attributes
         )
+        if op != self.of:
+            made_node.metadata_props.add(key=PART_OF, value=self.of)
+        self.nodes.append(made_node)
         return made
 
     def constant(self, wish: str, value: Array | Sequence[int] | float) -> str:

@@ -55,7 +55,8 @@ class _Surroundings:
         """Whether the node computes real numbers for which there is no integer kernel."""
         if self.graph.values[node.outputs[0]].quantization is not None:
             return False
-        if self._op(node) != node.op:
+        written = self.in_file.get(node.sources[0]) if node.sources else None
+        if written is None or written.op != node.op or written.is_part:
             return True  # part of what the file has as another operator
         values = [self._codes_before(name) for name in node.inputs if name]
         codes = self._codes_behind(node.outputs[0])

@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from zapdeploy.compile.frontend.errors import RefusedError
 from zapdeploy.errors import ModelError
+from zapdeploy.simplify.walking import PART_OF
 
 STANDARD = ""
 UNLIMITED = 1 << 20
@@ -20,7 +21,10 @@ MICROSOFT = "com.microsoft"
 
 @dataclass(frozen=True, eq=False)
 class OnnxNode:
-    """`version` is the standard operator set's; an absent optional input is the empty name."""
+    """`version` is the standard operator set's; an absent optional input is the empty name.
+
+    is_part: whether the file has another operator, of which this is a part.
+    """
 
     name: str
     domain: str
@@ -29,6 +33,7 @@ class OnnxNode:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any]
+    is_part: bool = False
 
     @property
     def operator(self) -> str:
@@ -121,4 +126,5 @@ def onnx_node(node: ir.Node, name: str, version: int) -> OnnxNode:
             for key, attribute in node.attributes.items()
             if attribute.value is not None
         },
+        is_part=PART_OF in node.metadata_props,
     )
