@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.benchmarks.chips import small_model
 from tests.cli.conftest import Call
+from tests.compile.frontend.onnx_files import OnnxFile
 from zapdeploy.forecasters.build import build_forecaster
 from zapdeploy.forecasters.folder import ForecasterSpec, save_forecaster
 
@@ -81,3 +83,22 @@ def test_recorded_results_without_a_measured_row_are_one_line(
     assert (called.status, called.out) == (2, "")
     assert "--recorded must hold measured rows of" in called.err
     assert not (tmp_path / "again").exists()
+
+
+def test_lengths_that_a_file_leaves_open_are_given(zapdeploy: Call, tmp_path: Path) -> None:
+    file = OnnxFile(opset=17)
+    weights = np.random.default_rng(0).normal(size=(4, 3, 3, 3)).astype(np.float32)
+    x = file.input("x", ["n", 3, "height", "width"])
+    file.output(file.node("GlobalAveragePool", [file.node("Conv", [x, file.constant(weights)])]))
+    model = file.save(tmp_path / "open.onnx")
+    ask = ("bench", "--models", model, "--targets", "tile64-sim", "--precisions", "int8")
+    out = tmp_path / "results"
+    called = zapdeploy(*ask, "--shape", "x=1,3,16,16", "-o", out, "--json")
+    assert called.status == 0, called.err
+    assert {row["model"] for row in called.json["rows"]} == {str(out / "open-1x3x16x16.onnx")}
+    again = zapdeploy(*ask, "--shape", "x=1,3,16,16", "-o", out, "--json", "--resume")
+    assert again.json["rows"] == called.json["rows"]
+    wrong = zapdeploy(*ask, "--shape", "z=1,3,16,16", "-o", tmp_path / "other")
+    assert wrong.status == 2
+    assert "must name an input of one of the files in --models, not 'z'" in wrong.err
+    assert not (tmp_path / "other").exists()

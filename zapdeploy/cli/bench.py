@@ -48,6 +48,7 @@ def _bench(
         list[Path] | None,
         typer.Option("--recorded", metavar="DIR", help="Results of another machine; repeatable."),
     ] = None,
+    shape: options.Shape = None,
     baseline: Annotated[
         str | None,
         typer.Option(
@@ -81,6 +82,7 @@ def _bench(
             neurons=neurons,
             data=data,
             recorded=recorded or (),
+            shapes=options.shapes_of(shape),
             quick=quick,
             resume=resume,
             progress=progress,
