@@ -62,9 +62,9 @@ def sound_network(path: Path) -> Path:
 
 
 def sounds(count: int, seed: int) -> Floats:
-    """Noise whose loudness spans three powers of ten."""
+    """Noise whose loudness spans four powers of ten."""
     random = np.random.default_rng(seed)
-    loudness = 10 ** random.uniform(-3, 0, (count, 1, 1))
+    loudness = 10 ** random.uniform(-4, 0, (count, 1, 1))
     return (random.standard_normal((count, 1, SAMPLES)) * loudness).astype(np.float32)
 
 
@@ -106,6 +106,24 @@ def test_front_and_end_run_on_the_host(tmp_path: Path, zapdeploy: Call) -> None:
     assert "4 of 4 elements of 'probability' equal" in said
 
 
+def test_a_front_that_8_bits_ruin_goes_to_the_host(tmp_path: Path, zapdeploy: Call) -> None:
+    """As far as the power, which alone spans eight powers of ten; unless all is to stay."""
+    model, given = sound_network(tmp_path / "m.onnx"), tmp_path / "x.npz"
+    save_arrays(given, {"sound": sounds(64, 1)})
+    quantized, program = tmp_path / "q.onnx", tmp_path / "q.zap"
+    options = (model, "--calibration", given, "-o", quantized, "--json")
+    made = zapdeploy("quantize", *options)
+    assert made.json["host"] == list(FRONT[:5])
+    assert made.json["fidelity"]["snr_db"]["probability"] > 30
+    assert "8 bits ruin what leads to 'power'" in made.json["notes"][-1]
+    assert zapdeploy("compile", quantized, "-o", program).status == 0
+    done = zapdeploy("simulate", program, "--check", "--level", "functional", "--json")
+    assert done.json["check"]["passed"]
+    kept = zapdeploy("quantize", *options, "--host", "none")
+    assert kept.json["host"] == []
+    assert kept.json["fidelity"]["lost"] == ["probability"]
+
+
 def test_parts_together_are_the_whole(tmp_path: Path) -> None:
     """In float, the three parts one after the other equal the network, several frames at once."""
     model = sound_network(tmp_path / "m.onnx")
@@ -125,7 +143,7 @@ def test_a_quantized_file_is_cut_by_compile(tmp_path: Path, zapdeploy: Call) -> 
     model, given = sound_network(tmp_path / "m.onnx"), tmp_path / "x.npz"
     save_arrays(given, {"sound": sounds(16, 1)})
     whole, program = tmp_path / "whole.onnx", tmp_path / "p.zap"
-    zapdeploy("quantize", model, "--calibration", given, "-o", whole)
+    zapdeploy("quantize", model, "--calibration", given, "--host", "none", "-o", whole)
     assert zapdeploy("compile", whole, "--host", "probability", "-o", program).status == 0
     assert (tmp_path / "p.chip.onnx").is_file()
     done = zapdeploy("simulate", program, "--check", "--inputs", given, "--json")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zapdeploy.arrays import Arrays, load_arrays
-from zapdeploy.errors import UsageError
+from zapdeploy.errors import UsageError, ZapdeployError
 from zapdeploy.files import atomic_write
 from zapdeploy.functions import load_function
 from zapdeploy.progress import Progress
@@ -22,6 +22,7 @@ from zapdeploy.quantize.recipes import Rounding
 from zapdeploy.simplify import InputShapes
 
 _WEIGHTS = (8, 4, 2, "mixed")
+_FRONTS = 8  # tried, from the input on
 MIN_SNR_DB = 25.0  # of the worst output, which layers below 8 bits must leave
 
 
@@ -84,7 +85,9 @@ def quantize(
             returns how well a task is done, of the float and of the quantized file (ONNX only).
         host: Nodes that the host runs in float, before or after the chip's part, with what they
             wait for or what waits for them (ONNX only; see docs/host.md). The file written holds
-            the chip's part, and the host's in its metadata.
+            the chip's part, and the host's in its metadata. Without any, a front goes to the host
+            where 8 bits cost the network its function and keep it without that front; ("none",)
+            leaves all to the chip.
         max_energy: Most joules per frame, for "mixed".
         max_latency: Most seconds per frame, for "mixed".
         activity: Energies of "mixed" by the bits of some calibration inputs, not of random data.
@@ -134,10 +137,12 @@ def quantize(
             "progress": progress,
         }
         source = Path(exported or model)
-        if host:
+        if host and tuple(host) != ("none",):
             record = _beside_host(source, Path(output), host, way)
         else:
             record = quantize_onnx(source, output, **way)
+            if bits == activations == 8 and given and record.fidelity.lost and not host:
+                record = _with_front_on_host(record, source, Path(output), way)
         record = replace(record, refusal=_refusal(Path(output)))
         with atomic_write(Path(output).with_suffix(".json")) as file:
             file.write(record.to_json().encode())
@@ -225,6 +230,34 @@ def _beside_host(
         )
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
     return replace(record, source_sha256=digest, host=host.nodes)
+
+
+def _with_front_on_host(
+    lost: QuantizeRecord, source: Path, output: Path, way: dict[str, Any]
+) -> QuantizeRecord:
+    """The same with the smallest front on the host that gives the network its function back.
+
+    As it is where none does.
+    """
+    from zapdeploy.simplify.host_split import fronts
+
+    with tempfile.TemporaryDirectory() as folder:
+        tried = Path(folder, output.name)
+        for node in fronts(source, _FRONTS):
+            try:
+                record = _beside_host(source, tried, (f"..{node}",), way)
+            except ZapdeployError:  # it cannot be cut, or quantized, there
+                continue
+            if not record.fidelity.lost:
+                with atomic_write(output) as file:
+                    file.write(tried.read_bytes())
+                before, after = (min(r.fidelity.snr_db.values()) for r in (lost, record))
+                said = (
+                    f"8 bits ruin what leads to '{node}' ({before:.1f} dB at the output): it is "
+                    f"left to the host ({after:.1f} dB); --host none keeps it on the chip"
+                )
+                return replace(record, notes=(*record.notes, said))
+    return lost
 
 
 def _refusal(written: Path) -> str:

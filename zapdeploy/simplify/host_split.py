@@ -23,6 +23,8 @@ from zapdeploy.simplify.simplifying import set_constants
 
 OWN_NOTES = "zapdeploy."  # what the keys of metadata that is for us begin with
 
+_SEARCHED = 64  # nodes from the beginning, for a front
+
 
 @dataclass(frozen=True, eq=False)
 class _Reads:
@@ -70,6 +72,29 @@ def split_file(
         core.metadata_props.add(key=key, value=value)
     onnx.save(core, destination)
     return host
+
+
+def fronts(source: Path, most: int) -> list[str]:
+    """The first nodes through which all must pass that comes after them, by their results.
+
+    So many at the most, of those with no more than half of the products before them.
+    """
+    model = onnx.load(source, load_external_data=False)
+    nodes = list(model.graph.node)
+    reads, inputs = _Reads.of(nodes), {value.name for value in network_inputs(model.graph)}
+    products = {index for index, node in enumerate(nodes) if node.op_type in PRODUCTS}
+    found: list[str] = []
+    for index, node in enumerate(nodes[:_SEARCHED]):
+        front = _closure(index, reads.before)
+        if 2 * len(front & products) > len(products) or len(found) == most:
+            break
+        rest = [i for i in range(len(nodes)) if i not in front]
+        passed = all(reads.before[i] & front <= {index} for i in rest)
+        entered = any(inputs & set(nodes[i].input) for i in rest)
+        made = any(inputs & set(nodes[i].input) for i in front)
+        if rest and passed and made and not entered and len(node.output) == 1:
+            found.append(node.output[0])
+    return found
 
 
 def _settle(model: onnx.ModelProto) -> None:
