@@ -14,7 +14,7 @@ from zapdeploy.compile.frontend import import_model
 from zapdeploy.compile.graph import Graph
 from zapdeploy.sim import check as checking
 from zapdeploy.sim.check import check, reference_inputs
-from zapdeploy.sim.reference import FLOAT, INTEGER, one_layer
+from zapdeploy.sim.reference import FLOAT, INTEGER, kernels_of, one_layer
 
 
 def pooled(path: Path) -> Path:
@@ -176,3 +176,16 @@ def test_random_integers_reach_every_place_that_can_be_gathered(tmp_path: Path) 
     assert drawn.min() < -30
     assert drawn.max() > 30
     assert set(drawn) <= set(range(-40, 40))
+
+
+def test_a_tensor_joined_of_several_products_is_made_by_their_kernel() -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        helper.make_node("QuantizeLinear", ["c", "s", "z"], ["q"]),
+        helper.make_node("QLinearConcat", ["s", "z", "q", "s", "z", "q", "s", "z"], ["t"], axis=1),
+        helper.make_node("Reshape", ["t", "shape"], ["r"]),
+        helper.make_node("Gather", ["r", "order"], ["y"], axis=1),
+    ]
+    graph = helper.make_graph(nodes, "parts", [], [])
+    assert kernels_of(graph, ["y"]) == {"y": "Gather"}
+    assert kernels_of(graph, ["y"], ["y"]) == {"y": "Conv, QuantizeLinear"}

@@ -288,7 +288,8 @@ def kernels_of(
         op = str(node.op_type)
         if op not in (*transparent, "QuantizeLinear"):
             return op
-        before = kernel(node.input[0], transparent)
+        # A QLinearConcat begins with the scale and the zero point of its result.
+        before = kernel(node.input[2 if op == "QLinearConcat" else 0], transparent)
         if op == "DequantizeLinear":
             return before.removesuffix(", QuantizeLinear")
         if op == "QuantizeLinear" and before:
