@@ -404,7 +404,7 @@ class ModelCheck(Answer):
     model: str
     target: str
     decisions: tuple[Decision, ...]
-    reasons: tuple[str, ...]  # why nodes were refused; empty when all were accepted
+    reasons: tuple[str, ...]  # of refusals, options as the command line spells them
     parameter_bytes: int
     memory_bytes: int
     violation: CapacityViolation | None
@@ -489,7 +489,7 @@ def check_model(
     try:
         check_widths(layers, chip)
     except ModelError as error:
-        return replace(found, reasons=(str(error),))
+        return replace(found, reasons=(error.on_command_line,))
     return replace(
         found,
         parameter_bytes=parameters_and_programs(layers, chip),
@@ -506,6 +506,6 @@ def _as_quantized(path: Path, shapes: InputShapes) -> checking.Check:
         try:
             notes = preview(path, made, shapes)
         except ModelError as error:
-            return checking.Check((), None, str(error))
+            return checking.Check((), None, error.on_command_line)
         judged = checking.check_model(made, shapes=InputShapes(shapes.batch))
         return replace(judged.without_quantizers(), notes=(*notes, *judged.notes))

@@ -47,5 +47,5 @@ def check_model(path: Path | str, *, shapes: InputShapes | None = None) -> Check
     try:
         imported = import_model(path, batch=given.batch, shapes=given.given)
     except UnsupportedModel as error:
-        return Check(error.decisions, None, str(error), error.needs_quantizing)
+        return Check(error.decisions, None, error.on_command_line, error.needs_quantizing)
     return Check(imported.decisions, imported, notes=imported.notes)
