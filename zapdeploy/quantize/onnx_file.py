@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +26,7 @@ from zapdeploy.quantize.index_ranges import ActivationScales
 from zapdeploy.quantize.network import Network, Role, check_network
 from zapdeploy.quantize.plan import Plan, make_plan
 from zapdeploy.quantize.recipe import Form, Recipe
-from zapdeploy.quantize.record import LayerBits, QuantizeRecord
+from zapdeploy.quantize.record import BitsChosen, LayerBits, QuantizeRecord
 from zapdeploy.quantize.rounding import look_at
 from zapdeploy.quantize.samples import check_samples, digest, random_samples, sample_count
 from zapdeploy.quantize.source import FILE_LIMIT_BYTES, read_prepared
@@ -89,52 +89,24 @@ def quantize_onnx(
     chosen: Form = form or ("qdq" if min(weights, activations) == 8 else "packed")
     recipe = Recipe(weights, activations, chosen, keep_first_last, activation_scales)
     origin, target = Path(source), Path(destination)
-    if not target.parent.is_dir():
-        raise UsageError(
-            f"output must be in an existing folder, not {str(target)!r}; create it first"
-        )
-    if (refine or min_snr_db is not None) and activation_scales != "per tensor":
-        raise UsageError(
-            f"scales must be per tensor where codes are refined or bits chosen, not "
-            f"{activation_scales}; leave out --min-snr, or give 0"
-        )
-    if min_snr_db is not None and chosen == "qoperator":
-        raise UsageError(
-            "form must be qdq, qcdq or packed for bits chosen layer by layer, not qoperator; leave "
-            "out --min-snr, or give 0"
-        )
-    seen = {name: values.shape for name, values in (calibration or {}).items()}
-    model, remarks = read_prepared(origin, recipe.opset, shapes, seen)
-    network = Network(model)
-    check_network(network)
+    _check_asked(target, recipe, refine, min_snr_db)
+    read = _read(origin, recipe, shapes, calibration, seed, metric is not None)
+    remarks, network, split = read.notes, read.network, read.split
     if min_snr_db is not None and not _is_small(network):
         min_snr_db, remarks = None, (*remarks, ALL_ALIKE)
-    notes = {entry.key: entry.value for entry in network.model.metadata_props}
-    normalisation = host_normalisation(notes, str(origin))
-    beside: Arrays = {}
-    if calibration is None:
-        samples = random_samples(network, seed)
-    else:
-        given, beside = _apart(calibration, network, metric is not None)
-        samples = normalised_inputs(given, normalisation)
-    check_samples(network, samples)
-    split = _split(network, samples, calibration is None, seed)
     exact = outputs_of(network, split.judged)
-    if min_snr_db is None and not (refine and _is_small(network)):
-        rounded = look_at(network, split.fitted) if rounding == "gptq" and weights < 8 else None
-        plan, choice = make_plan(network, recipe, split.fitted, rounded), None
-    else:
-        plan, choice = choose_bits(network, recipe, min_snr_db, split.fitted, progress)
+    plan, choice = _planned(network, recipe, split, rounding, refine, min_snr_db, progress)
     written = assemble(plan, recipe.form)
     content = _serialized(written, golden=True)
     judged = written if recipe.form != "qoperator" else assemble(plan, "qdq")
     found = fidelity(exact, judged, split.judged, held_back=split.held_back)
-    if found.lost and calibration is not None:
-        original = Network(read_prepared(origin, recipe.opset, shapes, seen)[0])
-        found = replace(found, blame=blamed(plan, original, judged, split.judged))
-    if metric is not None and calibration is not None:
-        given = {**split.judged, **take_beside(network, samples, beside)}
-        found = replace(found, metric=measured_by(metric, exact, judged, split.judged, given))
+    if calibration is not None:
+        if found.lost:
+            original = Network(read_prepared(origin, recipe.opset, shapes, read.seen)[0])
+            found = replace(found, blame=blamed(plan, original, judged, split.judged))
+        if metric is not None:
+            given = {**split.judged, **take_beside(network, read.samples, read.beside)}
+            found = replace(found, metric=measured_by(metric, exact, judged, split.judged, given))
     with atomic_write(target) as file:
         file.write(content)
     return QuantizeRecord(
@@ -146,7 +118,7 @@ def quantize_onnx(
         seed=seed,
         calibration="random normal" if calibration is None else "given",
         calibration_samples=sample_count(network, split.fitted),
-        calibration_sha256=digest(samples),
+        calibration_sha256=digest(read.samples),
         source=origin.name,
         source_sha256=_file_digest(origin),
         result=target.name,
@@ -159,6 +131,83 @@ def quantize_onnx(
         float_layers=_float_layers(network),
         notes=remarks,
     )
+
+
+def _check_asked(target: Path, recipe: Recipe, refine: bool, min_snr_db: float | None) -> None:
+    """Raise UsageError for arguments that contradict each other, and for no folder to write to."""
+    if not target.parent.is_dir():
+        raise UsageError(
+            f"output must be in an existing folder, not {str(target)!r}; create it first"
+        )
+    scales = recipe.activation_scales
+    if (refine or min_snr_db is not None) and scales != "per tensor":
+        raise UsageError(
+            f"scales must be per tensor where codes are refined or bits chosen, not "
+            f"{scales}; leave out --min-snr, or give 0"
+        )
+    if min_snr_db is not None and recipe.form == "qoperator":
+        raise UsageError(
+            "form must be qdq, qcdq or packed for bits chosen layer by layer, not qoperator; leave "
+            "out --min-snr, or give 0"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """A network, what was changed in it, and its samples.
+
+    `seen`: shapes of the arrays that were given; `beside`: those that are no inputs.
+    """
+
+    network: Network
+    notes: tuple[str, ...]
+    seen: Mapping[str, tuple[int, ...]]
+    samples: Arrays
+    beside: Arrays
+    split: Split
+
+
+def _read(
+    origin: Path,
+    recipe: Recipe,
+    shapes: InputShapes | None,
+    calibration: Arrays | None,
+    seed: int,
+    metric: bool,
+) -> _Read:
+    """The prepared network, and the inputs to choose scales and to judge on."""
+    seen = {name: values.shape for name, values in (calibration or {}).items()}
+    model, remarks = read_prepared(origin, recipe.opset, shapes, seen)
+    network = Network(model)
+    check_network(network)
+    notes = {entry.key: entry.value for entry in network.model.metadata_props}
+    normalisation = host_normalisation(notes, str(origin))
+    beside: Arrays = {}
+    if calibration is None:
+        samples: Arrays = random_samples(network, seed)
+    else:
+        given, beside = _apart(calibration, network, metric)
+        samples = normalised_inputs(given, normalisation)
+    check_samples(network, samples)
+    split = _split(network, samples, calibration is None, seed)
+    return _Read(network, remarks, seen, samples, beside, split)
+
+
+def _planned(
+    network: Network,
+    recipe: Recipe,
+    split: Split,
+    rounding: Literal["nearest", "gptq"],
+    refine: bool,
+    min_snr_db: float | None,
+    progress: Progress,
+) -> tuple[Plan, BitsChosen | None]:
+    """Bits, scales and codes; what was chosen by measured noise, None where nothing was."""
+    if min_snr_db is not None or (refine and _is_small(network)):
+        return choose_bits(network, recipe, min_snr_db, split.fitted, progress)
+    gptq = rounding == "gptq" and recipe.weights < 8
+    rounded = look_at(network, split.fitted) if gptq else None
+    return make_plan(network, recipe, split.fitted, rounded), None
 
 
 def preview(source: Path, destination: Path, shapes: InputShapes | None = None) -> tuple[str, ...]:
