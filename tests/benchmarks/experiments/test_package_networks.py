@@ -139,7 +139,10 @@ def test_shortfalls_are_named() -> None:
     lost = {"int8": row(0.85), "onnxruntime int8": row(0.9), "int4": row(0.8)}
     first, second = shortfalls({"orientation": lost})
     assert "int8 keeps 85.0% of the answers, ONNX Runtime's 90.0%" in first
-    assert "cannot be had" in second
+    assert "cannot be had at 4 bits" in second
+    assert "nor can it by int8, which keeps 85.0%" in second
+    (only,) = shortfalls({"orientation": lost | {"int8": row(0.98)}})
+    assert "what can be had is int8, which keeps 98.0%" in only
 
 
 def test_a_package_that_is_not_there_is_named(tmp_path: Path) -> None:
