@@ -41,10 +41,18 @@ def program() -> zd.Pipeline:
 
 
 @cache
+def images() -> Path:
+    return residual_network(Writer(), Style())[0].save(folder() / "i.onnx")
+
+
+@cache
 def space() -> zd.SpaceProgram:
-    return zd.compile_space(
-        residual_network(Writer(), Style())[0].save(folder() / "i.onnx"), chips=2
-    )
+    return zd.compile_space(images(), chips=2)
+
+
+@cache
+def turns() -> zd.TurnsProgram:
+    return zd.compile_turns(images())
 
 
 def quantized() -> zd.QuantizeRecord | zd.ModuleRecord:
@@ -97,10 +105,12 @@ MADE: dict[str, Callable[[], Answer]] = {
     "check": lambda: zd.check(model()),
     "compile": program,
     "compile_space": space,
+    "compile_turns": turns,
     "quantize": quantized,
     "run": ran,
     "simulate": lambda: zd.simulate(program(), level="estimate"),
     "simulate_space": lambda: zd.simulate_space(space(), level="estimate"),
+    "simulate_turns": lambda: zd.simulate_turns(turns(), level="estimate"),
     "evaluate": lambda: zd.evaluate(["mean"], "synthetic", neurons=8, windows=2),
     "bench": benched,
     "sweep": lambda: zd.sweep(model(), batches=(1, 2), level="estimate"),

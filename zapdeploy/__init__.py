@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from zapdeploy.commands.quantize import quantize
     from zapdeploy.commands.run import Outputs, run
     from zapdeploy.commands.sweep import Sweep, sweep
+    from zapdeploy.commands.turns import compile_turns, simulate_turns
     from zapdeploy.commands.validate import Validation, validate
     from zapdeploy.compile.multichip.pipeline import Pipeline
     from zapdeploy.compile.space.program import SpaceProgram
+    from zapdeploy.compile.space.turns_program import TurnsProgram
     from zapdeploy.errors import (
         DataError,
         DoesNotFitError,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from zapdeploy.quantize.record import QuantizeRecord
     from zapdeploy.sim.results import Result
     from zapdeploy.sim.space.results import SpaceResult
+    from zapdeploy.sim.space.turns_results import TurnsResult
     from zapdeploy.streaming import Forecaster, StreamOptions, StreamReport
     from zapdeploy.streaming.stream import stream
 
@@ -68,15 +71,19 @@ _ORIGINS = {
     "StreamOptions": "streaming:StreamOptions",
     "StreamReport": "streaming:StreamReport",
     "Sweep": "commands.sweep:Sweep",
+    "TurnsProgram": "compile.space.turns_program:TurnsProgram",
+    "TurnsResult": "sim.space.turns_results:TurnsResult",
     "Validation": "commands.validate:Validation",
     "bench": "commands.bench:bench",
     "check": "api:check_model",
     "compile_space": "api:compile_space",
+    "compile_turns": "commands.turns:compile_turns",
     "evaluate": "commands.evaluate:evaluate",
     "load": "api:load",
     "run": "commands.run:run",
     "simulate": "api:simulate",
     "simulate_space": "api:simulate_space",
+    "simulate_turns": "commands.turns:simulate_turns",
     "stream": "streaming.stream:stream",
     "sweep": "commands.sweep:sweep",
     "validate": "commands.validate:validate",
@@ -113,6 +120,8 @@ __all__ = [
     "StreamReport",
     "Sweep",
     "TargetError",
+    "TurnsProgram",
+    "TurnsResult",
     "UsageError",
     "Validation",
     "WorkerError",
@@ -121,6 +130,7 @@ __all__ = [
     "check",
     "compile",
     "compile_space",
+    "compile_turns",
     "evaluate",
     "explore",
     "load",
@@ -128,6 +138,7 @@ __all__ = [
     "run",
     "simulate",
     "simulate_space",
+    "simulate_turns",
     "stream",
     "sweep",
     "validate",

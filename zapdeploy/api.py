@@ -80,7 +80,7 @@ def compile_model(
     Pipeline is written there. A network that does not fit gives one whose `violation` says why;
     nothing is written then. Raises ZapdeployError when file, target or options are wrong.
     """
-    _check_options(batch, chips, micro_batch, objective, effort)
+    check_options(batch, chips, micro_batch, objective, effort)
     where, text = target_text(target)
     chip = parse_target(text, f"target file '{where}'")
     path = Path(model)
@@ -132,7 +132,7 @@ def compile_network(
 
     `text`: the target's file. The pipeline has no digest.
     """
-    _check_options(batch, chips, micro_batch, objective, effort)
+    check_options(batch, chips, micro_batch, objective, effort)
     imported = read(batch)
     options = Options(batch or frames_of(imported.graph), chips or 1, objective, effort)
     origin = Origin(imported.origin.file, imported.origin.sha256, imported.origin.notes)
@@ -215,7 +215,7 @@ def cut_over_space(
     progress: Progress = lambda what, done, total: None,
 ) -> SpaceProgram:
     """Compile what `read` imports over space, as `compile_network` does over layers."""
-    _check_options(batch, chips, None, objective, effort)
+    check_options(batch, chips, None, objective, effort)
     if effort == "thorough":
         raise UsageError("--effort must be quick or normal with --split space, not thorough")
     imported = read(batch)
@@ -323,7 +323,7 @@ def simulate(
         DoesNotFitError: The network does not fit its chips.
         SimulationError: The schedule has a collision.
     """
-    _check_simulation(frame_rate_hz, level)
+    check_simulation(frame_rate_hz, level)
     loaded = load_pipeline(Path(program)) if isinstance(program, str | Path) else program
     whole = single(loaded) if isinstance(loaded, Program) else loaded
     if level == ESTIMATE:
@@ -354,7 +354,7 @@ def simulate_space(
         DoesNotFitError: A card's part does not fit.
         SimulationError: A schedule has a collision.
     """
-    _check_simulation(frame_rate_hz, level)
+    check_simulation(frame_rate_hz, level)
     if passes < 1:
         raise UsageError(f"--passes must be 1 or more, not {passes}")
     whole = load_space(Path(program)) if isinstance(program, str | Path) else program
@@ -366,7 +366,8 @@ def simulate_space(
     return time_space(whole, timelines, passes, frame_rate_hz)
 
 
-def _check_simulation(frame_rate_hz: float | None, level: str) -> None:
+def check_simulation(frame_rate_hz: float | None, level: str) -> None:
+    """Raise UsageError for a rate or a level that there is none of."""
     if frame_rate_hz is not None and not 0 < frame_rate_hz < float("inf"):
         raise UsageError(f"--frame-rate must be above 0 Hz, not {frame_rate_hz}")
     if level not in LEVELS:
@@ -378,13 +379,14 @@ def load(path: str | Path) -> Pipeline:
     return load_pipeline(Path(path))
 
 
-def _check_options(
+def check_options(
     batch: int | None,
     chips: int | None,
     micro_batch: int | None,
     objective: str,
     effort: str,
 ) -> None:
+    """Raise UsageError for options of `compile` that make no sense."""
     for name, number in (("batch", batch), ("chips", chips), ("micro-batch", micro_batch)):
         if number is not None and number < 1:
             raise UsageError(f"--{name} must be 1 or more, not {number}")
@@ -472,7 +474,7 @@ def check_model(
     A float file is judged as `quantize` would make it at 8 bits; `constants` are inputs that it
     would be given as such.
     """
-    _check_options(batch, None, None, "throughput", "normal")
+    check_options(batch, None, None, "throughput", "normal")
     chip = load_target(target)
     given = InputShapes(batch, shapes or {}, constants or {})
     judged = checking.check_model(Path(model), shapes=given)

@@ -72,6 +72,10 @@ def _compile(
             raise UsageError("--host must be left out for a network cut over space")
         if skip_zero_blocks:
             raise UsageError("--skip-zero-blocks must be left out for a network cut over space")
+        if split == "turns":
+            return space.compile_in_turn(
+                model, target, asked, path, as_json=as_json, verbose=verbose
+            )
         return space.compile_network(model, target, asked, path, as_json=as_json, verbose=verbose)
     given = options.shapes_of(shape)
     if host:

@@ -61,8 +61,11 @@ Split = Annotated[
     str | None,
     typer.Option(
         "--split",
-        metavar="stages|space",
-        help="Cut the network's layers into stages, or space into boxes (default: stages).",
+        metavar="stages|space|turns",
+        help=(
+            "Cut the network's layers into stages, or space into boxes: one for each chip, or"
+            " (turns) one after the other from the host's memory (default: stages)."
+        ),
     ),
 ]
 ChipGrid = Annotated[

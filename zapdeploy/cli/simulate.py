@@ -106,12 +106,13 @@ def _simulate(
     from zapdeploy.compile.program.layer import lower
     from zapdeploy.compile.space.program import SpaceProgram
     from zapdeploy.compile.space.space_file import load_program
+    from zapdeploy.compile.space.turns_program import TurnsProgram
     from zapdeploy.sim.memory_verifier import certify
 
     if level is not None and level not in LEVELS:
         raise UsageError(f"--level must be one of {', '.join(LEVELS)}, not '{level}'")
     loaded = load_program(program)
-    if isinstance(loaded, SpaceProgram):
+    if isinstance(loaded, SpaceProgram | TurnsProgram):
         if trace is not None or trace_core is not None:
             raise UsageError("--trace must be left out for a network cut over space")
         if activity or activity_frames is not None:

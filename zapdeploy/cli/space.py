@@ -1,4 +1,4 @@
-"""`compile` and `simulate` of a network that is cut over space."""
+"""`compile` and `simulate` of a network that is cut over space, at once or in turn."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from zapdeploy.errors import UsageError
 if TYPE_CHECKING:
     from zapdeploy.compile.graph import Array
     from zapdeploy.compile.space.program import SpaceProgram
+    from zapdeploy.compile.space.turns_program import TurnsProgram
     from zapdeploy.sim.check import CheckResult
     from zapdeploy.sim.core_array import Agreement
     from zapdeploy.sim.space.results import SpaceResult
+    from zapdeploy.sim.space.turns_results import TurnsResult
 
 
 @dataclass(frozen=True)
@@ -54,18 +56,18 @@ class Timed:
 
 def is_asked_for(split: str | None, grid: str | None) -> bool:
     """Whether space is to be cut, not the chain of layers."""
-    if split not in (None, "stages", "space"):
-        raise UsageError(f"--split must be stages or space, not '{split}'")
-    if split == "stages" and grid is not None:
-        raise UsageError("--chip-grid must go with --split space, not stages")
-    return split == "space" or grid is not None
+    if split not in (None, "stages", "space", "turns"):
+        raise UsageError(f"--split must be stages, space or turns, not '{split}'")
+    if split in ("stages", "turns") and grid is not None:
+        raise UsageError(f"--chip-grid must go with --split space, not {split}")
+    return split in ("space", "turns") or grid is not None
 
 
 def refuse_stages(micro_batch: int | None, state: object) -> None:
     """Options that only stages have."""
     for name, given in (("--micro-batch", micro_batch), ("--state", state)):
         if given:
-            raise UsageError(f"{name} must be left out with --split space")
+            raise UsageError(f"{name} must be left out with --split space or turns")
 
 
 def compile_network(
@@ -103,20 +105,54 @@ def compile_network(
     return 0
 
 
+def compile_in_turn(
+    model: Path, target: str, asked: Request, path: Path, *, as_json: bool, verbose: bool
+) -> int:
+    """Compile, write and say how slow it is."""
+    from zapdeploy.api import ESTIMATE
+    from zapdeploy.commands.turns import compile_turns, simulate_turns
+
+    with show.progress(not as_json) as progress:
+        program = compile_turns(
+            model,
+            target,
+            chips=asked.chips or 1,
+            batch=asked.batch,
+            objective=asked.objective,
+            effort=asked.effort,
+            shapes=asked.shapes,
+            output=path,
+            progress=progress,
+        )
+    result = simulate_turns(program, level=ESTIMATE)
+    if as_json:
+        show.print_json(result.as_json())
+        return 0
+    _print(result, verbose)
+    print(f"wrote {path}  (digest {program.digest[:16]})")
+    return 0
+
+
+def _timed(program: SpaceProgram | TurnsProgram, timed: Timed) -> SpaceResult | TurnsResult:
+    from zapdeploy.api import ESTIMATE, TIMING, simulate_space
+    from zapdeploy.commands.turns import simulate_turns
+    from zapdeploy.compile.space.turns_program import TurnsProgram
+
+    level = TIMING if timed.level in (None, TIMING) else ESTIMATE
+    passes, rate = timed.passes, timed.frame_rate
+    if isinstance(program, TurnsProgram):
+        return simulate_turns(program, passes=passes, frame_rate_hz=rate, level=level)
+    return simulate_space(program, passes=passes, frame_rate_hz=rate, level=level)
+
+
 def simulate_network(
-    program: SpaceProgram, run: Values, timed: Timed, *, as_json: bool, verbose: bool
+    program: SpaceProgram | TurnsProgram, run: Values, timed: Timed, *, as_json: bool, verbose: bool
 ) -> int:
     """Time, prove the memories, and compute where that was asked for."""
-    from zapdeploy.api import ESTIMATE, TIMING, simulate_space
     from zapdeploy.compile.program.layer import lower
     from zapdeploy.sim.memory_verifier import certify
 
-    result = simulate_space(
-        program,
-        passes=timed.passes,
-        frame_rate_hz=timed.frame_rate,
-        level=TIMING if timed.level in (None, TIMING) else ESTIMATE,
-    )
+    result = _timed(program, timed)
     proofs = [certify(lower(each)) for each in program.programs]
     document = {**result.as_json(), "certificate": [proof.as_json() for proof in proofs]}
     checked, agreed = _functional(program, run, timed.level)
@@ -135,7 +171,7 @@ def simulate_network(
 
 
 def _functional(
-    program: SpaceProgram, run: Values, level: str | None
+    program: SpaceProgram | TurnsProgram, run: Values, level: str | None
 ) -> tuple[CheckResult | None, Agreement | None]:
     from zapdeploy.arrays import load_arrays, save_arrays
     from zapdeploy.commands.run import run as run_values
@@ -150,20 +186,27 @@ def _functional(
     if not run.check:
         return None, None
     from zapdeploy.cli.reference import reference_file
+    from zapdeploy.compile.space.turns_program import TurnsProgram
     from zapdeploy.sim.check import check, reference_inputs
-    from zapdeploy.sim.space.agreement import agreement
+    from zapdeploy.sim.space import agreement, turns
 
     graph, first = program.graph, reference_inputs(program.graph, run.seed)
     if run.inputs is not None:
         given: Mapping[str, Array] = load_arrays(run.inputs, graph.inputs)
         first = dict(in_batches(graph, given)[0])
     model = reference_file(program.origin, run.path, run.reference)
-    return check(graph, model, first), agreement(program, first)
+    if isinstance(program, TurnsProgram):
+        return check(graph, model, first), turns.agreement(program, first)
+    return check(graph, model, first), agreement.agreement(program, first)
 
 
-def _print(result: SpaceResult, verbose: bool) -> None:
-    from zapdeploy.sim.space.summary import kinds_table, space_table
+def _print(result: SpaceResult | TurnsResult, verbose: bool) -> None:
+    from zapdeploy.sim.space.results import SpaceResult
+    from zapdeploy.sim.space.summary import kinds_table
+    from zapdeploy.sim.space.turns_summary import rounds_table
 
-    show.print_table(space_table(result))
+    for table in result.tables():
+        show.print_table(table)
     if verbose:
-        show.print_table(kinds_table(result))
+        more = kinds_table(result) if isinstance(result, SpaceResult) else rounds_table(result)
+        show.print_table(more)

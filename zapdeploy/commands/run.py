@@ -13,12 +13,14 @@ from zapdeploy.commands.on_host import WholeInputs, host_network
 from zapdeploy.compile.multichip.pipeline import Pipeline
 from zapdeploy.compile.space.program import SpaceProgram
 from zapdeploy.compile.space.space_file import load_program
+from zapdeploy.compile.space.turns_program import TurnsProgram
 from zapdeploy.errors import DoesNotFitError
 from zapdeploy.progress import StepProgress
 from zapdeploy.sim.batches import in_batches, joined
 from zapdeploy.sim.core_array import core_by_core
 from zapdeploy.sim.results import check_fits
 from zapdeploy.sim.space.agreement import run_space
+from zapdeploy.sim.space.turns import run_turns
 from zapdeploy.sim.staged import run_pipeline, whole
 from zapdeploy.tables import Answer, Table, table_of
 
@@ -66,7 +68,7 @@ class Outputs(dict[str, Array], Answer):
 
 
 def run(
-    program: Pipeline | SpaceProgram | str | Path,
+    program: Pipeline | SpaceProgram | TurnsProgram | str | Path,
     inputs: Inputs,
     *,
     core_by_core_values: bool = True,
@@ -91,7 +93,7 @@ def run(
         DataError: The arrays are not what the network takes.
     """
     loaded = load_program(Path(program)) if isinstance(program, str | Path) else program
-    if isinstance(loaded, SpaceProgram):
+    if isinstance(loaded, SpaceProgram | TurnsProgram):
         return Outputs(_run_space(loaded, inputs, progress, core_by_core_values))
     check_fits(loaded)
     given = WholeInputs.of(host_network(loaded), _arrays(inputs))
@@ -101,17 +103,20 @@ def run(
 
 
 def _run_space(
-    program: SpaceProgram,
+    program: SpaceProgram | TurnsProgram,
     inputs: Inputs,
     progress: StepProgress,
     core_by_core_values: bool,
 ) -> dict[str, Array]:
-    if not program.fits:
+    if isinstance(program, SpaceProgram) and not program.fits:
         raise DoesNotFitError(program.why_not)
     found = []
     batches = in_batches(program.graph, _arrays(inputs))
     for done, batch in enumerate(batches):
-        found.append(run_space(program, batch, core_by_core_values=core_by_core_values))
+        if isinstance(program, TurnsProgram):
+            found.append(run_turns(program, batch, core_by_core_values=core_by_core_values))
+        else:
+            found.append(run_space(program, batch, core_by_core_values=core_by_core_values))
         progress(done + 1, len(batches))
     return joined(found)
 

@@ -14,7 +14,8 @@ from zapdeploy.compile.program.program import Options, Origin
 from zapdeploy.compile.space.turns_program import TurnsProgram, build_turns
 from zapdeploy.errors import DoesNotFitError
 from zapdeploy.hardware_targets import parse_target, target_text
-from zapdeploy.sim.space.turns_time import round_time, time_turns
+from zapdeploy.sim.space.turns_results import time_turns
+from zapdeploy.sim.space.turns_time import round_time
 
 WHERE, TOML = target_text("northpole-sim")
 TARGET = parse_target(TOML, WHERE)
@@ -78,7 +79,7 @@ def test_a_network_in_turn() -> None:
 def test_smaller_memories_take_more_boxes() -> None:
     small = parse_target(_with_framebuffer(TOML, 512), WHERE)
     assert _turns(1, small).grid.cards > 1
-    with pytest.raises(DoesNotFitError, match="no box of it fits"):
+    with pytest.raises(DoesNotFitError, match="no box is small enough for the framebuffer"):
         _turns(1, parse_target(_with_framebuffer(TOML, 1), WHERE))
 
 

@@ -40,7 +40,7 @@ from zapdeploy.errors import UsageError
 from zapdeploy.formatting import quantity
 from zapdeploy.hardware_targets import Target, parse_target, target_text
 from zapdeploy.sim.space.results import SpaceResult, time_space
-from zapdeploy.sim.space.turns_time import TurnsResult, time_turns
+from zapdeploy.sim.space.turns_results import TurnsResult, time_turns
 
 LEAD_TIMES = 32
 FRAME_S = 0.9141

@@ -70,10 +70,10 @@ def described(pipeline: Pipeline) -> dict[str, Any]:
 
 def pipeline_in(file: ZapFile) -> Pipeline:
     """The pipeline in a file. Raises ProgramError for a file of another kind."""
-    if file.header.get("kind") == "space":
+    if file.header.get("kind") in ("space", "turns"):
         raise ProgramError(
             f"program '{file.path}' must be of one chip or of stages for this, not cut over space; "
-            "compile it without --split space"
+            "compile it without --split"
         )
     try:
         return _decode(file)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from zapdeploy.compile.graph import Graph
 from zapdeploy.compile.mapping.memory import CapacityViolation, MemoryPlan
@@ -109,3 +109,18 @@ class Program:
     def fits(self) -> bool:
         """Whether the network has room on the chip."""
         return self.violation is None
+
+    def without_plan(self, graph: Graph, options: Options) -> Program:
+        """Of the same file and chip, a network that others hold the parts of."""
+        return replace(
+            self,
+            options=options,
+            graph=graph,
+            layers=(),
+            memory=MemoryPlan((), self.memory.limit),
+            output_cycles=0,
+            boundary_counts=Counts(),
+            mapping_gap=0.0,
+            violation=None,
+            digest="",
+        )

@@ -10,9 +10,11 @@ from typing import Any
 
 from zapdeploy import version
 from zapdeploy.compile.graph import Graph
+from zapdeploy.compile.layers import group_layers
 from zapdeploy.compile.mapping.mapper import Routes
 from zapdeploy.compile.mapping.memory import CapacityViolation
 from zapdeploy.compile.program.build import build_program
+from zapdeploy.compile.program.capacity import parameters_and_programs
 from zapdeploy.compile.program.layer_records import layer_bars, layer_records, layer_table
 from zapdeploy.compile.program.program import Options, Origin, Program
 from zapdeploy.compile.space.cards import Cards
@@ -66,7 +68,29 @@ class SpaceProgram(Answer):
         found = self.violation
         if found is None:
             return ""
-        return found.sentence(self.model, self.on_what, "more chips, or int4")
+        return found.sentence(self.model, self.on_what, self._fixes(found))
+
+    def _fixes(self, found: CapacityViolation) -> str:
+        """What could help the part that does not fit.
+
+        More chips: where what they would share, not what each has whole, is too large. Fewer bits:
+        where the layer has more.
+        """
+        part, target = self.programs[-1], self.target
+        layers = group_layers(part.graph)
+        layer = next(each for each in layers if each.name == found.layer)
+        values = (layer.output, *layer.parameters, *(read.source for read in layer.reads))
+        widest = max((v.element.bits for v in values if v.element.bits <= 8), default=0)
+        narrower = [bits for bits in target.core.matrix_unit.widths if bits < widest]
+        kept = part.memory.bytes_of("program", "parameters")
+        whole = parameters_and_programs(layers, target)
+        shared = whole < target.array.usable_cores * found.limit and kept < found.limit
+        helps = [
+            *(["more chips"] if shared else []),
+            *([f"int{max(narrower)}"] if narrower else []),
+        ]
+        turns = "--split turns, which takes boxes from the host's memory one after the other"
+        return f"{', '.join(helps)}, or {turns}" if helps else turns
 
     def __repr__(self) -> str:
         fits = "fits" if self.fits else "does not fit"

@@ -10,15 +10,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from zapdeploy.compile.mapping.memory import MemoryPlan
-from zapdeploy.compile.mapping.pricing import Counts
 from zapdeploy.compile.multichip.pipeline import Pipeline
 from zapdeploy.compile.multichip.pipeline_file import pipeline_in
-from zapdeploy.compile.program.program import Program
 from zapdeploy.compile.program.section import WRONG
 from zapdeploy.compile.program.zap_file import Writer, ZapFile, open_zap
 from zapdeploy.compile.space.grid import Grid
 from zapdeploy.compile.space.program import SpaceProgram
+from zapdeploy.compile.space.turns_file import KIND as TURNS
+from zapdeploy.compile.space.turns_file import turns_in
+from zapdeploy.compile.space.turns_program import TurnsProgram
 from zapdeploy.errors import ProgramError, ZapdeployError
 from zapdeploy.files import atomic_write
 
@@ -29,16 +29,18 @@ def save_space(program: SpaceProgram, path: Path) -> SpaceProgram:
     """Write the file whole or not at all; the program as it is in the file."""
     with atomic_write(path) as file:
         writer = Writer(file)
-        writer.add(_unplanned(program))
+        writer.add(program.programs[0].without_plan(program.graph, program.options))
         for each in program.programs:
             writer.add(each)
         writer.end(_described(program))
     return load_space(path)
 
 
-def load_program(path: Path) -> Pipeline | SpaceProgram:
+def load_program(path: Path) -> Pipeline | SpaceProgram | TurnsProgram:
     """Any .zap file. Raises ProgramError when it is not as it was written."""
     file = open_zap(path)
+    if file.header.get("kind") == TURNS:
+        return turns_in(file)
     return _space_in(file) if file.header.get("kind") == KIND else pipeline_in(file)
 
 
@@ -47,7 +49,7 @@ def load_space(path: Path) -> SpaceProgram:
     file = open_zap(path)
     if file.header.get("kind") != KIND:
         raise ProgramError(
-            f"program '{path}' must be cut over space for this, not a pipeline of stages; "
+            f"program '{path}' must be cut over space for this, not stages or boxes in turn; "
             "compile it with --split space"
         )
     return _space_in(file)
@@ -84,21 +86,3 @@ def _described(program: SpaceProgram) -> dict[str, Any]:
         "grid": list(program.grid.parts),
         "options": asdict(program.options),
     }
-
-
-def _unplanned(program: SpaceProgram) -> Program:
-    """The whole network as a Program without a plan."""
-    first = program.programs[0]
-    empty = MemoryPlan((), first.memory.limit)
-    return replace(
-        first,
-        options=program.options,
-        graph=program.graph,
-        layers=(),
-        memory=empty,
-        output_cycles=0,
-        boundary_counts=Counts(),
-        mapping_gap=0.0,
-        violation=None,
-        digest="",
-    )

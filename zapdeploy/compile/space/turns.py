@@ -15,7 +15,8 @@ from functools import cached_property
 
 import numpy as np
 
-from zapdeploy.compile.graph import Call, Graph
+from zapdeploy.compile.graph import Call, Graph, Value
+from zapdeploy.compile.layers import chip_output, received
 from zapdeploy.compile.mapping.cost import storage_bits
 from zapdeploy.compile.regions import IntArray, Region, whole
 from zapdeploy.compile.space.cards import Cards
@@ -67,12 +68,13 @@ class Round:
         return int((into.sum(axis=0) + out.sum(axis=0)).argmax())
 
     def box_bytes(self, target: Target) -> tuple[IntArray, IntArray]:
-        """Into each box, and out of it [boxes]."""
+        """Into each box, and out of it [boxes]; what the host converts moves as the chip has it."""
+        given = [received(self.graph, name) for name in self.graph.inputs]
+        left = [(chip_output(self.graph, name),) for name in self.graph.outputs]
         found = []
-        for names, elements in zip(
-            (self.graph.inputs, self.graph.outputs), self.moved_elements, strict=True
-        ):
-            bits = [storage_bits(self.graph.values[name], target) for name in names]
+        sides: tuple[Sequence[Sequence[Value]], ...] = (given, left)
+        for values, elements in zip(sides, self.moved_elements, strict=True):
+            bits = [sum(storage_bits(value, target) for value in each) for each in values]
             sizes = -(-elements * np.array(bits, np.int64).reshape(-1, 1) // 8)
             found.append(sizes.sum(axis=0, dtype=np.int64))
         return found[0], found[1]

@@ -6,5 +6,6 @@ agreement.py     all cards against the whole graph
 steps.py         what a card's layers wait for and send
 flow.py          a pass of all cards in time
 performance.py   what that costs; summary, documents and results show it
-turns.py         boxes in turn, their values; turns_time.py their time and joules
+turns.py         boxes in turn, their values; turns_time.py their time and joules, turns_results.py,
+                 turns_summary.py what is shown of them
 """

@@ -8,7 +8,6 @@ round's largest and sent in its own. The host's memory and its additions cost no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
@@ -17,8 +16,8 @@ from numpy.typing import NDArray
 
 from zapdeploy.compile.mapping.pricing import Counts, energy_of
 from zapdeploy.compile.space.turns_program import TurnsProgram
-from zapdeploy.quantities import Estimate
-from zapdeploy.sim.timing import Timeline, time_program
+from zapdeploy.quantities import Estimate, Provenance
+from zapdeploy.sim.timing import SCHEDULED, Timeline
 
 Seconds = NDArray[np.float64]
 
@@ -33,13 +32,25 @@ class RoundTime:
     seconds: float
 
 
-@dataclass(frozen=True, eq=False)
-class TurnsResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class TurnsPerformance:
     """One pass of a network in turn; `passes` of them make a frame."""
 
     program: TurnsProgram
+    timelines: tuple[Timeline, ...]  # of the rounds' largest boxes
     rounds: tuple[RoundTime, ...]
     passes: int = 1
+    frame_rate_hz: float | None = None
+
+    @property
+    def level(self) -> str:
+        """Whether the boxes were scheduled or estimated."""
+        return self.timelines[0].level
+
+    @property
+    def timing_kind(self) -> Provenance:
+        """What its times are: simulated, or modelled."""
+        return Provenance.SIMULATED if self.level == SCHEDULED else Provenance.MODELLED
 
     @property
     def pass_s(self) -> float:
@@ -63,6 +74,7 @@ class TurnsResult:
 
     @property
     def limiter(self) -> str:
+        """What most of a pass goes to."""
         return max(self.waits_s, key=self.waits_s.__getitem__)
 
     @cached_property
@@ -76,28 +88,31 @@ class TurnsResult:
 
     @property
     def energy_per_frame(self) -> Estimate:
-        """Of all cards."""
-        seconds = self.program.cards * self.pass_s
-        priced = energy_of(self.counts, seconds, self.program.target, 0.0)
-        return priced.scaled(self.passes / self.program.options.batch)
+        """Of all cards, with frames back to back."""
+        return self._energy(0.0)
+
+    @property
+    def keeps_up(self) -> bool | None:
+        """With the frame rate that was asked for."""
+        return None if self.frame_rate_hz is None else self.throughput_fps >= self.frame_rate_hz
+
+    @property
+    def energy_at_frame_rate(self) -> Estimate | None:
+        """Of a frame, waiting for the next included."""
+        if self.frame_rate_hz is None:
+            return None
+        return self._energy(max(1 / self.frame_rate_hz - 1 / self.throughput_fps, 0.0))
+
+    def _energy(self, waiting_s: float) -> Estimate:
+        cards, scale = self.program.cards, self.passes / self.program.options.batch
+        idle = cards * waiting_s / scale
+        priced = energy_of(self.counts, cards * self.pass_s, self.program.target, idle)
+        return priced.scaled(scale)
 
     @property
     def power_w(self) -> Estimate:
+        """Watts of all cards at full rate."""
         return self.energy_per_frame.scaled(self.throughput_fps)
-
-
-def time_turns(
-    program: TurnsProgram, timelines: Sequence[Timeline] = (), passes: int = 1
-) -> TurnsResult:
-    """Time a network in turn; `timelines`: the rounds' schedules, estimates if not given."""
-    target, found = program.target, []
-    known = tuple(timelines) or tuple(map(time_program, program.programs))
-    rate, latency = float(target.host.bandwidth.value), target.host.transfer_latency_s
-    for each, timeline in zip(program.rounds, known, strict=True):
-        into, out = (size / rate for size in each.box_bytes(target))
-        run_s = timeline.array_s + target.host.launch_latency_s
-        found.append(round_time(into, out, run_s, program.cards, latency))
-    return TurnsResult(program, tuple(found), passes)
 
 
 def round_time(
