@@ -182,3 +182,16 @@ def test_quantize_needs_inputs_for_the_front(tmp_path: Path, zapdeploy: Call) ->
 def test_damaged_metadata(text: str) -> None:
     with pytest.raises(ModelError, match="must hold the host's parts"):
         noted_host_network({KEY: text}, "m.onnx")
+
+
+def test_the_chips_part_does_not_take_the_place_of_the_whole(
+    zapdeploy: Call, tmp_path: Path
+) -> None:
+    """Beside sound.zap it is called sound.chip.onnx, which is the network's own name here."""
+    path = sound_network(tmp_path / "sound.chip.onnx")
+    before = path.read_bytes()
+    called = zapdeploy("compile", path, "--host", "probability", "-o", tmp_path / "sound.zap")
+    assert called.status == 2
+    assert "must not be a file that is read; give another name" in called.err
+    assert path.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["sound.chip.onnx"]

@@ -15,6 +15,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from zapdeploy.errors import ModelError, UsageError
+from zapdeploy.files import atomic_write
 from zapdeploy.host_part.network import HostNetwork
 from zapdeploy.simplify.graphs import all_nodes, inner_graphs
 from zapdeploy.simplify.onnx_operators import PRODUCTS
@@ -70,7 +71,8 @@ def split_file(
     core, host = _cut(model, front, end, tuple(named))
     for key, value in host.notes().items():
         core.metadata_props.add(key=key, value=value)
-    onnx.save(core, destination)
+    with atomic_write(destination) as file:
+        file.write(core.SerializeToString())
     return host
 
 
