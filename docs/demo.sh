@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The main job, step by step, as a user would type it. Files go to demo/.
+# The main job, step by step, as a user would type it. Files go to demo/; called again, it keeps the
+# rows of a benchmark that are there.
 # With "full" the measurements are as long as LoadGen asks, at all precisions.
 set -euo pipefail
 mkdir -p demo
@@ -9,7 +10,7 @@ run() { printf '\n$ %s\n' "$*"; "$@"; }
 #    does a frame cost? (Short measurements: the spread of each stands beside it.)
 if [ "${1:-}" != full ]; then
     run zapdeploy bench --models resnet50,tsmixer-c4 --targets northpole-sim,cpu \
-        --precisions int8 --frame-rate 1.094 --quick -o demo/quick
+        --precisions int8 --frame-rate 1.094 --quick -o demo/quick --resume
 fi
 
 # 2. The same step by step. ResNet-50, the yardstick that chip makers publish, on real photographs (random weights).
@@ -33,5 +34,5 @@ run zapdeploy simulate demo/tsmixer-c4-int8.zap --inputs demo/activity.npz --che
 # 4. At length, at all precisions, beside the published results.
 if [ "${1:-}" = full ]; then
     run zapdeploy bench --models resnet50,tsmixer-c4 --targets northpole-sim,cpu \
-        --frame-rate 1.094 -o demo/results
+        --frame-rate 1.094 -o demo/results --resume
 fi
