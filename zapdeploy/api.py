@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from zapdeploy.compile import checking
 from zapdeploy.compile.frames import frames_of
@@ -28,7 +28,7 @@ from zapdeploy.compile.multichip.pipeline_partitioner import build_pipeline
 from zapdeploy.compile.passes import run_passes
 from zapdeploy.compile.passes.remove_dead import RemoveDead
 from zapdeploy.compile.passes.skip_zero_blocks import SkipZeroBlocks
-from zapdeploy.compile.program.build import EFFORTS, check_widths
+from zapdeploy.compile.program.build import check_widths
 from zapdeploy.compile.program.capacity import (
     chip_violation,
     framebuffer_violation,
@@ -41,16 +41,11 @@ from zapdeploy.compile.space.space_file import load_space, save_space
 from zapdeploy.errors import ModelError, UsageError
 from zapdeploy.hardware_targets import Target, load_target, parse_target, target_text
 from zapdeploy.progress import Progress
+from zapdeploy.sim.asked import ESTIMATE, TIMING, Level, check_options, check_simulation
 from zapdeploy.sim.results import Result, check_fits, summarize
 from zapdeploy.sim.space.results import SpaceResult, time_space
 from zapdeploy.simplify import InputShapes
 from zapdeploy.tables import Answer, Table
-
-Level = Literal["timing", "estimate"]
-TIMING: Level = "timing"
-ESTIMATE: Level = "estimate"
-LEVELS = (TIMING, ESTIMATE)
-OBJECTIVES = ("throughput", "latency", "energy")
 
 
 def compile_model(
@@ -354,9 +349,7 @@ def simulate_space(
         DoesNotFitError: A card's part does not fit.
         SimulationError: A schedule has a collision.
     """
-    check_simulation(frame_rate_hz, level)
-    if passes < 1:
-        raise UsageError(f"--passes must be 1 or more, not {passes}")
+    check_simulation(frame_rate_hz, level, passes)
     whole = load_space(Path(program)) if isinstance(program, str | Path) else program
     if level == ESTIMATE or not whole.fits:
         return time_space(whole, (), passes, frame_rate_hz)
@@ -366,34 +359,9 @@ def simulate_space(
     return time_space(whole, timelines, passes, frame_rate_hz)
 
 
-def check_simulation(frame_rate_hz: float | None, level: str) -> None:
-    """Raise UsageError for a rate or a level that there is none of."""
-    if frame_rate_hz is not None and not 0 < frame_rate_hz < float("inf"):
-        raise UsageError(f"--frame-rate must be above 0 Hz, not {frame_rate_hz}")
-    if level not in LEVELS:
-        raise UsageError(f"--level must be one of {', '.join(LEVELS)}, not '{level}'")
-
-
 def load(path: str | Path) -> Pipeline:
     """Read a .zap file. Raises ProgramError when it is damaged or of another version."""
     return load_pipeline(Path(path))
-
-
-def check_options(
-    batch: int | None,
-    chips: int | None,
-    micro_batch: int | None,
-    objective: str,
-    effort: str,
-) -> None:
-    """Raise UsageError for options of `compile` that make no sense."""
-    for name, number in (("batch", batch), ("chips", chips), ("micro-batch", micro_batch)):
-        if number is not None and number < 1:
-            raise UsageError(f"--{name} must be 1 or more, not {number}")
-    if objective not in OBJECTIVES:
-        raise UsageError(f"--objective must be one of {', '.join(OBJECTIVES)}, not '{objective}'")
-    if effort not in EFFORTS:
-        raise UsageError(f"--effort must be one of {', '.join(EFFORTS)}, not '{effort}'")
 
 
 @dataclass(frozen=True, repr=False)

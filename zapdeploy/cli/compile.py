@@ -60,7 +60,8 @@ def _compile(
 
     Example: zapdeploy compile resnet50-int4.onnx --target northpole-sim --batch 32
     """
-    from zapdeploy.api import ESTIMATE, compile_model, simulate
+    from zapdeploy.api import compile_model, simulate
+    from zapdeploy.sim.asked import ESTIMATE
     from zapdeploy.sim.documents import program_json
     from zapdeploy.sim.summary import summary_table
 

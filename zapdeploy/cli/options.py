@@ -10,8 +10,8 @@ import typer
 from zapdeploy.errors import UsageError
 
 if TYPE_CHECKING:
-    from zapdeploy.api import Level
     from zapdeploy.recordings.options import ReadOptions
+    from zapdeploy.sim.asked import Level
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="A quantized ONNX file.")]
 Target = Annotated[

@@ -101,12 +101,13 @@ def _simulate(
 
     Example: zapdeploy simulate resnet50-int4.zap --check --frame-rate 1.09
     """
-    from zapdeploy.api import ESTIMATE, TIMING, simulate
+    from zapdeploy.api import simulate
     from zapdeploy.commands.on_host import cost_json, cost_table, host_cost, host_network
     from zapdeploy.compile.program.layer import lower
     from zapdeploy.compile.space.program import SpaceProgram
     from zapdeploy.compile.space.space_file import load_program
     from zapdeploy.compile.space.turns_program import TurnsProgram
+    from zapdeploy.sim.asked import ESTIMATE, TIMING
     from zapdeploy.sim.memory_verifier import certify
 
     if level is not None and level not in LEVELS:

@@ -74,7 +74,8 @@ def compile_network(
     model: Path, target: str, asked: Request, path: Path, *, as_json: bool, verbose: bool
 ) -> int:
     """Compile, write and say what a frame costs."""
-    from zapdeploy.api import ESTIMATE, compile_space, simulate_space
+    from zapdeploy.api import compile_space, simulate_space
+    from zapdeploy.sim.asked import ESTIMATE
     from zapdeploy.sim.space.documents import program_json
 
     with show.progress(not as_json) as progress:
@@ -96,21 +97,15 @@ def compile_network(
         else:
             print(program.why_not)
         return 1
-    result = simulate_space(program, level=ESTIMATE)
-    if as_json:
-        show.print_json(result.as_json())
-        return 0
-    _print(result, verbose)
-    print(f"wrote {path}  (digest {program.digest[:16]})")
-    return 0
+    return _say_written(simulate_space(program, level=ESTIMATE), path, as_json, verbose)
 
 
 def compile_in_turn(
     model: Path, target: str, asked: Request, path: Path, *, as_json: bool, verbose: bool
 ) -> int:
     """Compile, write and say how slow it is."""
-    from zapdeploy.api import ESTIMATE
     from zapdeploy.commands.turns import compile_turns, simulate_turns
+    from zapdeploy.sim.asked import ESTIMATE
 
     with show.progress(not as_json) as progress:
         program = compile_turns(
@@ -124,19 +119,26 @@ def compile_in_turn(
             output=path,
             progress=progress,
         )
-    result = simulate_turns(program, level=ESTIMATE)
+    return _say_written(simulate_turns(program, level=ESTIMATE), path, as_json, verbose)
+
+
+def _say_written(
+    result: SpaceResult | TurnsResult, path: Path, as_json: bool, verbose: bool
+) -> int:
+    """What a program that is written costs by the estimate."""
     if as_json:
         show.print_json(result.as_json())
-        return 0
-    _print(result, verbose)
-    print(f"wrote {path}  (digest {program.digest[:16]})")
+    else:
+        _print(result, verbose)
+        print(f"wrote {path}  (digest {result.program.digest[:16]})")
     return 0
 
 
 def _timed(program: SpaceProgram | TurnsProgram, timed: Timed) -> SpaceResult | TurnsResult:
-    from zapdeploy.api import ESTIMATE, TIMING, simulate_space
+    from zapdeploy.api import simulate_space
     from zapdeploy.commands.turns import simulate_turns
     from zapdeploy.compile.space.turns_program import TurnsProgram
+    from zapdeploy.sim.asked import ESTIMATE, TIMING
 
     level = TIMING if timed.level in (None, TIMING) else ESTIMATE
     passes, rate = timed.passes, timed.frame_rate

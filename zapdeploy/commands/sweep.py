@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zapdeploy.api import TIMING, Level
 from zapdeploy.benchmarks.simulated.rates import spread
 from zapdeploy.errors import UsageError
 from zapdeploy.explore.evaluate import Workshop
@@ -15,6 +14,7 @@ from zapdeploy.explore.points import Job
 from zapdeploy.formatting import count, interval, quantity
 from zapdeploy.hardware_targets import target_text
 from zapdeploy.progress import Progress
+from zapdeploy.sim.asked import TIMING, Level
 from zapdeploy.sim.results import Result
 from zapdeploy.tables import Answer, Table
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from zapdeploy.api import ESTIMATE, TIMING, Level, check_options, check_simulation
 from zapdeploy.compile.frames import frames_of
 from zapdeploy.compile.frontend import import_model
 from zapdeploy.compile.program.program import Options, Origin
@@ -15,6 +14,7 @@ from zapdeploy.compile.space.turns_program import TurnsProgram, build_turns
 from zapdeploy.errors import UsageError
 from zapdeploy.hardware_targets import parse_target, target_text
 from zapdeploy.progress import Progress
+from zapdeploy.sim.asked import ESTIMATE, TIMING, Level, check_options, check_simulation
 from zapdeploy.sim.space.turns_results import TurnsResult, time_turns
 
 
@@ -76,9 +76,7 @@ def simulate_turns(
         level: "timing" schedules every round's largest box, cycle by cycle; "estimate" takes the
             compiler's closed form.
     """
-    check_simulation(frame_rate_hz, level)
-    if passes < 1:
-        raise UsageError(f"--passes must be 1 or more, not {passes}")
+    check_simulation(frame_rate_hz, level, passes)
     whole = load_turns(Path(program)) if isinstance(program, str | Path) else program
     if level == ESTIMATE:
         return time_turns(whole, (), passes, frame_rate_hz)

@@ -12,14 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from zapdeploy.api import (
-    ESTIMATE,
-    TIMING,
-    compile_network,
-    cut_over_space,
-    simulate,
-    simulate_space,
-)
+from zapdeploy.api import compile_network, cut_over_space, simulate, simulate_space
 from zapdeploy.arrays import load_arrays
 from zapdeploy.compile.frontend import Imported, import_model
 from zapdeploy.compile.mapping.sharing import Kept, Shared, sharing
@@ -41,6 +34,7 @@ from zapdeploy.hardware_targets import Target, parse_target
 from zapdeploy.platforms import peak_memory_bytes
 from zapdeploy.sim.activity import measure_activity
 from zapdeploy.sim.activity.costs import ACTUAL
+from zapdeploy.sim.asked import ESTIMATE, TIMING
 from zapdeploy.sim.batches import in_batches
 from zapdeploy.sim.results import Result
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zapdeploy.api import ESTIMATE, compile_model, simulate
+from zapdeploy.api import compile_model, simulate
 from zapdeploy.arrays import Arrays
 from zapdeploy.errors import UsageError
 from zapdeploy.quantize.modules.mixed_search import Costs
 from zapdeploy.sim.activity import measure_activity
 from zapdeploy.sim.activity.costs import ACTUAL, RANDOM_DATA
+from zapdeploy.sim.asked import ESTIMATE
 from zapdeploy.sim.batches import in_batches
 from zapdeploy.sim.results import Result
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zapdeploy.api import ESTIMATE, TIMING, simulate
+from zapdeploy.api import simulate
 from zapdeploy.compile.frontend import import_model
 from zapdeploy.compile.multichip.pipeline import Pipeline, single
 from zapdeploy.compile.multichip.pipeline_partitioner import build_pipeline
@@ -23,6 +23,7 @@ from zapdeploy.documents import Document
 from zapdeploy.errors import UsageError
 from zapdeploy.hardware_targets import Figure, Target, parse_target, target_text
 from zapdeploy.progress import Progress
+from zapdeploy.sim.asked import ESTIMATE, TIMING
 from zapdeploy.sim.results import Result
 
 _ENERGY = "energy."

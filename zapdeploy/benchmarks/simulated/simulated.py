@@ -123,7 +123,8 @@ def _note(note: str, chips: int) -> str:
 def _attempt(
     file: ModelFile, target: str, batch: int, objective: str, chips: int | None
 ) -> _Attempt:
-    from zapdeploy.api import ESTIMATE, compile_model, simulate
+    from zapdeploy.api import compile_model, simulate
+    from zapdeploy.sim.asked import ESTIMATE
 
     program = compile_model(file.path, target, batch=batch, chips=chips, objective=objective)
     if not program.fits:

@@ -10,19 +10,18 @@ import numpy as np
 
 from zapdeploy.compile.layers import network_inputs, network_outputs
 from zapdeploy.compile.mapping.cost import storage_bits
-from zapdeploy.compile.mapping.pricing import Counts, energy_of, energy_parts
+from zapdeploy.compile.mapping.pricing import Counts, energy_parts
 from zapdeploy.compile.noc.mesh import Mesh
 from zapdeploy.compile.program.program import Program
 from zapdeploy.compile.space.program import SpaceProgram
-from zapdeploy.quantities import Estimate, Provenance
+from zapdeploy.quantities import Estimate
 from zapdeploy.sim.space.flow import SpaceFlow
-from zapdeploy.sim.timing import SCHEDULED, Timeline
-
-Row = tuple[str, str, str]
+from zapdeploy.sim.space.passes import PassCosts
+from zapdeploy.sim.timing import Timeline
 
 
 @dataclass(frozen=True, eq=False)
-class SpacePerformance:
+class SpacePerformance(PassCosts):
     """What a pass over all cards costs.
 
     `passes`: those that make one frame, such as one for each lead time. `timelines`: of the kinds
@@ -36,14 +35,9 @@ class SpacePerformance:
     frame_rate_hz: float | None = None
 
     @property
-    def level(self) -> str:
-        """How the cards' times were found: scheduled or estimated."""
-        return self.timelines[0].level
-
-    @property
-    def timing_kind(self) -> Provenance:
-        """What waits for pieces is modelled; layers are scheduled, or estimated."""
-        return Provenance.SIMULATED if self.level == SCHEDULED else Provenance.MODELLED
+    def cards(self) -> int:
+        """All of the grid."""
+        return self.program.grid.cards
 
     @cached_property
     def host_in_s(self) -> float:
@@ -119,40 +113,10 @@ class SpacePerformance:
         return found + self._sent_counts()
 
     @property
-    def energy_per_frame(self) -> Estimate:
-        """Of all cards, with frames back to back."""
-        return self._energy(0.0)
-
-    @property
     def energy_parts(self) -> dict[str, Estimate]:
         """Joules per frame by what they go into."""
-        seconds = self.program.grid.cards * self.interval_s
-        parts = energy_parts(self.counts, seconds, self.program.target)
-        scale = self.passes / self.program.options.batch
-        return {name: part.scaled(scale) for name, part in parts.items()}
-
-    @property
-    def power_w(self) -> Estimate:
-        """Watts of all cards at full rate."""
-        return self.energy_per_frame.scaled(self.throughput_fps)
-
-    @property
-    def keeps_up(self) -> bool | None:
-        """With the frame rate that was asked for."""
-        return None if self.frame_rate_hz is None else self.throughput_fps >= self.frame_rate_hz
-
-    @property
-    def energy_at_frame_rate(self) -> Estimate | None:
-        """Of a frame, waiting for the next included."""
-        if self.frame_rate_hz is None:
-            return None
-        return self._energy(max(1 / self.frame_rate_hz - 1 / self.throughput_fps, 0.0))
-
-    def _energy(self, waiting_s: float) -> Estimate:
-        cards, target = self.program.grid.cards, self.program.target
-        scale = self.passes / self.program.options.batch
-        idle = cards * waiting_s / scale
-        return energy_of(self.counts, cards * self.interval_s, target, idle).scaled(scale)
+        parts = energy_parts(self.counts, self.cards * self.interval_s, self.program.target)
+        return {name: part.scaled(self.passes_per_frame) for name, part in parts.items()}
 
     def _sent_counts(self) -> Counts:
         """What leaves cards: out of the cores, through the framebuffer, to the host.

@@ -4,43 +4,54 @@ from __future__ import annotations
 
 from zapdeploy.formatting import count, interval, quantity
 from zapdeploy.quantities import Provenance
+from zapdeploy.sim.space.passes import PassCosts
 from zapdeploy.sim.space.performance import SpacePerformance
 from zapdeploy.tables import Table
 
 Row = tuple[str, str, str]
+MODELLED = Provenance.MODELLED.value
 
 
 def space_table(result: SpacePerformance) -> Table:
     """The answer: speed, energy, what it waits for."""
     program, kind = result.program, result.timing_kind.value
-    modelled = Provenance.MODELLED.value
     fullest = max((one.memory for one in program.programs), key=lambda memory: memory.peak)
     memory = f"{fullest.peak / 1024:.0f} of {fullest.limit / 1024:.0f} KiB"
-    cards = program.grid.cards
     rows: list[Row] = [
         ("frames per second", f"{result.throughput_fps:,.3g}", kind),
         ("  limited by", result.limiter.replace("_", " "), kind),
         ("latency of a frame", quantity(result.latency_s, "s"), kind),
         ("a pass of all cards", quantity(result.pass_s, "s"), kind),
-        ("  of which waiting for halos", quantity(result.waits_s["halos"], "s"), modelled),
-        ("  of which waiting for sums", quantity(result.waits_s["sums"], "s"), modelled),
-        ("  on the busiest link", quantity(result.link_s, "s"), modelled),
+        ("  of which waiting for halos", quantity(result.waits_s["halos"], "s"), MODELLED),
+        ("  of which waiting for sums", quantity(result.waits_s["sums"], "s"), MODELLED),
+        ("  on the busiest link", quantity(result.link_s, "s"), MODELLED),
         ("sent by all cards in a pass", f"{count(int(result.flow.out_bytes.sum()))} B", kind),
-        (f"energy per frame (all {cards} chips)", interval(result.energy_per_frame, "J"), modelled),
-        (f"power (all {cards} chips)", interval(result.power_w, "W"), modelled),
-        ("  intervals", result.energy_per_frame.interval, modelled),
+        *energy_rows(result),
         ("kinds of cards", str(len(program.programs)), kind),
         ("memory of the fullest core", memory, Provenance.SIMULATED.value),
     ]
     if result.passes > 1:
         rows.insert(2, ("  passes for a frame", str(result.passes), kind))
-    waiting = result.energy_at_frame_rate
+    return answer_table(result, rows)
+
+
+def energy_rows(result: PassCosts) -> list[Row]:
+    """What a frame takes of all chips at full rate."""
+    chips, energy, kind = f"(all {result.cards} chips)", result.energy_per_frame, MODELLED
+    return [
+        (f"energy per frame {chips}", interval(energy, "J"), kind),
+        (f"power {chips}", interval(result.power_w, "W"), kind),
+        ("  intervals", energy.interval, kind),
+    ]
+
+
+def answer_table(result: PassCosts, rows: list[Row]) -> Table:
+    """These rows, and what the frame rate makes of them where one was asked for."""
+    program, waiting = result.program, result.energy_at_frame_rate
     if waiting is not None:
-        rate = f"{result.frame_rate_hz:g} Hz"
-        rows.append(
-            (f"energy per frame at {rate}, idle included", interval(waiting, "J"), modelled)
-        )
-        rows.append((f"keeps up with {rate}", "yes" if result.keeps_up else "no", kind))
+        rate, verdict = f"{result.frame_rate_hz:g} Hz", "yes" if result.keeps_up else "no"
+        priced = (f"energy per frame at {rate}, idle included", interval(waiting, "J"), MODELLED)
+        rows = [*rows, priced, (f"keeps up with {rate}", verdict, result.timing_kind.value)]
     title = f"{program.model} on {program.on_what}, cycles {result.level}"
     return Table(title, ("", "value", "kind"), rows)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from zapdeploy.formatting import count, interval, quantity
-from zapdeploy.quantities import Provenance
+from zapdeploy.formatting import count, quantity
+from zapdeploy.sim.space.summary import MODELLED, answer_table, energy_rows
 from zapdeploy.sim.space.turns_time import TurnsPerformance
 from zapdeploy.tables import Table
 
@@ -16,7 +16,6 @@ SCHEMA_VERSION = 1
 def turns_table(result: TurnsPerformance) -> Table:
     """The answer: speed, energy, what it waits for."""
     program, kind = result.program, result.timing_kind.value
-    modelled = Provenance.MODELLED.value
     into, out = map(sum, zip(*(r.moved_bytes(program.target) for r in program.rounds), strict=True))
     waits = result.waits_s
     rows = [
@@ -26,24 +25,13 @@ def turns_table(result: TurnsPerformance) -> Table:
         ("latency of a frame", quantity(result.latency_s, "s"), kind),
         ("a pass of all boxes", quantity(result.pass_s, "s"), kind),
         ("  of which computing", quantity(waits["array"], "s"), kind),
-        ("  of which waiting for the host link", quantity(waits["host link"], "s"), modelled),
+        ("  of which waiting for the host link", quantity(waits["host link"], "s"), MODELLED),
         ("rounds, one after the other", str(len(result.rounds)), kind),
         ("from the host in a pass", f"{count(into)} B", kind),
         ("to the host in a pass", f"{count(out)} B", kind),
-        (f"energy per frame (all {program.cards} chips)", interval(result.energy_per_frame, "J"),
-         modelled),
-        (f"power (all {program.cards} chips)", interval(result.power_w, "W"), modelled),
-        ("  intervals", result.energy_per_frame.interval, modelled),
-    ]  # fmt: skip
-    waiting = result.energy_at_frame_rate
-    if waiting is not None:
-        rate = f"{result.frame_rate_hz:g} Hz"
-        rows.append(
-            (f"energy per frame at {rate}, idle included", interval(waiting, "J"), modelled)
-        )
-        rows.append((f"keeps up with {rate}", "yes" if result.keeps_up else "no", kind))
-    title = f"{program.model} on {program.on_what}, cycles {result.level}"
-    return Table(title, ("", "value", "kind"), rows)
+        *energy_rows(result),
+    ]
+    return answer_table(result, rows)
 
 
 def rounds_table(result: TurnsPerformance) -> Table:

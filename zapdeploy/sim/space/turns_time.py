@@ -14,10 +14,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from zapdeploy.compile.mapping.pricing import Counts, energy_of
+from zapdeploy.compile.mapping.pricing import Counts
 from zapdeploy.compile.space.turns_program import TurnsProgram
-from zapdeploy.quantities import Estimate, Provenance
-from zapdeploy.sim.timing import SCHEDULED, Timeline
+from zapdeploy.sim.space.passes import PassCosts
+from zapdeploy.sim.timing import Timeline
 
 Seconds = NDArray[np.float64]
 
@@ -33,7 +33,7 @@ class RoundTime:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class TurnsPerformance:
+class TurnsPerformance(PassCosts):
     """One pass of a network in turn; `passes` of them make a frame."""
 
     program: TurnsProgram
@@ -43,19 +43,19 @@ class TurnsPerformance:
     frame_rate_hz: float | None = None
 
     @property
-    def level(self) -> str:
-        """Whether the boxes were scheduled or estimated."""
-        return self.timelines[0].level
-
-    @property
-    def timing_kind(self) -> Provenance:
-        """What its times are: simulated, or modelled."""
-        return Provenance.SIMULATED if self.level == SCHEDULED else Provenance.MODELLED
+    def cards(self) -> int:
+        """Those that share the boxes."""
+        return self.program.cards
 
     @property
     def pass_s(self) -> float:
         """Round after round."""
         return sum(each.seconds for each in self.rounds)
+
+    @property
+    def interval_s(self) -> float:
+        """Passes follow one another."""
+        return self.pass_s
 
     @property
     def latency_s(self) -> float:
@@ -64,6 +64,7 @@ class TurnsPerformance:
 
     @property
     def throughput_fps(self) -> float:
+        """Frames per second, all passes of each included."""
         return self.program.options.batch / self.latency_s
 
     @property
@@ -85,34 +86,6 @@ class TurnsPerformance:
             one = sum((layer.counts for layer in program.layers), program.boundary_counts)
             found += Counts(**{name: each.boxes * n for name, n in asdict(one).items()})
         return found
-
-    @property
-    def energy_per_frame(self) -> Estimate:
-        """Of all cards, with frames back to back."""
-        return self._energy(0.0)
-
-    @property
-    def keeps_up(self) -> bool | None:
-        """With the frame rate that was asked for."""
-        return None if self.frame_rate_hz is None else self.throughput_fps >= self.frame_rate_hz
-
-    @property
-    def energy_at_frame_rate(self) -> Estimate | None:
-        """Of a frame, waiting for the next included."""
-        if self.frame_rate_hz is None:
-            return None
-        return self._energy(max(1 / self.frame_rate_hz - 1 / self.throughput_fps, 0.0))
-
-    def _energy(self, waiting_s: float) -> Estimate:
-        cards, scale = self.program.cards, self.passes / self.program.options.batch
-        idle = cards * waiting_s / scale
-        priced = energy_of(self.counts, cards * self.pass_s, self.program.target, idle)
-        return priced.scaled(scale)
-
-    @property
-    def power_w(self) -> Estimate:
-        """Watts of all cards at full rate."""
-        return self.energy_per_frame.scaled(self.throughput_fps)
 
 
 def round_time(

@@ -13,13 +13,14 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from zapdeploy.api import ESTIMATE, compile_model, simulate
+from zapdeploy.api import compile_model, simulate
 from zapdeploy.arrays import Floats
 from zapdeploy.benchmarks.experiments.package_networks.tasks import Answers, Task
 from zapdeploy.documents import Document
 from zapdeploy.errors import ModelError, ZapdeployError
 from zapdeploy.onnxruntime_sessions import Purpose, open_session
 from zapdeploy.quantize import quantize_onnx
+from zapdeploy.sim.asked import ESTIMATE
 from zapdeploy.simplify import InputShapes, lengths_of, simplify
 
 CALIBRATION = 64
