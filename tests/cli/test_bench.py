@@ -102,3 +102,7 @@ def test_lengths_that_a_file_leaves_open_are_given(zapdeploy: Call, tmp_path: Pa
     assert wrong.status == 2
     assert "must name an input of one of the files in --models, not 'z'" in wrong.err
     assert not (tmp_path / "other").exists()
+    (tmp_path / "file").write_text("x")
+    taken = zapdeploy(*ask, "--shape", "x=1,3,16,16", "-o", tmp_path / "file")
+    assert taken.status == 2
+    assert "output must be a folder that can be made" in taken.err

@@ -109,8 +109,8 @@ def benchmark_outcomes(
     """The same as an iterator over new outcomes, each on disk before it is handed out."""
     items = work_items(request)
     elsewhere = tuple(_elsewhere(request))
-    folder = _made(Path(output))
-    models = _made(Path(cache) if cache is not None else folder / "models")
+    folder = output_folder(Path(output))
+    models = output_folder(Path(cache) if cache is not None else folder / "models")
     with locked(folder):
         if cache is None:
             _remove_leftovers(models)
@@ -246,7 +246,8 @@ def _within(progress: Progress, label: str, index: int, count: int) -> StepProgr
     return lambda done, total: progress(f"{label} ({done + 1} of {total})", index, count)
 
 
-def _made(folder: Path) -> Path:
+def output_folder(folder: Path) -> Path:
+    """The folder, made where it is not there. Raises UsageError where it cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

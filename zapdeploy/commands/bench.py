@@ -8,6 +8,7 @@ from pathlib import Path
 from zapdeploy.benchmarks import BenchmarkRequest, BenchmarkResult, ModelSize, run_benchmark
 from zapdeploy.benchmarks.accuracy.training_data import frame_rate_of
 from zapdeploy.benchmarks.request import QUICK, Effort
+from zapdeploy.benchmarks.run import output_folder
 from zapdeploy.errors import UsageError
 from zapdeploy.files import atomic_write
 from zapdeploy.progress import Progress
@@ -92,8 +93,7 @@ def _with_lengths(
         left -= set(given)
         settled = simplify(model, InputShapes(None, given), keep_batch=True).model
         lengths = "-".join("x".join(map(str, one)) for one in given.values())
-        folder.mkdir(parents=True, exist_ok=True)
-        copy = folder / f"{Path(name).stem}-{lengths}.onnx"
+        copy = output_folder(folder) / f"{Path(name).stem}-{lengths}.onnx"
         with atomic_write(copy) as file:
             file.write(settled.SerializeToString())
         found.append(str(copy))
