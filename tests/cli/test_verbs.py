@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import typer
 
 from tests.cli.conftest import Call
 from zapdeploy.arrays import load_arrays, save_arrays
-from zapdeploy.cli.app import COMMANDS
+from zapdeploy.cli.app import COMMANDS, OUTPUT_OPTIONS, app
 from zapdeploy.onnxruntime_sessions import Purpose, open_session
 
 COMPILE_KEYS = {
@@ -229,3 +233,26 @@ def test_trace_core_must_be_on_the_chip(zapdeploy: Call, model: Path, tmp_path: 
     called = zapdeploy("simulate", program, "--trace-core", "0,0")
     assert called.status == 2
     assert "--trace-core must go with --trace T.json" in called.err
+
+
+def _options(command: Any) -> Iterator[Any]:
+    for inner in getattr(command, "commands", {}).values():
+        yield from _options(inner)
+    yield from (p for p in command.params if getattr(p, "help", None))
+
+
+def test_options_that_write_a_file_are_known_as_such() -> None:
+    """What they name is written over; files that any other argument names are only read."""
+    writes = re.compile(r"(Also )?(write|draw)|Where to write|The (file|page) to write", re.I)
+    found = [p for p in _options(typer.main.get_command(app)) if writes.match(p.help)]
+    wanted = {frozenset(p.opts) for p in found}
+    assert frozenset(("--sample-inputs",)) in wanted
+    assert all(options & OUTPUT_OPTIONS for options in wanted), wanted
+
+
+def test_a_command_can_be_called_again(zapdeploy: Call, tmp_path: Path) -> None:
+    """README's first command writes over what it has written."""
+    out, samples = tmp_path / "net.onnx", tmp_path / "x.npz"
+    ask = ("models", "export", "linear-c4", "--neurons", 5, "--sample-inputs", samples, "-o", out)
+    for _ in range(2):
+        assert zapdeploy(*ask).status == 0

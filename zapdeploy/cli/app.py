@@ -41,7 +41,9 @@ COMMANDS = (
     "models",
     "doctor",
 )
-OUTPUT_OPTIONS = frozenset(("-o", "--output", "--outputs", "--trace", "--plot"))
+OUTPUT_OPTIONS = frozenset(
+    ("-o", "--output", "--outputs", "--sample-inputs", "--trace", "--plot", "--csv")
+)
 INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
 
 app = typer.Typer(
